@@ -1,0 +1,149 @@
+"""YAML text to plain values and back: the YAML 1.2 core schema, and nothing that executes.
+
+PyYAML alone follows YAML 1.1 (`1e-4` is text there, `on` is a boolean), keeps the last of two equal
+keys without a word, and expands aliases; all three are wrong for a file of experiment settings.
+What the values mean is not known here.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+MAX_CHARACTERS = 100_000
+"""A config is a page of text; what is longer is some other file."""
+
+_INTEGER = re.compile(r"[-+]?[0-9]{1,4000}|0o[0-7]{1,4000}|0x[0-9a-fA-F]{1,3000}")
+_FLOAT = re.compile(
+    r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_PLAIN_TAGS = {
+    f"tag:yaml.org,2002:{kind}"
+    for kind in ("null", "bool", "int", "float", "str", "seq", "map", "timestamp", "merge", "value")
+}
+
+
+class YamlError(ValueError):
+    """The text is not YAML of the kind a config uses; the message says where."""
+
+
+def parse_yaml(text: str) -> tuple[Any, list[str]]:
+    """Turn YAML text into dicts, lists and scalars.
+
+    Parameters
+    ----------
+    text : str
+        One YAML document.
+
+    Returns
+    -------
+    value : object
+        None for an empty document.
+    repeated : list of str
+        Dotted paths of keys that stand twice in one mapping (the first value is kept).
+
+    Raises
+    ------
+    YamlError
+        If the text is not YAML, or uses anchors, aliases or tags, or is too long or too deep.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise YamlError(f"{len(text)} characters long; a config has at most {MAX_CHARACTERS}")
+    repeated: list[str] = []
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        value = None if node is None else _value(node, "", repeated)
+    except yaml.MarkedYAMLError as error:
+        raise YamlError(_located(error.problem or "not valid YAML", error.problem_mark)) from None
+    except yaml.YAMLError as error:
+        raise YamlError(" ".join(str(error).split())) from None
+    except RecursionError:
+        raise YamlError("nested too deep for a config") from None
+    return value, repeated
+
+
+def dump_yaml(values: Mapping[str, Any]) -> str:
+    """Write plain values as YAML: one key a line in the given order, lists on one line."""
+    return yaml.dump(
+        values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False
+    )
+
+
+def plain_scalar(text: str) -> str | int | float | bool | None:
+    """Return the value of an unquoted scalar (YAML 1.2.2, section 10.3.2, core schema)."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    if _FLOAT.fullmatch(text):
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return text
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes, but refuses aliases, whose expansion may be larger than memory."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.get_mark()
+            raise YamlError(_located("aliases (*name) are not supported in a config", mark))
+        return super().compose_node(parent, index)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes lists in one line, mappings as blocks, and text so that it is read back as text."""
+
+
+def _represent_list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    """Quote text that would be read back as something else, such as the name 1e3."""
+    quote = None if plain_scalar(text) == text else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=quote)
+
+
+_Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(str, _represent_text)
+
+
+def _value(node: yaml.Node, path: str, repeated: list[str]) -> Any:
+    if node.tag not in _PLAIN_TAGS:
+        raise YamlError(
+            _located(f"tags ({node.tag!r}) are not supported in a config", node.start_mark)
+        )
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, path, repeated)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, f"{path}[{i}]", repeated) for i, item in enumerate(node.value)]
+    is_plain = isinstance(node, yaml.ScalarNode) and node.style is None
+    return plain_scalar(node.value) if is_plain else node.value
+
+
+def _mapping(node: yaml.MappingNode, path: str, repeated: list[str]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, child_path, value in _items(node, path):
+        if key in result:
+            repeated.append(child_path)
+        else:
+            result[key] = _value(value, child_path, repeated)
+    return result
+
+
+def _items(node: yaml.MappingNode, path: str) -> Iterator[tuple[str, str, yaml.Node]]:
+    for key_node, value_node in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise YamlError(_located("a key must be a plain word", key_node.start_mark))
+        yield key_node.value, f"{path}.{key_node.value}".lstrip("."), value_node
+
+
+def _located(problem: str, mark: yaml.Mark | None) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else problem
