@@ -1,0 +1,210 @@
+"""Complete the user's cache of datasets from the mirrors, one process at a time.
+
+Fetching a single file is `fetch`; where datasets may lie besides the cache is `locate`.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from mnistlin.data.catalog import Dataset, KnownFile, find_parts
+from mnistlin.data.fetch import SCRATCH_PREFIX, TimeLimits, cache_folder, fetch_file
+from mnistlin.data.idx import IdxError, read_idx
+from mnistlin.errors import DataError
+
+LOCK_SECONDS = 900.0
+"""How long to wait for another process that downloads the same dataset."""
+
+
+class Progress(Protocol):
+    """A progress bar that counts bytes, of the kind that pooch takes; tqdm's is one."""
+
+    total: Any
+
+    def update(self, n: int, /) -> object:
+        """Count `n` more bytes."""
+
+    def reset(self) -> object:
+        """Start again from 0."""
+
+    def close(self) -> object:
+        """Take the bar away."""
+
+
+def fetch(dataset: Dataset, progress: Progress | None = None) -> Path:
+    """Bring into the cache what is missing there of a known dataset, or has the wrong content.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The dataset. For one that comes with the package, nothing is done.
+    progress : Progress, optional
+        Moved as bytes arrive and closed at the end; not touched if nothing is downloaded.
+
+    Returns
+    -------
+    Path
+        The folder where it now is.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be had, the network is forbidden, or the cache cannot be written.
+    """
+    if dataset.bundled_folder is not None:
+        return dataset.bundled_folder
+    folder = cache_folder(dataset.name)
+    download(dataset, folder, dataset.mirrors, progress=progress)
+    return folder
+
+
+def download(
+    dataset: Dataset,
+    folder: Path,
+    mirrors: Sequence[str],
+    *,
+    limits: TimeLimits | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Do what `fetch` does, for any folder, mirrors and time limits.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What is to be there at the end.
+    folder : Path
+        Where; it is made if it does not exist.
+    mirrors : sequence of str
+        URLs below which the files are served, in the order in which they are tried. Whatever goes
+        wrong with one, the next is tried; the one that worked goes first for the next file.
+    limits : TimeLimits, optional
+        How long a server may take.
+    progress : Progress, optional
+        As for `fetch`.
+
+    Raises
+    ------
+    DataError
+        As `fetch` does.
+    """
+    if not _missing(dataset, folder):
+        return
+    if is_offline():
+        raise DataError(
+            f"{dataset.title} is not on this machine, and MNISTLIN_OFFLINE forbids to download it."
+            f" {_by_hand(folder)}"
+        )
+    order = list(mirrors)
+    with _sole_writer(folder):
+        files = _missing(dataset, folder)  # another process may have brought them meanwhile
+        bar = _FilesProgress(progress, sum(file.gzip_bytes for file in files))
+        try:
+            for file in files:
+                worked = _fetch_from_any(order, file, folder, limits, bar)
+                order.sort(key=lambda mirror: mirror != worked)
+        finally:
+            bar.close()
+
+
+def is_offline() -> bool:
+    """Return whether MNISTLIN_OFFLINE forbids to use the network."""
+    return os.environ.get("MNISTLIN_OFFLINE", "").lower() not in {"", "0", "false", "no"}
+
+
+def _missing(dataset: Dataset, folder: Path) -> list[KnownFile]:
+    found = find_parts(folder)
+    return [file for file in dataset.files if not _holds(found.get(file.part), file)]
+
+
+def _holds(path: Path | None, file: KnownFile) -> bool:
+    try:
+        return path is not None and read_idx(path, max_items=0, hashed=True).sha256 == file.sha256
+    except IdxError:
+        return False
+
+
+@contextmanager
+def _sole_writer(folder: Path) -> Iterator[None]:
+    """Make the folder and hold its lock, which ends with the process, however it ends."""
+    import filelock  # noqa: PLC0415  slow to import, and seldom needed
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / ".lock", timeout=LOCK_SECONDS):
+            for left_behind in folder.glob(f"{SCRATCH_PREFIX}*"):
+                shutil.rmtree(left_behind, ignore_errors=True)
+            yield
+    except filelock.Timeout:
+        raise DataError(
+            f"another process has been downloading to {folder} for {LOCK_SECONDS / 60:.0f} minutes;"
+            " try again when it has ended"
+        ) from None
+    except OSError as error:
+        raise DataError(
+            f"the folder {folder} cannot be written: {error.strerror or error}. {_by_hand(folder)}"
+        ) from None
+
+
+def _fetch_from_any(
+    mirrors: Sequence[str],
+    file: KnownFile,
+    folder: Path,
+    limits: TimeLimits | None,
+    bar: "_FilesProgress",
+) -> str:
+    """Fetch a file from the first mirror that serves it, and return that mirror."""
+    failures = []
+    for mirror in mirrors:
+        url = f"{mirror.rstrip('/')}/{file.file_name}"
+        try:
+            fetch_file(file, url, folder, limits=limits, on_bytes=bar.advance)
+        except DataError as error:
+            failures.append(f"  {url}: {error}")
+            bar.restart_file()
+        else:
+            _remove_others(file, folder)
+            bar.finish_file(file.gzip_bytes)
+            return mirror
+    raise DataError("\n".join([f"{file} could not be downloaded:", *failures, _by_hand(folder)]))
+
+
+def _remove_others(file: KnownFile, folder: Path) -> None:
+    """Remove files of wrong content that would be found before the one just fetched."""
+    while (found := find_parts(folder)[file.part]).name != file.file_name:
+        found.unlink()
+
+
+def _by_hand(folder: Path) -> str:
+    return (
+        f"Files from elsewhere can be put into {folder}, or into a folder that MNISTLIN_DATA_DIR"
+        " names. `dataset: mnist-5k` needs no download."
+    )
+
+
+class _FilesProgress:
+    """Moves a bar over several files, and takes it back when a file has to be started again."""
+
+    def __init__(self, bar: Progress | None, total: int) -> None:
+        self._bar = bar
+        self._finished = 0
+        if bar is not None:
+            bar.total = total
+
+    def advance(self, n_bytes: int) -> None:
+        if self._bar is not None:
+            self._bar.update(n_bytes)
+
+    def finish_file(self, n_bytes: int) -> None:
+        self._finished += n_bytes
+
+    def restart_file(self) -> None:
+        if self._bar is not None:
+            self._bar.reset()
+            self._bar.update(self._finished)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()

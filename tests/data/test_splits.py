@@ -1,0 +1,281 @@
+"""Rows first, classes after: the splits hold what the config asks for, or it is told why not."""
+
+import hashlib
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnistlin.config import DataConfig
+from mnistlin.data.catalog import PARTS, find_parts
+from mnistlin.data.fetch import cache_folder
+from mnistlin.data.idx import encode_idx, read_idx
+from mnistlin.data.splits import load_splits
+from mnistlin.errors import ConfigError, DataError
+
+TRAIN_LABELS = (5, 0, 4, 1, 9, 2, 1, 3, 1, 4)
+TEST_LABELS = (7, 2, 1, 0, 4)
+
+
+@pytest.fixture(params=[".gz", ""], ids=["gzip", "raw"])
+def folder(request, make_set, tmp_path) -> Path:
+    """Make a folder of 10 training and 5 test images of 3 x 2 pixels."""
+    made = make_set("mine", TRAIN_LABELS, TEST_LABELS)
+    return made.write(tmp_path / "mine", ending=request.param)
+
+
+def load(folder, **settings):
+    """Load the splits of a folder."""
+    return load_splits(DataConfig(dataset=str(folder), **settings))
+
+
+def labels_of(split):
+    """Return the labels of a split, row after row."""
+    return np.array(split.classes)[split.targets].tolist()
+
+
+def pixels_in(folder, part):
+    """Return all images of a file, flat."""
+    images = read_idx(find_parts(folder)[part]).values
+    return images.reshape(len(images), -1)
+
+
+def test_by_default_the_two_files_are_the_two_splits(folder):
+    """All rows of the training file train, all rows of the test file validate."""
+    splits = load(folder)
+    assert labels_of(splits.train) == list(TRAIN_LABELS)
+    assert labels_of(splits.val) == list(TEST_LABELS)
+    assert splits.test is None
+    assert (splits.dataset, splits.folder) == (str(folder), folder)
+    for split, part in ((splits.train, "train-images"), (splits.val, "t10k-images")):
+        np.testing.assert_array_equal(split.images[split.rows], pixels_in(folder, part))
+
+
+def test_sizes_count_rows_before_classes_are_filtered(folder):
+    """The first rows are cut, and then the classes chosen out of them."""
+    splits = load(folder, classes=(1, 4), train_size=7, val_size=3 + 2)
+    assert splits.train.rows.tolist() == [2, 3, 6]
+    assert labels_of(splits.train) == [4, 1, 1]
+    assert labels_of(splits.val) == [1, 4]
+
+
+def test_named_classes_keep_their_order(folder):
+    """The class named first is index 0, whatever the digits are."""
+    assert load(folder, classes=(4, 1)).train.targets.tolist() == [0, 1, 1, 1, 0]
+    assert load(folder, classes=(1, 4)).train.targets.tolist() == [1, 0, 0, 0, 1]
+
+
+def test_classes_are_those_of_the_files_and_not_of_the_rows(folder):
+    """However few rows are used, the number of classes stays that of the dataset, sorted."""
+    splits = load(folder, train_size=1, val_size=1)
+    assert splits.train.classes == splits.val.classes == (0, 1, 2, 3, 4, 5, 7, 9)
+
+
+def test_validation_rows_can_follow_the_training_rows(folder):
+    """With `val_from: train` both come from the training file, and the test file is kept whole."""
+    splits = load(folder, val_from="train", train_size=6, val_size=3)
+    assert splits.train.rows.tolist() == [0, 1, 2, 3, 4, 5]
+    assert splits.val.rows.tolist() == [6, 7, 8]
+    assert labels_of(splits.val) == list(TRAIN_LABELS[6:9])
+    assert labels_of(splits.test) == list(TEST_LABELS)
+    np.testing.assert_array_equal(
+        splits.val.images[splits.val.rows], pixels_in(folder, "train-images")[6:9]
+    )
+
+
+def test_all_that_is_left_can_validate(folder):
+    """With `val_from: train` a null `val_size` takes the rest of the training file."""
+    splits = load(folder, val_from="train", train_size=6)
+    assert splits.val.rows.tolist() == [6, 7, 8, 9]
+
+
+def test_images_need_not_be_28_by_28(folder):
+    """The number of features is the number of pixels in the files."""
+    for split in (load(folder).train, load(folder).val):
+        assert split.image_shape == (3, 2)
+        assert split.n_features == split.images.shape[1] == 6
+        assert split.n_samples == len(split.rows) == len(split.targets)
+        assert split.images.dtype == np.uint8
+
+
+def test_only_the_rows_needed_are_kept(make_set, tmp_path):
+    """Of a compressed file no more rows are in memory than the config asks for."""
+    made = make_set("mine", TRAIN_LABELS, TEST_LABELS)
+    splits = load(made.write(tmp_path), train_size=4, val_size=2)
+    assert len(splits.train.images) == 4
+    assert len(splits.val.images) == 2
+    splits = load(tmp_path, val_from="train", train_size=4, val_size=2)
+    assert len(splits.train.images) == 6
+    assert splits.train.images is splits.val.images
+
+
+def test_raw_and_compressed_files_are_the_same_data(make_set, tmp_path):
+    """The form of the files makes no difference to the splits."""
+    made = make_set("mine", TRAIN_LABELS, TEST_LABELS)
+    made.write(tmp_path / "gz")
+    made.write(tmp_path / "raw", ending="")
+    for name in ("train", "val"):
+        ours, theirs = (getattr(load(tmp_path / form), name) for form in ("gz", "raw"))
+        assert ours.sha256() == theirs.sha256()
+
+
+def test_the_hash_is_of_exactly_the_images_and_labels_used(folder):
+    """It is that of the chosen pixels and labels, one row after the other."""
+    split = load(folder, classes=(4, 1)).train
+    pixels = pixels_in(folder, "train-images")[[2, 3, 6, 8, 9]]
+    assert split.sha256() == {
+        "images": hashlib.sha256(pixels.tobytes()).hexdigest(),
+        "labels": hashlib.sha256(bytes([4, 1, 1, 1, 4])).hexdigest(),
+    }
+
+
+def test_the_hash_does_not_depend_on_the_blocks(folder, monkeypatch):
+    """It is computed in blocks of rows, of which nothing is to be seen."""
+    split = load(folder).train
+    whole = split.sha256()
+    monkeypatch.setattr("mnistlin.data.splits._BLOCK_ROWS", 3)
+    assert split.sha256() == whole
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"train_size": 11}, r"data.train_size: found 11, but .*train-images.* has 10 images"),
+        ({"val_size": 6}, r"data.val_size: found 6, but .*t10k-images.* has 5 images"),
+        (
+            {"val_from": "train", "train_size": 8, "val_size": 3},
+            r"data.val_size: found 3, but .* 10 images, of which 2 follow the training rows",
+        ),
+        ({"val_from": "train"}, r"data.val_size: no rows are left.*all 10 images"),
+        (
+            {"val_from": "train", "train_size": 10, "val_size": 1},
+            r"data.val_size: no rows are left",
+        ),
+        ({"classes": (1, 8)}, r"data.classes: found 8, but rows 0 to 9 of .*train-images"),
+        ({"classes": (0, 200)}, r"data.classes: found 200, but"),
+        (
+            {"classes": (0, 3), "train_size": 4},
+            r"data.classes: found 3, but rows 0 to 3 of .* have the labels 0, 1, 4, 5 only",
+        ),
+        ({"classes": (0, 9)}, r"data.classes: found 9, but rows 0 to 4 of .*t10k-images"),
+        (
+            {"classes": (0, 1), "val_from": "train", "train_size": 8},
+            r"data.classes: found 0, but rows 8 to 9 of .*train-images",
+        ),
+    ],
+)
+def test_what_the_files_do_not_have_is_refused(folder, settings, words):
+    """The key, what was found, what there is, and where."""
+    with pytest.raises(ConfigError, match=words):
+        load(folder, **settings)
+
+
+def test_the_test_file_must_have_the_classes_too(make_set, tmp_path):
+    """A final score that leaves out a class would come as a surprise after the training."""
+    folder = make_set("mine", (0, 3, 0, 3), (0, 1)).write(tmp_path)
+    with pytest.raises(ConfigError, match=r"data.classes: found 3, but rows 0 to 1 of .*t10k"):
+        load(folder, classes=(0, 3), train_size=2, val_from="train")
+
+
+def test_every_row_may_be_used(folder):
+    """The limits themselves are allowed."""
+    splits = load(folder, train_size=10, val_size=5)
+    assert (splits.train.n_samples, splits.val.n_samples) == (10, 5)
+
+
+def test_images_and_labels_must_belong_together(folder):
+    """As many labels as images, or the error names both files and both numbers."""
+    labels = find_parts(folder)["train-labels"]
+    labels.write_bytes(encode_idx(np.zeros(9, np.uint8)))
+    with pytest.raises(DataError, match=r"has 10 images but .* has 9 labels"):
+        load(folder)
+
+
+def test_all_images_must_have_the_same_shape(folder):
+    """A model that was trained on one shape cannot look at another."""
+    images = find_parts(folder)["t10k-images"]
+    images.write_bytes(encode_idx(np.zeros((5, 2, 3), np.uint8)))
+    with pytest.raises(DataError, match=r"have 3 x 2 pixels, those of .* 2 x 3"):
+        load(folder)
+
+
+def test_labels_in_the_place_of_images_are_refused(folder):
+    """In a folder of one's own the number of dimensions tells the two apart."""
+    files = find_parts(folder)
+    files["train-images"].write_bytes(files["train-labels"].read_bytes())
+    with pytest.raises(DataError, match=f"{files['train-images']} is an IDX file of 10 unsigned"):
+        load(folder)
+
+
+@pytest.mark.parametrize("ending", [".gz", ""])
+def test_a_known_dataset_is_loaded_by_name(tiny, ending):
+    """In the cache, raw or compressed, verified by content."""
+    tiny.write(cache_folder("tiny"), ending=ending)
+    splits = load("tiny")
+    assert (splits.train.n_samples, splits.val.n_samples) == (6, 3)
+    assert splits.dataset == "tiny"
+    assert splits.folder == cache_folder("tiny")
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("ending", [".gz", ""])
+def test_one_wrong_pixel_in_a_known_dataset_is_found(part, ending, tiny):
+    """The content of each of the four files is verified while it is loaded."""
+    content = bytearray(tiny.contents[part])
+    content[-1] ^= 1
+    changed = replace(tiny, contents={**tiny.contents, part: bytes(content)})
+    changed.write(cache_folder("tiny"), ending=ending)
+    with pytest.raises(DataError, match=rf"{part}.* is not Tiny's {part}; it is .* of no known"):
+        load("tiny")
+
+
+def test_a_wrong_file_in_the_data_dir_is_called_what_it_is(tiny, tmp_path, monkeypatch):
+    """Test images under the name of training images: what, where, and what to do."""
+    tiny.write(tmp_path)
+    files = find_parts(tmp_path)
+    files["train-images"].write_bytes(files["t10k-images"].read_bytes())
+    monkeypatch.setenv("MNISTLIN_DATA_DIR", str(tmp_path))
+    with pytest.raises(DataError) as caught:
+        load("tiny")
+    assert str(caught.value).startswith(
+        f"{files['train-images']} is not Tiny's train-images; it is Tiny's t10k-images. "
+        "MNISTLIN_DATA_DIR leads there"
+    )
+
+
+def test_a_web_page_in_the_cache_is_called_what_it_is(tiny):
+    """The error says how to get the right file."""
+    tiny.write(cache_folder("tiny"))
+    find_parts(cache_folder("tiny"))["t10k-labels"].write_text("<html>404</html>")
+    words = r"is not Tiny's t10k-labels; it is a web page \(HTML\)\. `mnistlin data fetch tiny`"
+    with pytest.raises(DataError, match=words):
+        load("tiny")
+
+
+def test_mnist_5k_loads_anywhere():
+    """The bundled set needs neither network nor cache, and has all ten digits."""
+    splits = load("mnist-5k")
+    assert (splits.train.n_samples, splits.val.n_samples) == (4000, 1000)
+    assert splits.train.classes == tuple(range(10))
+
+
+def test_real_mnist_has_the_numbers_of_the_report(real_mnist, monkeypatch):
+    """20,000 and 10,000 rows are cut; of these, 4,005 and 2,042 images are twos and threes."""
+    monkeypatch.setenv("MNISTLIN_DATA_DIR", str(real_mnist))
+    sizes = {"train_size": 20000, "val_size": 10000}
+    both = load("mnist", **sizes)
+    assert (both.train.n_samples, both.val.n_samples) == (20000, 10000)
+    assert both.train.classes == tuple(range(10))
+    assert both.train.n_features == 784
+    binary = load("mnist", classes=(2, 3), **sizes)
+    assert (binary.train.n_samples, binary.val.n_samples) == (4005, 2042)
+
+
+def test_real_mnist_is_not_fashion_mnist(real_mnist, monkeypatch):
+    """MNIST in the place where Fashion-MNIST is looked for is an error that says so."""
+    monkeypatch.setenv("MNISTLIN_DATA_DIR", str(real_mnist))
+    words = re.escape("is not Fashion-MNIST's train-images; it is MNIST's train-images")
+    with pytest.raises(DataError, match=words):
+        load("fashion-mnist")
