@@ -1,0 +1,51 @@
+"""mnistlin: a laboratory for linear classifiers on MNIST-like images.
+
+The public Python interface; names are imported on first use, so that `mnistlin --help` is quick.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mnistlin.config import ExperimentConfig, load_config
+    from mnistlin.errors import ConfigError, DataError, MnistlinError, RunError
+    from mnistlin.experiment import run_experiment
+    from mnistlin.runs.folder import Run, load_run
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ConfigError": "mnistlin.errors",
+    "DataError": "mnistlin.errors",
+    "ExperimentConfig": "mnistlin.config",
+    "MnistlinError": "mnistlin.errors",
+    "Run": "mnistlin.runs.folder",
+    "RunError": "mnistlin.errors",
+    "load_config": "mnistlin.config",
+    "load_run": "mnistlin.runs.folder",
+    "run_experiment": "mnistlin.experiment",
+}
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "ExperimentConfig",
+    "MnistlinError",
+    "Run",
+    "RunError",
+    "load_config",
+    "load_run",
+    "run_experiment",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for (PEP 562)."""
+    import importlib  # noqa: PLC0415 (kept out of start-up)
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mnistlin' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
