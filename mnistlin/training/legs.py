@@ -1,0 +1,203 @@
+"""What training yields: legs, and the judgement of their checks. No training is done here.
+
+A leg is a run of consecutive epochs whose checks are evaluated together: one epoch where early
+stopping waits for them, more otherwise, for one large matrix product is faster than many small
+ones. Legs are atomic: one is judged whole, and what is written, saved or interrupted is so between
+two legs.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistlin.config import EarlyStoppingConfig
+from mnistlin.model.heads import Floats
+from mnistlin.training.early_stopping import Stopper
+
+MAX_LOSS = 1e6
+"""A loss above this many nats is divergence, even where it is still finite."""
+
+Outcome: TypeAlias = Literal["finished", "early_stopped", "diverged"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row of metrics.csv: the model after the update of a step, measured on both whole sets.
+
+    Losses are mean cross entropies in nats, without the penalty; accuracies are fractions.
+    """
+
+    step: int
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    l2_penalty: float
+    weight_norm: float
+    checks_without_improvement: int
+
+    @property
+    def is_sound(self) -> bool:
+        """Say whether the model has not diverged."""
+        losses_are_small = max(self.train_loss, self.val_loss) <= MAX_LOSS
+        numbers = (self.train_loss, self.val_loss, self.l2_penalty, self.weight_norm)
+        return losses_are_small and all(map(math.isfinite, numbers))
+
+
+@dataclass(frozen=True)
+class MemberState:
+    """All that training one model needs in order to go on, and all that it has found.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_outputs, n_features + 1)
+        After the last step, to train on from.
+    last : ndarray of shape (n_outputs, n_features + 1)
+        At the last check; zeros before the first.
+    best : ndarray of shape (n_outputs, n_features + 1)
+        At the check with the lowest validation loss, the first of equals.
+    best_loss : float
+        That loss.
+    stopper : Stopper
+        Memory of the rule of early stopping.
+    """
+
+    weights: Floats
+    last: Floats
+    best: Floats
+    best_loss: float = math.inf
+    stopper: Stopper = field(default_factory=Stopper)
+
+    @classmethod
+    def at_zero(cls, shape: tuple[int, int], dtype: str) -> "MemberState":
+        """Return the state before the first step: all weights are zero."""
+        zeros = np.zeros(shape, dtype=dtype)
+        return cls(zeros, zeros, zeros)
+
+
+@dataclass(frozen=True)
+class Trail:
+    """What one member left behind in a leg, before anyone has judged it.
+
+    Attributes
+    ----------
+    steps : range
+        The steps of the leg.
+    batch_losses : ndarray of shape (n_steps,)
+        Mean cross entropy of each batch before its update, in nats.
+    checks : sequence of Check
+        As measured, with `checks_without_improvement` still 0.
+    snapshots : ndarray of shape (n_checks, n_outputs, n_features + 1)
+        The weights that were measured.
+    weights : ndarray of shape (n_outputs, n_features + 1)
+        After the last step.
+    """
+
+    steps: range
+    batch_losses: NDArray[np.float64]
+    checks: Sequence[Check]
+    snapshots: Floats
+    weights: Floats
+
+
+@dataclass(frozen=True)
+class MemberLeg:
+    """What one leg made of one member, judged and, if training ended within it, cut back.
+
+    Attributes
+    ----------
+    member : int
+        Which model of the stack.
+    steps : range
+        Steps whose batch loss counts.
+    batch_losses : ndarray of shape (n_steps,)
+        One for each of them.
+    checks : tuple of Check
+        Checks that count.
+    state : MemberState
+        How the member ends the leg.
+    outcome : {"finished", "early_stopped", "diverged"}, optional
+        Why its training ended, or None if it goes on.
+    """
+
+    member: int
+    steps: range
+    batch_losses: NDArray[np.float64]
+    checks: tuple[Check, ...]
+    state: MemberState
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True)
+class Leg:
+    """Some epochs of the whole stack, whose members are those that still trained."""
+
+    epochs: range
+    members: tuple[MemberLeg, ...]
+
+
+def judge(
+    member: int,
+    state: MemberState,
+    trail: Trail,
+    stopping: EarlyStoppingConfig | None,
+    *,
+    is_last: bool,
+) -> MemberLeg:
+    """Read a trail in order, and cut it back to where training ended, if it did.
+
+    Training ends at a batch or a check that diverged, of which no row is kept, at the check where
+    early stopping runs out of patience, or with the last leg.
+
+    Parameters
+    ----------
+    member : int
+        Which model of the stack.
+    state : MemberState
+        How it began the leg.
+    trail : Trail
+        What it left.
+    stopping : EarlyStoppingConfig, optional
+        The rule, or None to train to the end.
+    is_last : bool
+        Whether no leg follows.
+    """
+    bad = np.flatnonzero(~(trail.batch_losses <= MAX_LOSS))  # not <=, so that nan is bad
+    end = trail.steps[bad[0]] if bad.size else trail.steps.stop
+    outcome: Outcome | None = "diverged" if bad.size else "finished" if is_last else None
+    checks: list[Check] = []
+    for check, weights in zip(trail.checks, trail.snapshots, strict=True):
+        if check.step >= end:
+            break
+        if not check.is_sound:
+            outcome, end = "diverged", check.step + 1
+            break
+        state = _after_check(state, check, weights, stopping.min_delta if stopping else 0.0)
+        waited = state.stopper.checks_without_improvement
+        checks.append(replace(check, checks_without_improvement=waited))
+        if stopping and state.stopper.is_out_of(stopping.patience):
+            outcome, end = "early_stopped", check.step + 1
+            break
+    n_steps = end - trail.steps.start
+    return MemberLeg(
+        member=member,
+        steps=trail.steps[:n_steps],
+        batch_losses=trail.batch_losses[:n_steps],
+        checks=tuple(checks),
+        state=replace(state, weights=trail.weights),
+        outcome=outcome,
+    )
+
+
+def _after_check(
+    state: MemberState, check: Check, weights: Floats, min_delta: float
+) -> MemberState:
+    state = replace(state, last=weights, stopper=state.stopper.after(check.val_loss, min_delta))
+    if check.val_loss < state.best_loss:
+        return replace(state, best=weights, best_loss=check.val_loss)
+    return state

@@ -1,0 +1,250 @@
+"""The trainer: mini-batch gradient descent on a stack of models, as a generator of legs.
+
+While one leg trains, threads evaluate the checks of the leg before it; a stop is then found a leg
+late, and cut back exactly, as if it had been found at once.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from mnistlin.model.heads import Floats
+from mnistlin.model.linear import gradient, logits, squared_norm
+from mnistlin.training.batches import PixelReader, epoch_order
+from mnistlin.training.evaluation import Evaluator, Score
+from mnistlin.training.legs import Check, Leg, MemberState, Trail, judge
+from mnistlin.training.setup import Setup
+
+BATCHES_PER_CHUNK = 32
+"""Batches whose logits are kept until all their losses are computed at once."""
+
+MAX_THREADS = 8
+"""Threads that evaluate at most; each has buffers of its own."""
+
+
+def train(setup: Setup, resume: tuple[int, MemberState] | None = None) -> Iterator[Leg]:
+    """Train a stack of models.
+
+    Parameters
+    ----------
+    setup : Setup
+        What is trained, on what, and how.
+    resume : (int, MemberState), optional
+        The epoch to go on with, the first of a leg, and the state that ended the leg before it;
+        for a stack of one.
+
+    Yields
+    ------
+    Leg
+        Judged epochs, with the states that end them. A member that has ended is in no further leg.
+    """
+    zero = MemberState.at_zero(setup.weights_shape, setup.training.dtype)
+    first_epoch, state = resume or (0, zero)
+    states = dict.fromkeys(range(len(setup.l2_lambdas)), state)
+    stack, referee = _Stack(setup, state.weights), _Referee(setup)
+    pending: Callable[[], Leg] | None = None
+    # BLAS itself stays on one thread, so that bits do not depend on the number of cores.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(referee.n_threads) as pool:
+        for epochs in setup.schedule.legs(first_epoch):
+            recording = stack.train(epochs)
+            if pending is not None:
+                leg = pending()
+                yield leg
+                states = {each.member: each.state for each in leg.members if not each.outcome}
+                if not states:
+                    return
+                stack.keep(tuple(states))
+                recording = recording.only(tuple(states))
+            pending = referee.start(recording, states, pool)
+        if pending is not None:
+            yield pending()
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """One leg of the stack as it was trained, with all that there is to judge.
+
+    Attributes
+    ----------
+    epochs : range
+        The epochs of the leg.
+    members : tuple of int
+        Which models of the stack these are.
+    batch_losses : ndarray of shape (n_models, n_steps)
+        Mean cross entropy of each batch before its update.
+    snapshots : ndarray of shape (n_checks, n_models, n_outputs, n_features + 1)
+        Weights at the checks.
+    weights : ndarray of shape (n_models, n_outputs, n_features + 1)
+        Weights after the last step.
+    """
+
+    epochs: range
+    members: tuple[int, ...]
+    batch_losses: NDArray[np.float64]
+    snapshots: Floats
+    weights: Floats
+
+    def only(self, members: tuple[int, ...]) -> "_Recording":
+        """Return what was recorded of some of the members."""
+        at = [self.members.index(member) for member in members]
+        return _Recording(
+            self.epochs, members, self.batch_losses[at], self.snapshots[:, at], self.weights[at]
+        )
+
+
+class _Stack:
+    """The weights of the members that still train, and the steps that move them."""
+
+    @np.errstate(over="ignore")  # a λ may be beyond float32; that too is divergence
+    def __init__(self, setup: Setup, weights: Floats) -> None:
+        self._split, self._head, self._how = setup.train, setup.head, setup.training
+        self._schedule, self._n_classes = setup.schedule, setup.n_classes
+        self._reader = PixelReader(setup.train, self._how.batch_size, self._how.dtype)
+        self._members = tuple(range(len(setup.l2_lambdas)))
+        self._l2_lambdas = np.array(setup.l2_lambdas, dtype=self._how.dtype)
+        self._weights = np.stack([weights] * len(self._members))
+
+    def keep(self, members: tuple[int, ...]) -> None:
+        """Let all but these members leave."""
+        at = [self._members.index(member) for member in members]
+        self._members, self._weights = members, self._weights[at]
+        self._l2_lambdas = self._l2_lambdas[at]
+
+    @np.errstate(over="ignore", invalid="ignore")  # divergence is judged by its numbers
+    def train(self, epochs: range) -> _Recording:
+        """Take all steps of some epochs."""
+        batch_losses: list[NDArray[np.float64]] = []
+        snapshots: list[Floats] = []
+        for epoch in epochs:
+            steps = self._schedule.steps(range(epoch, epoch + 1))
+            batches = self._batches(epoch)
+            for first in range(0, len(steps), BATCHES_PER_CHUNK):
+                chunk = slice(first, first + BATCHES_PER_CHUNK)
+                batch_losses.append(self._take_steps(steps[chunk], batches[chunk], snapshots))
+        return _Recording(
+            epochs,
+            self._members,
+            np.concatenate(batch_losses, axis=-1),
+            np.stack(snapshots),
+            self._weights.copy(),
+        )
+
+    def _batches(self, epoch: int) -> NDArray[np.intp]:
+        """Return the samples of each batch of an epoch, (steps_per_epoch, batch_size)."""
+        how = self._how
+        order = epoch_order(self._split.n_samples, how.seed, epoch, shuffle=how.shuffle)
+        return order[: self._schedule.steps_per_epoch * how.batch_size].reshape(-1, how.batch_size)
+
+    def _take_steps(
+        self, steps: range, batches: NDArray[np.intp], snapshots: list[Floats]
+    ) -> NDArray[np.float64]:
+        """Train on some batches; return their losses (n_models, n_steps), append the snapshots."""
+        targets = self._split.targets[batches]
+        Y = self._head.one_hot(targets, self._n_classes, self._how.dtype)
+        Z = np.empty((len(steps), *self._weights.shape[:2], batches.shape[1]), self._how.dtype)
+        checks = self._schedule.checks(steps)
+        for i, (step, samples) in enumerate(zip(steps, batches, strict=True)):
+            Z[i] = self._step(samples, Y[i])
+            if step in checks:
+                snapshots.append(self._weights.copy())
+        losses = self._head.losses(Z, Y[:, None])
+        means: NDArray[np.float64] = losses.mean(axis=-1, dtype=np.float64).T
+        return means
+
+    def _step(self, samples: NDArray[np.intp], Y: Floats) -> Floats:
+        """Move the weights against the gradient on one batch; return its logits before that."""
+        W, P = self._weights, self._reader.read(samples)
+        Z = logits(W, P)
+        R = self._head.predict(Z) - Y
+        W -= self._how.learning_rate * gradient(R, W, P, self._l2_lambdas)
+        return Z
+
+
+class _Referee:
+    """Evaluates the checks of a leg on both whole sets, and judges its members by them."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.n_threads = min(MAX_THREADS, _n_cores())
+        self._train, self._val = (
+            Evaluator(split, setup.head, setup.training.dtype, self.n_threads)
+            for split in (setup.train, setup.val)
+        )
+        self._setup = setup
+
+    def start(
+        self, recording: _Recording, states: dict[int, MemberState], pool: Executor
+    ) -> Callable[[], Leg]:
+        """Begin to evaluate; what is returned waits for that, and judges."""
+        weights = recording.snapshots.reshape(-1, *self._setup.weights_shape)
+        train_score, val_score = self._train.start(weights, pool), self._val.start(weights, pool)
+
+        def verdict() -> Leg:
+            checks = self._checks(recording, train_score(), val_score())
+            return self._judge(recording, states, checks)
+
+        return verdict
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def _checks(self, recording: _Recording, train: Score, val: Score) -> list[list[Check]]:
+        """Return the checks of each member."""
+        schedule = self._setup.schedule
+        steps = schedule.checks(schedule.steps(recording.epochs))
+        squares = squared_norm(recording.snapshots)
+        columns = {
+            "train_loss": train.loss.reshape(squares.shape),
+            "train_accuracy": train.accuracy.reshape(squares.shape),
+            "val_loss": val.loss.reshape(squares.shape),
+            "val_accuracy": val.accuracy.reshape(squares.shape),
+            "l2_penalty": squares * [self._setup.l2_lambdas[i] for i in recording.members],
+            "weight_norm": np.sqrt(squares),
+        }
+        return [
+            [
+                Check(
+                    step=step,
+                    epoch=step // schedule.steps_per_epoch,
+                    checks_without_improvement=0,
+                    **{name: float(column[row, i]) for name, column in columns.items()},
+                )
+                for row, step in enumerate(steps)
+            ]
+            for i in range(len(recording.members))
+        ]
+
+    def _judge(
+        self, recording: _Recording, states: dict[int, MemberState], checks: list[list[Check]]
+    ) -> Leg:
+        schedule = self._setup.schedule
+        steps = schedule.steps(recording.epochs)
+        is_last = recording.epochs.stop == schedule.epochs
+        return Leg(
+            recording.epochs,
+            tuple(
+                judge(
+                    member,
+                    states[member],
+                    Trail(
+                        steps,
+                        recording.batch_losses[i],
+                        checks[i],
+                        recording.snapshots[:, i],
+                        recording.weights[i],
+                    ),
+                    self._setup.stopping,
+                    is_last=is_last,
+                )
+                for i, member in enumerate(recording.members)
+            ),
+        )
+
+
+def _n_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

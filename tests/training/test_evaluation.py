@@ -1,0 +1,160 @@
+"""Loss and accuracy on a whole split, and predictions."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
+
+from mnistlin.model.heads import HEADS
+from mnistlin.training import evaluation
+from mnistlin.training.evaluation import Evaluator, confusion_counts, predict
+
+heads = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+
+
+def weights_for(split, head, n_weights=4):
+    """Return random weights (n_weights, n_outputs, n_features + 1)."""
+    shape = (n_weights, head.n_outputs(len(split.classes)), split.n_features + 1)
+    return np.random.default_rng(3).standard_normal(shape) / 2
+
+
+def score(split, head, weights, n_threads=1, dtype="float64"):
+    """Evaluate in a pool of as many threads."""
+    with ThreadPoolExecutor(n_threads) as pool:
+        return Evaluator(split, head, dtype, n_threads).start(weights, pool)()
+
+
+def judged_by_scikit_learn(split, head, W):
+    """Return mean cross entropy and accuracy of one model."""
+    X = np.hstack([split.images[split.rows] / 127.5 - 1, np.ones((split.n_samples, 1))])
+    Z = X @ W.T
+    Z = np.hstack([Z, np.zeros_like(Z)]) if head.name == "logistic" else Z
+    probability = np.exp(Z) / np.exp(Z).sum(axis=1, keepdims=True)
+    labels = range(len(split.classes))
+    loss = log_loss(split.targets, probability, labels=labels)
+    return loss, accuracy_score(split.targets, Z.argmax(axis=1))
+
+
+@heads
+def test_scores_agree_with_scikit_learn(head, make_split):
+    """For all weights that are evaluated together."""
+    split = make_split(50, 2 if head.name == "logistic" else 5)
+    weights = weights_for(split, head)
+    found = score(split, head, weights)
+    expected = [judged_by_scikit_learn(split, head, W) for W in weights]
+    np.testing.assert_allclose(np.transpose([found.loss, found.accuracy]), expected, rtol=1e-12)
+
+
+@given(
+    st.sampled_from(sorted(HEADS)),
+    st.integers(5, 40),
+    st.integers(1, 9),
+    st.integers(1, 5),
+)
+def test_blocks_and_threads_change_nothing(make_split, name, n_samples, block_rows, n_threads):
+    """Every sample counts once, wherever blocks end; and the bits do not depend on the threads."""
+    head = HEADS[name]
+    split = make_split(n_samples, 2 if name == "logistic" else 4)
+    weights = weights_for(split, head)
+    whole = score(split, head, weights)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "BLOCK_ROWS", block_rows)
+        alone = score(split, head, weights)
+        beside = score(split, head, weights, n_threads)
+    np.testing.assert_allclose(alone.loss, whole.loss, rtol=1e-12)
+    np.testing.assert_array_equal(alone.accuracy, whole.accuracy)
+    np.testing.assert_array_equal(beside.loss, alone.loss)
+    np.testing.assert_array_equal(beside.accuracy, alone.accuracy)
+
+
+@heads
+def test_float32_scores_are_near(head, make_split):
+    """The losses are summed in float64, so that only single logits are inexact."""
+    split = make_split(2000, 2 if head.name == "logistic" else 5)
+    weights = weights_for(split, head)
+    expected = score(split, head, weights)
+    found = score(split, head, weights.astype("float32"), dtype="float32")
+    assert found.loss.dtype == np.float64
+    np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-6)
+    np.testing.assert_allclose(found.accuracy, expected.accuracy, atol=2 / 2000)
+
+
+def test_losses_of_float32_are_summed_in_float64(make_split):
+    """A mean of equal numbers is that number; summed in float32 it would not be."""
+    split, head = make_split(2000, 3), HEADS["softmax"]
+    weights = np.zeros_like(weights_for(split, head), dtype="float32")
+    loss = score(split, head, weights, dtype="float32").loss
+    np.testing.assert_allclose(loss, float(np.log(np.float32(3))), rtol=1e-12)
+
+
+def test_a_class_without_samples_is_no_trouble(make_split):
+    """As in the first rows of a file, where a rare class may not yet occur."""
+    head, split = HEADS["softmax"], make_split(30, 4)
+    kept = np.flatnonzero(split.targets != 2)
+    part = type(split)(
+        split.images, split.rows[kept], split.targets[kept], split.classes, split.image_shape
+    )
+    weights = weights_for(part, head)
+    loss, accuracy = judged_by_scikit_learn(part, head, weights[0])
+    found = score(part, head, weights)
+    assert (found.loss[0], found.accuracy[0]) == pytest.approx((loss, accuracy), rel=1e-12)
+
+
+@heads
+def test_at_zero_weights_the_first_class_is_right(head, make_split):
+    """Ties go to the lowest class, in scores as in predictions."""
+    split = make_split(30, 2)
+    weights = np.zeros_like(weights_for(split, head, n_weights=1))
+    share = (split.targets == 0).mean()
+    assert score(split, head, weights).accuracy[0] == pytest.approx(share, rel=1e-15)
+    assert not predict(split, weights[0], head).class_index.any()
+
+
+@heads
+def test_predictions_agree_with_the_scores(head, make_split, monkeypatch):
+    """Sample by sample, in the order of the split, over several blocks."""
+    monkeypatch.setattr(evaluation, "BLOCK_ROWS", 7)
+    split = make_split(50, 2 if head.name == "logistic" else 5)
+    weights = weights_for(split, head, n_weights=1)
+    predictions = predict(split, weights[0], head)
+    whole = score(split, head, weights)
+    assert predictions.loss.mean() == pytest.approx(whole.loss[0], rel=1e-12)
+    assert (predictions.class_index == split.targets).mean() == whole.accuracy[0]
+    assert predictions.probability.shape == (50, len(split.classes))
+    np.testing.assert_allclose(predictions.probability.sum(axis=1), 1, rtol=1e-14)
+    np.testing.assert_array_equal(predictions.probability.argmax(axis=1), predictions.class_index)
+    true_probability = predictions.probability[np.arange(50), split.targets]
+    np.testing.assert_allclose(predictions.loss, -np.log(true_probability), rtol=1e-9)
+
+
+def test_predictions_of_float32_weights_are_float64(make_split):
+    """Whatever the run was trained in, what is published is computed in full."""
+    split, head = make_split(10), HEADS["softmax"]
+    W = weights_for(split, head)[0].astype("float32")
+    predictions = predict(split, W, head)
+    assert predictions.loss.dtype == predictions.probability.dtype == np.float64
+    exact = predict(split, W.astype("float64"), head)
+    np.testing.assert_array_equal(predictions.loss, exact.loss)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=50))
+def test_confusion_counts_agree_with_scikit_learn(pairs):
+    """True classes are rows, named ones columns."""
+    true, named = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
+    expected = confusion_matrix(true, named, labels=range(5)) if pairs else np.zeros((5, 5))
+    np.testing.assert_array_equal(confusion_counts(true, named, 5), expected)
+
+
+def test_what_a_thread_raises_reaches_the_caller(make_split, monkeypatch):
+    """It is not lost in the pool."""
+    split, head = make_split(20), HEADS["softmax"]
+
+    def fail(*_):
+        raise ZeroDivisionError("in a thread")
+
+    monkeypatch.setattr(Evaluator, "_score_block", fail)
+    with pytest.raises(ZeroDivisionError, match="in a thread"):
+        score(split, head, weights_for(split, head), n_threads=2)
