@@ -4,7 +4,13 @@
 with `--set` overrides and turns everything that is wrong into one readable error.
 """
 
-from mnistlin.config.loading import load_config, parse_config, shipped_configs
+from mnistlin.config.loading import (
+    load_config,
+    parse_as,
+    parse_config,
+    shipped_configs,
+    shipped_report,
+)
 from mnistlin.config.schema import (
     DataConfig,
     EarlyStoppingConfig,
@@ -22,6 +28,8 @@ __all__ = [
     "TrainingConfig",
     "dump_yaml",
     "load_config",
+    "parse_as",
     "parse_config",
     "shipped_configs",
+    "shipped_report",
 ]

@@ -1,22 +1,26 @@
 """From a config file, or the name of a shipped one, and overrides to a checked `ExperimentConfig`.
 
-All that is wrong with a file is told in one error, each problem with its key, what was found and
-what is allowed. What is allowed is said in `schema`; how YAML reads, in `yaml_text`.
+All that is wrong with a file is told in one error. What is allowed is said in `schema`, how YAML
+reads in `yaml_text`, and what is wrong is put into words in `problems`.
 """
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
+from mnistlin.config.problems import did_you_mean, problems_of, shown
 from mnistlin.config.schema import ExperimentConfig
-from mnistlin.config.yaml_text import YamlError, parse_yaml
+from mnistlin.config.yaml_text import MAX_CHARACTERS, YamlError, parse_yaml
 from mnistlin.errors import ConfigError
 
 _PACKAGE = Path(__file__).parent.parent
+
+REPORT_NAME = "report"
+"""The shipped file that is no experiment: it lists those of a report."""
+
+Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def load_config(source: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -42,7 +46,8 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Experiment
     """
     try:
         path = _find(source)
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:  # of a longer file, enough to tell that it is too long
+            text = file.read(4 * MAX_CHARACTERS + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the config {source}: {error}") from None
     return parse_config(text, source=str(path), overrides=overrides)
@@ -62,31 +67,56 @@ def parse_config(
     overrides : sequence of str
         As for `load_config`.
     """
+    return parse_as(ExperimentConfig, text, source, overrides)
+
+
+def parse_as(
+    schema: type[Schema], text: str, source: str = "config", overrides: Sequence[str] = ()
+) -> Schema:
+    """Check YAML text against a schema; as `parse_config`, for another kind of file.
+
+    Parameters
+    ----------
+    schema : type
+        A pydantic model.
+    text, source, overrides
+        As for `parse_config`.
+    """
     try:
         values, repeated = parse_yaml(text)
     except YamlError as error:
         raise ConfigError(f"{source}: {error}") from None
     if values is None:
-        raise ConfigError(f"{source}: the file is empty; it must hold at least the key 'model'")
+        needed = next(name for name, field in schema.model_fields.items() if field.is_required())
+        raise ConfigError(f"{source}: the file is empty; it must hold at least the key {needed!r}")
     if not isinstance(values, dict):
-        raise ConfigError(f"{source}: found {_shown(values)}; a config is a mapping of keys")
-    problems = [f"{path}: the key stands twice; keep one" for path in repeated]
+        raise ConfigError(f"{source}: found {shown(values)}; a config is a mapping of keys")
     for override in overrides:
-        _apply(values, override)
+        repeated += _apply(values, override)
+    problems = [f"{path}: the key stands twice; keep one" for path in repeated]
     try:
-        config = ExperimentConfig.model_validate(values)
+        config = schema.model_validate(values)
     except ValidationError as error:
-        problems += [_problem(detail) for detail in error.errors(include_url=False)]
+        problems += problems_of(error, schema, values)
     if problems:
         raise ConfigError(_listed(source, problems))
     return config
 
 
 def shipped_configs() -> dict[str, Path]:
-    """Return the configs that come with the package, by name."""
+    """Return the experiment configs that come with the package, by name."""
+    paths = sorted(_shipped_folder().glob("*.yaml"))
+    return {path.stem: path for path in paths if path.stem != REPORT_NAME}
+
+
+def shipped_report() -> Path:
+    """Return the file with the experiments of the report that comes with the package."""
+    return _shipped_folder() / f"{REPORT_NAME}.yaml"
+
+
+def _shipped_folder() -> Path:
     installed = _PACKAGE / "configs"
-    folder = installed if installed.is_dir() else _PACKAGE.parent / "configs"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return installed if installed.is_dir() else _PACKAGE.parent / "configs"
 
 
 def _find(source: str | Path) -> Path:
@@ -98,63 +128,32 @@ def _find(source: str | Path) -> Path:
         return shipped[str(source)]
     what = "is a folder" if path.is_dir() else "does not exist"
     raise ConfigError(
-        f"the config {str(source)!r} {what}{_did_you_mean(str(source), shipped)}; give the path of "
+        f"the config {str(source)!r} {what}{did_you_mean(str(source), shipped)}; give the path of "
         f"a YAML file or the name of a shipped config: {', '.join(shipped)}"
     )
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
-    """Set one `dotted.key=value` in the nested mapping, making mappings on the way."""
+def _apply(values: dict[str, Any], override: str) -> list[str]:
+    """Set one `dotted.key=value` in the nested mapping; return the keys that its value repeats."""
     dotted, equals, text = override.partition("=")
     *parents, key = dotted.strip().split(".")
     if not equals or not key or not all(parents):
         raise ConfigError(f"--set {override}: write it as key=value, such as training.epochs=10")
     try:
-        value, _ = parse_yaml(text)
+        value, repeated = parse_yaml(text)
     except YamlError as error:
         raise ConfigError(f"--set {override}: {error}") from None
     for parent in parents:
-        if not isinstance(values.get(parent), dict):
+        if values.get(parent) is None:
             values[parent] = {}
         values = values[parent]
+        if not isinstance(values, dict):
+            raise ConfigError(
+                f"--set {override}: in the file, {parent}: found {shown(values)}; "
+                "it must be a mapping of keys"
+            )
     values[key] = value
-
-
-def _problem(detail: ErrorDetails) -> str:
-    """Put one validation error into words: key, what was found, what is allowed."""
-    keys = [part for part in detail["loc"] if isinstance(part, str)]
-    path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in detail["loc"]).lstrip(".")
-    reason = detail["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
-    if detail["type"] == "extra_forbidden":
-        known = _known_keys(keys[:-1])
-        guess = _did_you_mean(keys[-1], known) or f"; known here: {', '.join(known)}"
-        return f"{path}: unknown key{guess}"
-    if detail["type"] == "missing":
-        return f"{path}: the key is missing"
-    if not path:
-        return reason
-    return f"{path}: found {_shown(detail['input'])}; {reason}"
-
-
-def _known_keys(parents: Iterable[str]) -> list[str]:
-    """Return the keys of the section that a path of keys leads to."""
-    section: type[BaseModel] = ExperimentConfig
-    for parent in parents:
-        annotation = section.model_fields[parent].annotation
-        section = next(
-            part for part in (annotation, *get_args(annotation)) if hasattr(part, "model_fields")
-        )
-    return list(section.model_fields)
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return [f"{dotted}.{path}" for path in repeated]
 
 
 def _listed(source: str, problems: Sequence[str]) -> str:

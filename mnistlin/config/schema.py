@@ -130,22 +130,29 @@ class ExperimentConfig(_Section):
     sweep: SweepConfig | None = None
 
     @model_validator(mode="after")
-    def _logistic_has_two_classes(self) -> Self:
-        classes = self.data.classes
-        if self.model == "logistic" and (classes is None or len(classes) != 2):
-            found = "all" if classes is None else list(classes)
-            raise ValueError(
-                f"data.classes: found {found}; a logistic model tells exactly two classes apart, "
-                "such as [2, 3] (the first is target 1); for more, use model: softmax"
-            )
+    def _keeps_the_rules_between_keys(self) -> Self:
+        broken = [problem for rule in (_classes_rule, _seeds_rule) if (problem := rule(self))]
+        if broken:
+            raise ValueError("\n".join(broken))
         return self
 
-    @model_validator(mode="after")
-    def _seeds_differ_only_when_shuffled(self) -> Self:
-        if self.sweep and len(self.sweep.seeds) > 1 and not self.training.shuffle:
-            raise ValueError(
-                f"sweep.seeds: found {list(self.sweep.seeds)} with training.shuffle: false; the "
-                "seed decides the order of batches alone, so all would be one run; "
-                "set training.shuffle: true or name one seed"
-            )
-        return self
+
+def _classes_rule(config: ExperimentConfig) -> str | None:
+    classes = config.data.classes
+    if config.model != "logistic" or (classes is not None and len(classes) == 2):
+        return None
+    found = "all" if classes is None else list(classes)
+    return (
+        f"data.classes: found {found}; a logistic model tells exactly two classes apart, "
+        "such as [2, 3] (the first is target 1); for more, use model: softmax"
+    )
+
+
+def _seeds_rule(config: ExperimentConfig) -> str | None:
+    if config.sweep is None or len(config.sweep.seeds) == 1 or config.training.shuffle:
+        return None
+    return (
+        f"sweep.seeds: found {list(config.sweep.seeds)} with training.shuffle: false; the seed "
+        "decides the order of batches alone, so all would be one run; set training.shuffle: true "
+        "or name one seed"
+    )

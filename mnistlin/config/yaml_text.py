@@ -24,10 +24,6 @@ _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_PLAIN_TAGS = {
-    f"tag:yaml.org,2002:{kind}"
-    for kind in ("null", "bool", "int", "float", "str", "seq", "map", "timestamp", "merge", "value")
-}
 
 
 class YamlError(ValueError):
@@ -88,12 +84,16 @@ def plain_scalar(text: str) -> str | int | float | bool | None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes, but refuses aliases, whose expansion may be larger than memory."""
+    """Composes nodes, but no aliases, which may expand beyond memory, and no tags."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.get_mark()
             raise YamlError(_located("aliases (*name) are not supported in a config", mark))
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "tag", None) is not None:
+            problem = f"tags ({event.tag!r}) are not supported in a config"
+            raise YamlError(_located(problem, event.start_mark))
         return super().compose_node(parent, index)
 
 
@@ -107,7 +107,8 @@ def _represent_list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.Node:
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     """Quote text that would be read back as something else, such as the name 1e3."""
-    quote = None if plain_scalar(text) == text else '"'
+    reads_the_same = plain_scalar(text) == text and text.isprintable()
+    quote = None if reads_the_same else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=quote)
 
 
@@ -116,10 +117,6 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def _value(node: yaml.Node, path: str, repeated: list[str]) -> Any:
-    if node.tag not in _PLAIN_TAGS:
-        raise YamlError(
-            _located(f"tags ({node.tag!r}) are not supported in a config", node.start_mark)
-        )
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, path, repeated)
     if isinstance(node, yaml.SequenceNode):
