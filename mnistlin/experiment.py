@@ -1,0 +1,274 @@
+"""One experiment, from config to run folder: data, training, rows on disk, summary.
+
+How a run is drawn, and how it is shown while it goes, is decided by the caller.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from mnistlin.config import ExperimentConfig
+from mnistlin.data.splits import Splits, load_splits
+from mnistlin.errors import ConfigError
+from mnistlin.model.heads import HEADS, Head
+from mnistlin.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mnistlin.runs.folder import Run, Status, load_run, make_folder
+from mnistlin.runs.lock import sole_writer
+from mnistlin.runs.provenance import describe_data, describe_origin, this_command
+from mnistlin.runs.resumption import (
+    check_config_is_unchanged,
+    check_is_unfinished,
+    resumed_info,
+)
+from mnistlin.runs.writer import RunWriter
+from mnistlin.training.evaluation import confusion_counts, predict
+from mnistlin.training.legs import Check, MemberLeg, MemberState
+from mnistlin.training.setup import Setup
+from mnistlin.training.sgd import train
+
+SELECTION_ON_TEST_DATA = "selection on test data"
+"""What a run says of itself when validation, and so every choice made by it, used the test file."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch that was judged, from 0.
+    epochs : int
+        How many there are at most.
+    check : Check
+        Its last check.
+    """
+
+    epoch: int
+    epochs: int
+    check: Check
+
+
+OnEpoch = Callable[[Progress], bool | None]
+
+
+def run_experiment(
+    config: ExperimentConfig, runs_dir: str | Path, on_epoch: OnEpoch | None = None
+) -> Run:
+    """Run one experiment and write its run folder.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        What to run; its `sweep` is not looked at.
+    runs_dir : str or Path
+        Where the run folder is made.
+    on_epoch : callable, optional
+        Called for each epoch once it is judged. If it returns True, the run ends with the leg that
+        the epoch belongs to, as `interrupted`, and is called no more. A leg is one epoch with early
+        stopping, and otherwise as many as are evaluated together.
+
+    Returns
+    -------
+    Run
+        The folder, whatever its status: `finished`, `early_stopped`, `interrupted`, `diverged`.
+
+    Raises
+    ------
+    ConfigError
+        If the config does not fit the data.
+    DataError
+        If the data is missing or wrong.
+    RunError
+        If the folder cannot be written.
+    """
+    splits = load_splits(config.data)
+    setup = setup_for(config, splits, (config.training.l2_lambda,))
+    steps_per_epoch = setup.schedule.steps_per_epoch  # refuses a batch larger than the data
+    path = make_folder(Path(runs_dir), config.name)
+    with sole_writer(path):
+        start = Checkpoint(0, MemberState.at_zero(setup.weights_shape, config.training.dtype))
+        save_checkpoint(path, start)  # so that a run always has one until it ends
+        writer = RunWriter(path, config, describe_run(splits, config), steps_per_epoch)
+        _train(writer, setup, splits, start, on_epoch)
+    return load_run(path)
+
+
+def resume_experiment(run_dir: str | Path, on_epoch: OnEpoch | None = None) -> Run:
+    """Go on with an unfinished run from its checkpoint, to the bytes of a run never broken off.
+
+    Parameters
+    ----------
+    run_dir : str or Path
+        The run folder. Rows after the checkpoint are cut off once all is known to be in order.
+    on_epoch : callable, optional
+        As for `run_experiment`.
+
+    Returns
+    -------
+    Run
+        As `run_experiment` does; its run.json lists under `resumed` each time it was gone on with.
+
+    Raises
+    ------
+    RunError
+        If it is no run folder, has ended, belongs to a sweep, is being written, has no good
+        checkpoint, or its config was changed. Nothing is changed then.
+    DataError
+        If the data is missing, or is not the data that the run began with.
+    """
+    path = Path(run_dir)
+    check_is_unfinished(load_run(path))
+    with sole_writer(path):
+        run = load_run(path)  # again, since another process may have ended it just now
+        check_is_unfinished(run)
+        config = run.config
+        check_config_is_unchanged(path, run.info, config)
+        splits = load_splits(config.data)
+        setup = setup_for(config, splits, (config.training.l2_lambda,))
+        start = load_checkpoint(path, setup)
+        info = resumed_info(path, run.info, describe_run(splits, config), epoch=start.epoch)
+        writer = RunWriter(path, config, info, setup.schedule.steps_per_epoch, start)
+        _train(writer, setup, splits, start, on_epoch)
+    return load_run(path)
+
+
+def likely_cause_of_divergence(config: ExperimentConfig) -> str:
+    """Return why a run of this config diverged, in all likelihood, and what to try.
+
+    The penalty alone multiplies every weight by 1 - 2 η λ a step, which grows it if η λ > 1.
+    """
+    how = config.training
+    product = how.learning_rate * how.l2_lambda
+    if product > 1:
+        return (
+            f"likely cause: learning_rate x l2_lambda is {product:g}, and above 1 the penalty "
+            "alone makes the weights larger with every step; lower one of them"
+        )
+    return (
+        f"likely cause: training.learning_rate {how.learning_rate:g} is too large; "
+        f"try {how.learning_rate / 10:g}"
+    )
+
+
+def setup_for(config: ExperimentConfig, splits: Splits, l2_lambdas: tuple[float, ...]) -> Setup:
+    """Return what the trainer needs, for a stack of models with these λ.
+
+    Raises
+    ------
+    ConfigError
+        If the data has one class only, so that there is nothing to tell apart.
+    """
+    if len(splits.train.classes) < 2:
+        raise ConfigError(
+            f"data.classes: {splits.dataset} has only the class {splits.train.classes[0]}; a "
+            "classifier needs at least two"
+        )
+    head, training, stopping = HEADS[config.model], config.training, config.early_stopping
+    return Setup(splits.train, splits.val, head, training, stopping, l2_lambdas)
+
+
+def describe_run(splits: Splits, config: ExperimentConfig) -> dict[str, Any]:
+    """Return what run.json says of a run from its beginning."""
+    doubt = SELECTION_ON_TEST_DATA if config.data.val_from == "test" else None
+    return {"doubt": doubt, **describe_origin(this_command()), "data": describe_data(splits)}
+
+
+def conclude(
+    writer: RunWriter,
+    splits: Splits,
+    end: MemberLeg,
+    checks: Sequence[Check],
+    train_seconds: float,
+) -> None:
+    """Write what is known once a model is trained.
+
+    Parameters
+    ----------
+    writer : RunWriter
+        The run's folder, with all rows written.
+    splits : Splits
+        The data it was trained on.
+    end : MemberLeg
+        The leg with which its training ended.
+    checks : sequence of Check
+        All its checks.
+    train_seconds : float
+        How long the training took.
+    """
+    status: Status = end.outcome or "interrupted"
+    head = HEADS[writer.config.model]
+    predicted = predict(splits.val, end.state.last, head).class_index
+    n_classes = len(splits.val.classes)
+    writer.finish(
+        status,
+        {"last": end.state.last, "best": end.state.best},
+        confusion_counts(splits.val.targets, predicted, n_classes),
+        splits.val.classes,
+        {
+            "stop_reason": status,
+            "stop_step": end.steps.stop - 1,
+            "stop_epoch": (end.steps.stop - 1) // writer.steps_per_epoch,
+            **_prefixed("last", checks[-1] if checks else None),
+            **_prefixed("best", min(checks, key=lambda check: check.val_loss, default=None)),
+            **_test_score(splits, end, head),
+            "n_train": splits.train.n_samples,
+            "n_val": splits.val.n_samples,
+            "train_seconds": round(train_seconds, 6),
+        },
+    )
+
+
+def _train(
+    writer: RunWriter,
+    setup: Setup,
+    splits: Splits,
+    start: Checkpoint,
+    on_epoch: OnEpoch | None,
+) -> None:
+    """Train from a checkpoint to the end, or until the caller asks to stop; write all of it."""
+    with writer.marks_failure():
+        checks = list(start.checks)
+        began = saved = time.perf_counter()
+        for leg in train(setup, (start.epoch, start.state)):
+            (member,) = leg.members
+            writer.append(member)
+            checks += member.checks
+            wants_stop = _report(member, leg.epochs, setup.training.epochs, on_epoch)
+            now = time.perf_counter()
+            train_seconds = start.train_seconds + now - began
+            is_due = wants_stop or now - saved >= setup.training.checkpoint_seconds
+            if is_due and member.outcome is None:
+                writer.save(leg.epochs.stop, member.state, train_seconds)
+                saved = time.perf_counter()
+            if wants_stop:
+                break
+        conclude(writer, splits, member, checks, train_seconds)
+
+
+def _prefixed(prefix: str, check: Check | None) -> dict[str, Any]:
+    """Return a check's values under names such as last_val_loss; None for each without a check."""
+    return {f"{prefix}_{f.name}": getattr(check, f.name, None) for f in fields(Check)}
+
+
+def _test_score(splits: Splits, end: MemberLeg, head: Head) -> dict[str, float]:
+    """Return loss and accuracy of the last weights on the test set that nothing was chosen by."""
+    if splits.test is None:
+        return {}
+    predictions = predict(splits.test, end.state.last, head)
+    is_right = predictions.class_index == splits.test.targets
+    return {
+        "test_loss": float(predictions.loss.mean()),
+        "test_accuracy": float(is_right.mean()),
+    }
+
+
+def _report(member: MemberLeg, leg_epochs: range, n_epochs: int, on_epoch: OnEpoch | None) -> bool:
+    """Tell the caller of the epochs of a leg until it asks to stop; return whether it did."""
+    if on_epoch is None:
+        return False
+    checks = {check.epoch: check for check in member.checks}  # the last of each epoch
+    trained = [epoch for epoch in leg_epochs if epoch in checks]
+    return any(on_epoch(Progress(epoch, n_epochs, checks[epoch])) for epoch in trained)

@@ -1,0 +1,1 @@
+"""Run folders: the one place that knows their files, for writing and for reading."""

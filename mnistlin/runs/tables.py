@@ -1,0 +1,129 @@
+"""The CSV files of a run: UTF-8, comma, newline, a fixed header, floats that read back the same."""
+
+import math
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistlin.errors import RunError
+from mnistlin.runs.files import open_plain
+from mnistlin.training.legs import Check, MemberLeg
+
+METRICS_COLUMNS = tuple(field.name for field in fields(Check))
+STEPS_COLUMNS = ("step", "epoch", "batch_loss")
+MEASUREMENTS = frozenset(
+    {
+        "batch_loss",
+        "l2_penalty",
+        "train_accuracy",
+        "train_loss",
+        "val_accuracy",
+        "val_loss",
+        "weight_norm",
+    }
+)
+
+_MAX_LINE_BYTES = 10_000
+
+Value = str | int | float
+
+
+def csv_text(rows: Iterable[Sequence[Value]]) -> str:
+    """Return rows as CSV lines; Python's shortest float text reads back as the same float."""
+    return "".join(f"{','.join(map(_cell, row))}\n" for row in rows)
+
+
+def metrics_rows(leg: MemberLeg) -> Iterator[tuple[Value, ...]]:
+    """Return the rows that a leg adds to metrics.csv."""
+    return map(astuple, leg.checks)
+
+
+def steps_rows(leg: MemberLeg, steps_per_epoch: int) -> Iterator[tuple[Value, ...]]:
+    """Return the rows that a leg adds to steps.csv."""
+    for step, loss in zip(leg.steps, leg.batch_losses.tolist(), strict=True):
+        yield step, step // steps_per_epoch, loss
+
+
+def read_columns(
+    path: Path, columns: Sequence[str], n_bytes: int | None = None
+) -> dict[str, NDArray[Any]]:
+    """Read a CSV file of numbers, which may come from a stranger.
+
+    A last line without its newline does not count: whoever wrote it was killed, or is at it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : sequence of str
+        The header it must have.
+    n_bytes : int, optional
+        How much of it to read, up to the end of a line. None reads all.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n_rows,)
+        Columns by name, float64 for measurements and int64 for counts; all finite.
+
+    Raises
+    ------
+    RunError
+        If the file is missing, has another header, a line is not as it should be, or no line ends
+        after `n_bytes`.
+    """
+    table = [array("d" if name in MEASUREMENTS else "q") for name in columns]
+    with open_plain(path) as file:
+        lines = _whole_lines(file, n_bytes)
+        _check_header(path, next(lines, b""), columns)
+        for number, line in enumerate(lines, start=2):
+            _append_cells(table, line, f"{path}: line {number}", columns)
+        if n_bytes not in (None, file.tell()):
+            raise RunError(f"{path}: no line ends after {n_bytes:,} bytes")
+    return {name: np.array(values) for name, values in zip(columns, table, strict=True)}
+
+
+def read_checks(path: Path, n_bytes: int) -> list[Check]:
+    """Read the checks in the first bytes of metrics.csv; otherwise as `read_columns`."""
+    columns = read_columns(path, METRICS_COLUMNS, n_bytes)
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [Check(*row) for row in rows]
+
+
+def _whole_lines(file: BinaryIO, n_bytes: int | None) -> Iterator[bytes]:
+    while n_bytes is None or file.tell() < n_bytes:
+        line = file.readline(_MAX_LINE_BYTES)
+        if not line.endswith(b"\n") and len(line) < _MAX_LINE_BYTES:
+            return
+        yield line
+
+
+def _check_header(path: Path, line: bytes, columns: Sequence[str]) -> None:
+    expected = csv_text([columns])
+    if line != expected.encode():
+        raise RunError(f"{path}: the first line is {line[:200]!r}; expected {expected.strip()!r}")
+
+
+def _append_cells(
+    table: "Sequence[array[Any]]", line: bytes, where: str, columns: Sequence[str]
+) -> None:
+    """Append the cells of a line to the columns of a table."""
+    cells = line.rstrip(b"\n").split(b",", len(columns))
+    if len(cells) != len(columns):
+        raise RunError(f"{where} does not have {len(columns)} cells")
+    for name, values, cell in zip(columns, table, cells, strict=True):
+        try:
+            number = float(cell) if name in MEASUREMENTS else int(cell)
+            values.append(number)
+        except (ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise RunError(f"{where}: {name!r} is {cell[:40]!r}, which is no number for it")
+
+
+def _cell(value: Value) -> str:
+    return repr(float(value)) if isinstance(value, float) else str(value)

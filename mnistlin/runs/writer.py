@@ -1,0 +1,163 @@
+"""Writing a run folder while the run goes: rows as they come, the rest at the end."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistlin.config import ExperimentConfig, dump_yaml
+from mnistlin.errors import RunError
+from mnistlin.model.heads import Floats
+from mnistlin.runs.arrays import npz_bytes
+from mnistlin.runs.checkpoint import CHECKPOINT_NAME, Checkpoint, save_checkpoint
+from mnistlin.runs.files import (
+    GrowingFile,
+    remove_leftovers,
+    write_bytes,
+    write_json,
+)
+from mnistlin.runs.folder import Status
+from mnistlin.runs.provenance import utc_now
+from mnistlin.runs.tables import (
+    METRICS_COLUMNS,
+    STEPS_COLUMNS,
+    csv_text,
+    metrics_rows,
+    steps_rows,
+)
+from mnistlin.training.legs import MemberLeg, MemberState
+
+
+class RunWriter:
+    """Writes one run folder: complete before the first step, rows as they come, then the rest.
+
+    Parameters
+    ----------
+    path : Path
+        A new folder, empty but for a checkpoint; or, to go on, that of an unfinished run.
+    config : ExperimentConfig
+        The resolved config.
+    info : mapping
+        What run.json says beside the status and the times.
+    steps_per_epoch : int
+        Turns a step into its epoch.
+    resume : Checkpoint, optional
+        To go on from here: rows after it are cut off.
+
+    Raises
+    ------
+    RunError
+        Here and in every method, if something cannot be written; the rows before it are kept.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: ExperimentConfig,
+        info: Mapping[str, Any],
+        steps_per_epoch: int,
+        resume: Checkpoint | None = None,
+    ) -> None:
+        self.path, self.config, self.steps_per_epoch = path, config, steps_per_epoch
+        values = config.model_dump(mode="json")
+        self._info = {
+            "status": "running",
+            "started_utc": utc_now(),
+            **info,
+            "ended_utc": None,
+            "config": values,  # once more, so that a change of config.yaml is noticed
+        }
+        if resume is None:
+            write_bytes(path / "config.yaml", dump_yaml(values).encode())
+        else:
+            remove_leftovers(path)
+        self._metrics = _table(
+            path / "metrics.csv", METRICS_COLUMNS, resume.metrics_bytes if resume else 0
+        )
+        self._steps = _table(path / "steps.csv", STEPS_COLUMNS, resume.steps_bytes if resume else 0)
+        # Last, because run.json is what makes a folder a run.
+        write_json(path / "run.json", self._info)
+
+    def append(self, leg: MemberLeg) -> None:
+        """Add the rows of a leg to both CSV files, and hand them to the operating system."""
+        self._metrics.append(csv_text(metrics_rows(leg)))
+        self._steps.append(csv_text(steps_rows(leg, self.steps_per_epoch)))
+
+    def save(self, epoch: int, state: MemberState, train_seconds: float) -> None:
+        """Write a checkpoint, for all rows that were added.
+
+        Parameters
+        ----------
+        epoch : int
+            The epoch to go on with, the first of a leg.
+        state : MemberState
+            How the leg before it ended.
+        train_seconds : float
+            How long the run was trained so far.
+        """
+        self._metrics.sync()
+        self._steps.sync()
+        lengths = self._metrics.length, self._steps.length
+        save_checkpoint(self.path, Checkpoint(epoch, state, *lengths, train_seconds))
+
+    def finish(
+        self,
+        status: Status,
+        weights: Mapping[str, Floats],
+        confusion: NDArray[np.intp],
+        classes: tuple[int, ...],
+        summary: Mapping[str, Any],
+    ) -> None:
+        """Write what is known at the end; the status comes last, so that it vouches for the rest.
+
+        Parameters
+        ----------
+        status : str
+            Why training ended.
+        weights : mapping of str to ndarray of shape (n_outputs, n_features + 1)
+            `last` and `best`.
+        confusion : ndarray of shape (n_classes, n_classes)
+            Counts on the validation set, true classes as rows.
+        classes : tuple of int
+            Their labels.
+        summary : mapping
+            Flat scalars.
+        """
+        self._metrics.sync()
+        self._steps.sync()
+        content = npz_bytes(last=weights["last"].T, best=weights["best"].T)
+        write_bytes(self.path / "weights.npz", content, durable=True)
+        counts = zip(classes, confusion.tolist(), strict=True)
+        table = [("true", *classes), *((label, *row) for label, row in counts)]
+        write_bytes(self.path / "confusion.csv", csv_text(table).encode(), durable=True)
+        write_json(self.path / "summary.json", summary, durable=True)
+        self.close(status)
+        if status != "interrupted":
+            with suppress(OSError):  # it does no harm where it is
+                (self.path / CHECKPOINT_NAME).unlink(missing_ok=True)
+
+    @contextmanager
+    def marks_failure(self) -> Iterator[None]:
+        """Say so in run.json if something raises inside, then let it go on its way."""
+        try:
+            yield
+        except BaseException as error:
+            with suppress(RunError):  # what went wrong first is what must be told
+                self.close("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            raise
+
+    def close(self, status: Status) -> None:
+        """Say in run.json how the run ended."""
+        self._info |= {"status": status, "ended_utc": utc_now()}
+        write_json(self.path / "run.json", self._info, durable=True)
+
+
+def _table(path: Path, columns: Sequence[str], length: int) -> GrowingFile:
+    """Open a CSV file that has this length, or none yet."""
+    table = GrowingFile(path, length)
+    if length == 0:
+        table.append(csv_text([columns]))
+    return table

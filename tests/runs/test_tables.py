@@ -1,0 +1,109 @@
+"""The CSV files of a run, written and read back."""
+
+import csv
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnistlin.errors import RunError
+from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, csv_text, read_columns
+
+counts = st.integers(0, 2**62)
+measurements = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def test_the_headers_are_the_documented_ones():
+    """Other programs find columns by these names."""
+    assert ",".join(METRICS_COLUMNS) == (
+        "step,epoch,train_loss,train_accuracy,val_loss,val_accuracy,"
+        "l2_penalty,weight_norm,checks_without_improvement"
+    )
+    assert ",".join(STEPS_COLUMNS) == "step,epoch,batch_loss"
+
+
+@given(st.lists(st.tuples(counts, counts, measurements)))
+def test_numbers_read_back_bit_for_bit(tmp_path_factory, rows):
+    """Counts as integers, measurements as floats, the sign of zero included."""
+    path = tmp_path_factory.mktemp("tables") / "steps.csv"
+    path.write_bytes(csv_text([STEPS_COLUMNS, *rows]).encode())
+    columns = read_columns(path, STEPS_COLUMNS)
+    assert [column.dtype for column in columns.values()] == ["int64", "int64", "float64"]
+    for i, column in enumerate(columns.values()):
+        expected = np.array([row[i] for row in rows], dtype=column.dtype)
+        assert column.tobytes() == expected.tobytes()
+
+
+@given(measurements)
+def test_floats_are_written_as_short_as_they_can_be(number):
+    """So that files stay small, and a 0.1 is seen to be one."""
+    assert csv_text([[number]]) == f"{number!r}\n"
+
+
+def test_a_number_of_numpy_is_written_like_any_other():
+    """float64 is a float, but its repr is not the number alone."""
+    assert csv_text([[np.float64(0.1), np.int64(3)]]) == "0.1,3\n"
+
+
+def test_other_readers_find_the_same(finished_run):
+    """Python's csv and NumPy, without any option but the header."""
+    path = finished_run.path / "metrics.csv"
+    assert b"\r" not in path.read_bytes()
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == METRICS_COLUMNS
+    for name, column in finished_run.metrics.items():
+        assert [float(row[name]) for row in rows] == column.tolist()
+    table = np.loadtxt(path, delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(table.T, list(finished_run.metrics.values()))
+
+
+def test_a_table_without_rows_has_empty_columns(tmp_path):
+    """As of a run that has just begun."""
+    (tmp_path / "steps.csv").write_text("step,epoch,batch_loss\n")
+    columns = read_columns(tmp_path / "steps.csv", STEPS_COLUMNS)
+    assert [len(column) for column in columns.values()] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("rest", ["", "1", "1,0", "1,0,", "1,0,0.6", "1,0,0.65"])
+def test_a_line_without_its_end_does_not_count(tmp_path, rest):
+    """It is being written, or its writer was killed: 0.6 may be the beginning of 0.65."""
+    (tmp_path / "steps.csv").write_text(f"step,epoch,batch_loss\n0,0,0.5\n{rest}")
+    columns = read_columns(tmp_path / "steps.csv", STEPS_COLUMNS)
+    assert columns["batch_loss"].tolist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("", "1,0", "1,0,0.5,7", "1;0;0.5", "a,0,0.5", "1,0,x", "1.5,0,0.5", "1,0,"),
+        *("1,0,nan", "1,0,inf", "1,0,1e999", f"{2**63},0,0.5", f"{'9' * 5000},0,0.5", "\0,0,0.5"),
+    ],
+)
+def test_a_wrong_line_is_told_with_its_number(tmp_path, line):
+    """Numbers that are none, or too large, and cells that are missing or too many."""
+    path = tmp_path / "steps.csv"
+    path.write_text(f"step,epoch,batch_loss\n0,0,0.5\n{line}\n2,0,0.5\n")
+    with pytest.raises(RunError, match=r"steps\.csv: line 3\b"):
+        read_columns(path, STEPS_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"step,epoch,batch_loss",
+        b"step,epoch,loss\n0,0,0.5\n",
+        b"epoch,step,batch_loss\n0,0,0.5\n",
+        b"\xff\xfe\n",
+        b"x" * 100_000,
+        b"\0" * 1000,
+    ],
+)
+def test_another_header_is_told_with_the_expected_one(tmp_path, content):
+    """An empty file and a binary one too, in a message that stays short."""
+    (tmp_path / "steps.csv").write_bytes(content)
+    with pytest.raises(RunError, match=r"steps\.csv.*step,epoch,batch_loss") as caught:
+        read_columns(tmp_path / "steps.csv", STEPS_COLUMNS)
+    assert len(str(caught.value)) < 1500
