@@ -1,0 +1,191 @@
+"""Train a run again by its own config, and compare what comes of it with the run, bit by bit.
+
+Nothing is written: the second run lives in memory.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistlin.data.splits import load_splits
+from mnistlin.errors import RunError
+from mnistlin.experiment import setup_for
+from mnistlin.model.heads import Floats
+from mnistlin.runs.files import open_plain
+from mnistlin.runs.folder import Run
+from mnistlin.runs.provenance import ORIGIN_KEYS, differences
+from mnistlin.runs.resumption import ENDED
+from mnistlin.runs.tables import csv_text, metrics_rows, steps_rows
+from mnistlin.sweep.plan import Stack
+from mnistlin.sweep.work import train_stack
+
+MAX_STACK = 1000
+"""Members that a stack is believed to have; each takes memory."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first row at which a table of the run and that of its replay differ.
+
+    Attributes
+    ----------
+    step : int
+        The step of the row.
+    column : str
+        The first column that differs; `step` if only one of the two has this row.
+    file : str
+        metrics.csv or steps.csv.
+    before, now : float, optional
+        The value in the run and in its replay; None where there is no such row.
+    """
+
+    step: int
+    column: str
+    file: str
+    before: float | None
+    now: float | None
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How a run and its replay compare.
+
+    Attributes
+    ----------
+    differing : tuple of str
+        Which of metrics.csv, steps.csv and weights.npz do not have the same bits.
+    first : Difference, optional
+        The differing row with the lowest step.
+    largest_weight_difference : float
+        The largest absolute difference of two weights.
+    changed : mapping of str to (object, object)
+        What differs in versions, BLAS, processor, code, data and config, as it was and as it is.
+    """
+
+    differing: tuple[str, ...]
+    first: Difference | None
+    largest_weight_difference: float
+    changed: Mapping[str, tuple[Any, Any]]
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether every bit is the same."""
+        return not self.differing
+
+
+def replay(run: Run, on_leg: Callable[[range], bool] | None = None) -> Replay | None:
+    """Train a run again, in the stack that it was trained in, and compare.
+
+    Parameters
+    ----------
+    run : Run
+        A run that came to its end.
+    on_leg : callable, optional
+        Called with the epochs of each leg; if it returns True, the replay ends there.
+
+    Returns
+    -------
+    Replay, optional
+        None if `on_leg` ended it.
+
+    Raises
+    ------
+    RunError
+        If the run has not ended, or is damaged.
+    DataError, ConfigError
+        If its data is missing, or is something else now.
+    """
+    if run.status not in ENDED:
+        raise RunError(
+            f"{run.path} has not come to its end ({run.status}), so there is nothing to compare "
+            f"with; `mnistlin train --resume {run.path}` goes on with it"
+        )
+    weights, metrics, steps = run.weights, run.metrics, run.steps  # damage is told at once
+    stack, splits = stack_of(run), load_splits(run.config.data)
+    trained = train_stack(run.config, stack, splits, on_leg)
+    if trained is None:
+        return None
+    member = trained.members[stack.l2_lambdas.index(run.config.training.l2_lambda)]
+    steps_per_epoch = setup_for(run.config, splits, stack.l2_lambdas).schedule.steps_per_epoch
+    weights_now = {"last": member.state.last.T, "best": member.state.best.T}
+    tables = [
+        _Table("metrics.csv", metrics, [*metrics_rows(member)]),
+        _Table("steps.csv", steps, [*steps_rows(member, steps_per_epoch)]),
+    ]
+    differing = [table.file for table in tables if not table.is_identical(run.path)]
+    if any(_bits(weights[name]) != _bits(W) for name, W in weights_now.items()):
+        differing.append("weights.npz")
+    places = [place for table in tables if (place := table.first_difference()) is not None]
+    return Replay(
+        tuple(differing),
+        min(places, key=lambda place: place.step, default=None),
+        max(_largest_difference(weights[name], W) for name, W in weights_now.items()),
+        differences(
+            run.info,
+            {**trained.info, "config": run.config.model_dump(mode="json")},
+            [*ORIGIN_KEYS, "data", "config"],
+        ),
+    )
+
+
+def stack_of(run: Run) -> Stack:
+    """Return the stack that a run was trained in: that of a sweep, or the run alone.
+
+    Raises
+    ------
+    RunError
+        If run.json tells of a stack that cannot be the run's.
+    """
+    how, stack = run.config.training, run.info.get("stack")
+    if stack is None:
+        return Stack((how.l2_lambda,), how.seed)
+    stack = stack if isinstance(stack, dict) else {}
+    values: Any = stack.get("l2_lambdas")
+    is_sound = (
+        isinstance(values, list)
+        and len(values) <= MAX_STACK
+        and all(type(value) in {int, float} for value in values)
+        and all(0 <= value <= sys.float_info.max for value in values)
+        and how.l2_lambda in values
+        and stack.get("seed") == how.seed
+    )
+    if not is_sound:
+        raise RunError(f"{run.path / 'run.json'}: 'stack' is not that of a run with this config")
+    return Stack(tuple(map(float, values)), how.seed)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table of the run, and its rows as they are now."""
+
+    file: str
+    before: Mapping[str, NDArray[Any]]
+    rows: Sequence[tuple[Any, ...]]
+
+    def is_identical(self, folder: Path) -> bool:
+        expected = csv_text([tuple(self.before), *self.rows]).encode()
+        with open_plain(folder / self.file) as file:
+            return file.read(len(expected) + 1) == expected
+
+    def first_difference(self) -> Difference | None:
+        rows_before = zip(*(column.tolist() for column in self.before.values()), strict=True)
+        for old, new in zip_longest(rows_before, self.rows, fillvalue=()):
+            for column, before, now in zip_longest(self.before, old, new):
+                if before != now:
+                    return Difference((old or new)[0], column, self.file, before, now)
+        return None
+
+
+def _bits(W: Floats) -> tuple[str, bytes]:
+    return W.dtype.str, W.tobytes()
+
+
+def _largest_difference(before: Floats, now: Floats) -> float:
+    with np.errstate(invalid="ignore"):  # weights of a run from elsewhere may be infinite
+        return float(np.abs(before.astype(np.float64) - now).max())

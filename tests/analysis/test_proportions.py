@@ -1,0 +1,125 @@
+"""Fractions and paired counts, against textbooks, published examples and simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from mnistlin.analysis.proportions import POWER, PairedCounts, wilson_interval
+
+TUBERCLE = PairedCounts(both=20, only_a=12, only_b=2, neither=16)
+"""Two media for growing bacteria (Armitage and Berry 1994, p. 127)."""
+
+AIRWAYS = PairedCounts(both=1, only_a=1, only_b=7, neither=12)
+"""Airway hyper-responsiveness (Bentur et al. 2009, in Fagerland, Lydersen and Laake 2014)."""
+
+RHEUMATISM = PairedCounts(both=14, only_a=5, only_b=0, neither=22)
+"""A worked example of the interval (Altman et al. 2000, Statistics with Confidence, p. 52)."""
+
+counts = st.builds(PairedCounts, *[st.integers(0, 60)] * 4).filter(lambda each: each.n > 0)
+
+
+class TestWilson:
+    """The interval of one fraction."""
+
+    @pytest.mark.parametrize(("n_right", "n"), [(0, 10), (3, 7), (10, 10), (2000, 2042)])
+    def test_its_ends_solve_the_score_equation(self, n_right, n):
+        """|fraction - p| is z standard errors at the end p, or p is 0 or 1 (Wilson 1927)."""
+        z = stats.norm.isf(0.025)
+        for p in wilson_interval(n_right, n):
+            standard_error = math.sqrt(p * (1 - p) / n)
+            at_the_edge = p in (0, 1) or math.isclose(p, n_right / n, abs_tol=1e-12)
+            assert at_the_edge or abs(n_right / n - p) == pytest.approx(z * standard_error)
+
+    def test_it_is_not_empty_where_all_are_right(self):
+        """Ten of ten do not prove 100 %."""
+        low, high = wilson_interval(10, 10)
+        assert low < 0.75
+        assert high == pytest.approx(1)
+
+
+class TestMcNemar:
+    """The exact test on the images that only one gets right."""
+
+    def test_textbook_tables(self):
+        """P as printed: 0.0129, and 0.0703."""
+        assert TUBERCLE.p_value == pytest.approx(0.0129, abs=5e-5)
+        assert AIRWAYS.p_value == pytest.approx(0.0703, abs=5e-5)
+
+    @given(counts)
+    def test_it_is_the_binomial_test_of_the_disagreements(self, each):
+        """Both tails of fair coins; images on which both agree do not count."""
+        n, fewer = each.only_a + each.only_b, min(each.only_a, each.only_b)
+        tail = sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n
+        assert each.p_value == pytest.approx(min(1, 2 * tail))
+
+    def test_without_disagreement_there_is_no_evidence(self):
+        """The p-value is 1."""
+        assert PairedCounts(30, 0, 0, 3).p_value == 1
+
+
+class TestInterval:
+    """The interval of the difference."""
+
+    def test_published_examples(self):
+        """To the digits that are printed."""
+        assert AIRWAYS.interval == pytest.approx((-0.507, -0.026), abs=5e-4)
+        assert RHEUMATISM.interval == pytest.approx((0.011, 0.226), abs=6e-4)
+
+    @given(counts)
+    def test_it_holds_the_difference_and_turns_with_the_runs(self, each):
+        """B against A is minus A against B."""
+        low, high = each.interval
+        assert low - 1e-12 <= each.difference <= high + 1e-12
+        turned = PairedCounts(each.both, each.only_b, each.only_a, each.neither)
+        assert turned.interval == pytest.approx((-high, -low))
+
+    def test_it_covers_the_truth_as_often_as_it_says(self):
+        """In 95 % of samples from a known truth, give or take chance."""
+        truth = [0.90, 0.04, 0.02, 0.04]
+        samples = np.random.default_rng(0).multinomial(500, truth, size=1000)
+        intervals = [PairedCounts(*map(int, sample)).interval for sample in samples]
+        covered = np.mean([low <= 0.02 <= high for low, high in intervals])
+        assert covered == pytest.approx(0.95, abs=0.025)
+
+
+class TestSmallestGap:
+    """The gap that so many images find."""
+
+    def test_such_a_gap_is_found_as_often_as_promised(self):
+        """Samples with just that gap give z > 1.96 in 80 %, give or take chance."""
+        n, psi = 2000, 0.1
+        gap = PairedCounts(1800, 100, 100, 0).smallest_gap
+        truth = [1 - psi, (psi + gap) / 2, (psi - gap) / 2]
+        samples = np.random.default_rng(1).multinomial(n, truth, size=5000)
+        only_a, only_b = samples[:, 1], samples[:, 2]
+        z = (only_a - only_b) / np.sqrt(only_a + only_b)
+        assert np.mean(z > stats.norm.isf(0.025)) == pytest.approx(POWER, abs=0.02)
+
+    def test_more_images_find_a_smaller_one(self):
+        """Four times as many about halve it."""
+        few, many = (PairedCounts(900 * n, 50 * n, 50 * n, 0).smallest_gap for n in (1, 4))
+        assert many == pytest.approx(few / 2, rel=0.01)
+
+    def test_fewer_disagreements_than_the_gap_would_need_are_not_believed(self):
+        """Without any, the gap is as if all of its disagreements went one way."""
+        gap = PairedCounts(1000, 0, 0, 0).smallest_gap
+        n_images = round(1000 * gap)
+        assert PairedCounts(1000 - n_images, n_images, 0, 0).p_value < 0.05
+
+    def test_three_images_find_none(self):
+        """Not even if the runs differ on all of them."""
+        assert PairedCounts(0, 3, 0, 0).smallest_gap is None
+
+
+def test_counting():
+    """`of` counts the four cases of two arrays."""
+    a = np.array([True, True, False, False, True])
+    b = np.array([True, False, True, False, False])
+    found = PairedCounts.of(a, b)
+    assert found == PairedCounts(both=1, only_a=2, only_b=1, neither=1)
+    assert (found.n, found.difference) == (5, pytest.approx(0.2))
+    assert found.discordance == pytest.approx(0.6)

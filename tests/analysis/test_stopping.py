@@ -1,0 +1,78 @@
+"""Replayed rules stop where real runs with these rules stop."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from mnistlin import RunError
+from mnistlin.analysis.stopping import alike, replay_rules
+
+LONG = {"epochs": 80, "learning_rate": 0.3}
+
+
+@pytest.fixture(scope="module")
+def long_run(train_tiny):
+    """Return a run without early stopping, with ups and downs."""
+    return train_tiny(**LONG)
+
+
+@pytest.mark.parametrize(("patience", "min_delta"), [(1, 0.0), (4, 0.0), (6, 0.01)])
+def test_a_replayed_rule_ends_as_a_real_run_with_it(long_run, train_tiny, patience, min_delta):
+    """Same step, same epoch, same losses, same best check."""
+    rule = {"patience": patience, "min_delta": min_delta}
+    real = train_tiny(early_stopping=rule, **LONG)
+    assert real.status == "early_stopped"
+    (found,) = replay_rules(long_run, [patience], [min_delta])
+    summary = real.summary
+    assert found.has_stopped
+    assert (found.step, found.epoch) == (summary["stop_step"], summary["stop_epoch"])
+    assert found.best_step == summary["best_step"]
+    assert found.last_val_loss == pytest.approx(summary["last_val_loss"], rel=1e-12)
+    assert found.best_val_loss == pytest.approx(summary["best_val_loss"], rel=1e-12)
+
+
+def test_a_rule_that_outlasts_the_run_has_not_stopped(long_run):
+    """What is told is then the end of the run."""
+    (found,) = replay_rules(long_run, [10_000])
+    assert not found.has_stopped
+    assert found.step == long_run.metrics["step"][-1]
+    assert found.last_val_loss == long_run.metrics["val_loss"][-1]
+    assert found.best_regret == 0
+
+
+def test_regret_is_what_a_rule_has_missed(long_run):
+    """Above the lowest loss of the whole run; more patience never makes it larger."""
+    outcomes = replay_rules(long_run, range(1, 30))
+    lowest = long_run.metrics["val_loss"].min()
+    regrets = np.array([each.best_regret for each in outcomes])
+    assert regrets == pytest.approx([each.best_val_loss - lowest for each in outcomes])
+    assert regrets[0] > 0
+    assert (np.diff(regrets) <= 0).all()
+    assert all(each.last_regret >= each.best_regret for each in outcomes)
+
+
+def test_rules_come_by_min_delta_then_by_patience(long_run):
+    """As asked for."""
+    outcomes = replay_rules(long_run, [3, 5], [0.0, 0.1])
+    asked = [(0.0, 3), (0.0, 5), (0.1, 3), (0.1, 5)]
+    assert [(each.min_delta, each.patience) for each in outcomes] == asked
+
+
+def test_rules_that_keep_the_same_weights_are_told_together(long_run):
+    """Each rule is in one group, and groups differ in what they keep."""
+    outcomes = replay_rules(long_run, range(1, 30))
+    groups = list(alike(outcomes))
+    assert len(groups) < len(outcomes)
+    assert groups[0][0].patience == 1
+    assert groups[-1][1].patience == 29
+    for (_, last), (first, _) in pairwise(groups):
+        assert first.patience == last.patience + 1
+    for first, last in groups:
+        assert first.best_step == last.best_step
+
+
+def test_a_run_without_checks_has_nothing_to_replay(train_tiny):
+    """It diverged before the first."""
+    with pytest.raises(RunError, match="no checks"):
+        replay_rules(train_tiny(learning_rate=1e9), [1])
