@@ -1,0 +1,203 @@
+"""Runs judged on the same images: two of them image by image, or many of them pair by pair."""
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mnistlin.figures import captions
+from mnistlin.figures.labels import run_labels
+from mnistlin.figures.mistakes import caption
+from mnistlin.figures.panes import draw_images, pane, row_of_boxes
+from mnistlin.figures.style import (
+    BLUE,
+    FAINT,
+    FOOTER,
+    HEADER,
+    INK,
+    MARGIN,
+    MUTED,
+    NOTE,
+    VERMILION,
+    WIDTH,
+    house_style,
+    new_figure,
+    write_note,
+)
+from mnistlin.figures.weights import Box
+
+if TYPE_CHECKING:
+    from mnistlin.analysis.comparison import Comparison, Pair
+    from mnistlin.analysis.evaluation import Evaluation
+
+GAP_PANEL, GAP_TOP, GAP_ROOM = 0.4, 0.45, 1.55
+"""Height of the panel of the difference, what is above it, and all its room, in inches."""
+
+IMAGE_HEIGHT, ROW_HEIGHT, MAX_ROWS = 0.72, 1.0, 2
+SIDE_TITLE, SIDE_GAP = 0.25, 0.15
+CELL, ROW_LABEL, ACCURACY_WIDTH, MATRIX_GAP = 0.62, 2.3, 2.0, 0.5
+A_COLOR, B_COLOR = BLUE, VERMILION
+
+
+@house_style()
+def pair_figure(pair: "Pair") -> Figure:
+    """Draw the difference of two runs with its interval, and the images only one is right on."""
+    runs, sides = [pair.a.run, pair.b.run], [_Side.a_of(pair), _Side.b_of(pair)]
+    room = GAP_ROOM + sum(side.height for side in sides) + NOTE
+    figure = new_figure(*captions.of_runs("Comparison", runs), height=HEADER + room + FOOTER)
+    top = FOOTER + room
+    _draw_gap(figure, pair, top - GAP_TOP - GAP_PANEL)
+    top -= GAP_ROOM
+    for side, label in zip(sides, run_labels(runs), strict=True):
+        _draw_side(figure, side, _in_one_line(label), top)
+        top -= side.height
+    write_note(
+        figure,
+        "Above each image: its true class → what the other run took it for, and with which "
+        "probability; the most confident first.",
+    )
+    return figure
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of the two runs, with the images that only it is right on."""
+
+    name: str
+    color: str
+    own: "Evaluation"
+    other: "Evaluation"
+    samples: NDArray[np.intp]
+
+    @classmethod
+    def a_of(cls, pair: "Pair") -> "_Side":
+        return cls("A", A_COLOR, pair.a, pair.b, pair.only_right("a"))
+
+    @classmethod
+    def b_of(cls, pair: "Pair") -> "_Side":
+        return cls("B", B_COLOR, pair.b, pair.a, pair.only_right("b"))
+
+    def boxes(self, top: float) -> list[Box]:
+        """Return where its images go, below `top`."""
+        shape, room = self.own.split.image_shape, WIDTH - 2 * MARGIN
+        bottoms = (top - (row + 1) * ROW_HEIGHT for row in range(MAX_ROWS))
+        rows = (row_of_boxes(MARGIN, y, IMAGE_HEIGHT, shape, room) for y in bottoms)
+        return [box for row in rows for box in row]
+
+    @property
+    def height(self) -> float:
+        """Room that it takes, in inches."""
+        in_a_row = len(self.boxes(0.0)) // MAX_ROWS
+        n_rows = min(MAX_ROWS, -(-len(self.samples) // in_a_row))
+        return SIDE_TITLE + n_rows * ROW_HEIGHT + SIDE_GAP
+
+
+def _draw_gap(figure: Figure, pair: "Pair", bottom: float) -> None:
+    """Draw the interval of the difference on the range that these images cannot resolve."""
+    counts, (low, high) = pair.counts, pair.counts.interval
+    words = (
+        f"accuracy of A − accuracy of B: {_signed(counts.difference)}, 95 % interval "
+        f"{_signed(low)} to {_signed(high)}; p = {pair.p_value:.2g} (McNemar, exact)"
+    )
+    axes = pane(figure, (MARGIN + 0.2, bottom, WIDTH - 2 * MARGIN - 0.4, GAP_PANEL), words)
+    smallest = counts.smallest_gap
+    if smallest is not None:
+        axes.axvspan(-smallest, smallest, color=FAINT, zorder=0)
+        axes.set_xlabel(f"grey: gaps that {counts.n:,} images reveal in under 80 % of all cases")
+    axes.axvline(0, color=MUTED, linewidth=1)
+    axes.plot([low, high], [0, 0], color=INK, linewidth=2.4, solid_capstyle="round")
+    axes.plot([counts.difference], [0], "o", color=INK, markersize=7)
+    limit = 1.15 * max(abs(low), abs(high), smallest or 0.0)
+    axes.set_xlim(-limit, limit)
+    axes.set_ylim(-1, 1)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=False)
+
+
+def _draw_side(figure: Figure, side: _Side, label: str, top: float) -> None:
+    """Draw images on which only one run is right."""
+    n = len(side.samples)
+    words = f"only {side.name} is right: {n:,} image{'s' * (n != 1)}"
+    _write(figure, MARGIN, top - 0.1, words, color=side.color, fontweight="bold")
+    about = f"{side.name} is {label}; its accuracy is {side.own.accuracy:.4f}"
+    _write(figure, MARGIN + 2.6, top - 0.1, about, color=MUTED)
+    boxes = side.boxes(top - SIDE_TITLE)
+    samples = side.samples[: len(boxes)]
+    words_of_images = [caption(side.other, int(sample)) for sample in samples]
+    draw_images(figure, boxes, side.own.split, samples, words_of_images)
+
+
+@house_style()
+def pairs_figure(comparison: "Comparison") -> Figure:
+    """Draw the accuracy of each run with its interval, and the difference of each pair."""
+    evaluations = comparison.evaluations
+    n = len(evaluations)
+    bottom = FOOTER + NOTE + 0.55
+    height = HEADER + 0.5 + n * CELL + bottom
+    runs = [each.run for each in evaluations]
+    figure = new_figure(*captions.of_runs("Comparison", runs), height=height)
+    left = MARGIN + ROW_LABEL
+    axes = pane(figure, (left, bottom, ACCURACY_WIDTH, n * CELL), "", "accuracy (fraction)")
+    _draw_accuracies(axes, comparison)
+    left += ACCURACY_WIDTH + MATRIX_GAP
+    width = min(n * CELL, WIDTH - MARGIN - left)
+    title = "accuracy of row − column, percentage points"
+    _draw_differences(pane(figure, (left, bottom, width, n * CELL), title), comparison, width / n)
+    write_note(
+        figure,
+        "95 % intervals. Bold and coloured: p below 0.05 by McNemar's exact test, corrected for "
+        f"{len(comparison.pairs)} pairs (Holm).",
+    )
+    return figure
+
+
+def _draw_accuracies(axes: Axes, comparison: "Comparison") -> None:
+    labels = run_labels([each.run for each in comparison.evaluations])
+    for row, each in enumerate(comparison.evaluations):
+        axes.plot(each.accuracy_interval, [row, row], color=BLUE, linewidth=2.4)
+        axes.plot([each.accuracy], [row], "o", color=BLUE, markersize=6)
+    words = [
+        f"{_in_one_line(label)}   {name}"
+        for label, name in zip(labels, comparison.names, strict=True)
+    ]
+    axes.set_yticks(range(len(labels)), words)
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.spines["left"].set_visible(False)
+
+
+def _draw_differences(axes: Axes, comparison: "Comparison", cell: float) -> None:
+    n = len(comparison.evaluations)
+    for (i, j), pair in zip(combinations(range(n), 2), comparison.pairs, strict=True):
+        for row, column, value in ((i, j, pair.counts.difference), (j, i, -pair.counts.difference)):
+            look: dict[str, Any] = {"color": MUTED}
+            if pair.is_significant:
+                look = {"color": A_COLOR if value > 0 else B_COLOR, "fontweight": "bold"}
+            words = _signed(100 * value, ".1f")
+            size = min(9.5, 16 * cell)
+            axes.text(column, row, words, ha="center", va="center", fontsize=size, **look)
+    axes.set_xticks(range(n), comparison.names)
+    axes.set_yticks(range(n), comparison.names)
+    axes.set_xlim(-0.5, n - 0.5)
+    axes.set_ylim(n - 0.5, -0.5)
+    axes.tick_params(length=0, labelcolor=INK)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+
+
+def _in_one_line(label: str) -> str:
+    return label.replace("\n", ", ")
+
+
+def _write(figure: Figure, x: float, y: float, words: str, **look: Any) -> None:
+    width, height = figure.get_size_inches()
+    figure.text(x / width, y / height, words, va="center", **look)
+
+
+def _signed(value: float, fmt: str = ".4f") -> str:
+    return f"{value:+{fmt}}".replace("-", "−")

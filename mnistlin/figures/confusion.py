@@ -1,0 +1,193 @@
+"""What a run takes for what: the confusion matrix, and beside it the recall of each class."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from mnistlin.figures import captions
+from mnistlin.figures.style import (
+    BLUE,
+    FOOTER,
+    HEADER,
+    HEIGHT,
+    INK,
+    MARGIN,
+    NOTE,
+    house_style,
+    is_dark,
+    new_figure,
+    place,
+    write_note,
+)
+from mnistlin.runs.folder import Run
+
+COLORMAP = "Blues"
+GAMMA = 0.5
+"""Colours follow the square root of the share, or all errors would look like none."""
+
+ROOMY_CLASSES = 14
+"""With more classes than this the page grows."""
+
+MAX_HEIGHT, HEIGHT_PER_CLASS = 9.0, 0.2
+LABELS_WIDTH, LABELS_HEIGHT, HEADS_HEIGHT = 0.55, 0.5, 0.3
+MATRIX_WIDTH, STRIP_WIDTH, NUMBERS_WIDTH, COLORBAR_WIDTH, GAP = 4.3, 1.15, 1.15, 0.13, 0.15
+MAX_TICKS = 30
+LARGEST_TYPE, SMALLEST_TYPE = 9.5, 4.5
+"""Points; what would have to be smaller still is not written."""
+
+Counts: TypeAlias = NDArray[np.integer[Any]]
+"""(n_classes, n_classes): how often class i (row) was taken for class j (column)."""
+
+
+def confusion_figure(run: Run) -> Figure:
+    """Draw how often each true class was taken for which on the validation set, and its recall.
+
+    Raises
+    ------
+    RunError
+        If confusion.csv is missing or damaged.
+    """
+    words = captions.of_run("Confusion matrix", run)
+    return counts_figure(words, run.confusion, run.classes, "validation images")
+
+
+@house_style()
+def counts_figure(
+    words: tuple[str, str, str], counts: Counts, labels: tuple[int, ...], of_what: str
+) -> Figure:
+    """Draw how often each true class was taken for which, and its recall.
+
+    Parameters
+    ----------
+    words : (str, str, str)
+        Title, settings and footer of the page.
+    counts : ndarray of shape (n_classes, n_classes)
+        Rows are true classes, columns predicted ones.
+    labels : tuple of int
+        The classes.
+    of_what : str
+        What was counted, such as "validation images".
+    """
+    height = min(HEIGHT + HEIGHT_PER_CLASS * max(0, len(labels) - ROOMY_CLASSES), MAX_HEIGHT)
+    figure = new_figure(*words, height=height)
+    left, bottom = MARGIN + LABELS_WIDTH, FOOTER + NOTE + LABELS_HEIGHT
+    height -= HEADER + HEADS_HEIGHT + bottom
+    matrix = place(figure, left, bottom, MATRIX_WIDTH, height)
+    image = _draw_matrix(matrix, counts)
+    cell_width, cell_height = MATRIX_WIDTH / len(labels), height / len(labels)
+    _write_labels(matrix, labels, cell_width, cell_height)
+    _write_counts(matrix, image, counts, _type_size(cell_width, cell_height, counts.max()))
+    left += MATRIX_WIDTH + GAP
+    strip = place(figure, left, bottom, STRIP_WIDTH, height)
+    _draw_recall(strip, counts, _type_size(cell_width, cell_height))
+    left += STRIP_WIDTH + NUMBERS_WIDTH
+    _add_colorbar(figure, image, place(figure, left, bottom, COLORBAR_WIDTH, height))
+    write_note(figure, _note(counts, of_what))
+    return figure
+
+
+def row_shares(counts: Counts) -> NDArray[np.float64]:
+    """Return counts as fractions of their row; nan in a row without counts."""
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.full(counts.shape, np.nan)
+    np.divide(counts, totals, out=shares, where=totals > 0)
+    return shares
+
+
+def recall(counts: Counts) -> NDArray[np.float64]:
+    """Return which fraction of each class was recognised; nan for a class without images."""
+    return np.diagonal(row_shares(counts)).copy()
+
+
+def accuracy(counts: Counts) -> float:
+    """Return which fraction of all images was classified rightly."""
+    return float(np.trace(counts) / max(1, counts.sum()))
+
+
+def _draw_matrix(axes: Axes, counts: Counts) -> AxesImage:
+    """Draw the shares of each row as colours."""
+    norm = PowerNorm(GAMMA, 0, 1)
+    image = axes.imshow(row_shares(counts), cmap=COLORMAP, norm=norm, aspect="auto")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    return image
+
+
+def _write_labels(axes: Axes, labels: tuple[int, ...], width: float, height: float) -> None:
+    """Name the rows and the columns, of some inches each; every so many, if they are many."""
+    every = -(-len(labels) // MAX_TICKS)
+    ticks = range(0, len(labels), every)
+    names = [str(labels[tick]) for tick in ticks]
+    axes.set_xticks(ticks, names)
+    axes.set_yticks(ticks, names)
+    size = _type_size(every * width, every * height, max(labels))
+    axes.tick_params(length=0, labelcolor=INK, labelsize=size)
+
+
+def _write_counts(axes: Axes, image: AxesImage, counts: Counts, size: float | None) -> None:
+    """Write the counts that are not 0 into their cells."""
+    if size is None:
+        return
+    colors = image.to_rgba(row_shares(counts))
+    for i, j in np.argwhere(counts):
+        color = "white" if is_dark(colors[i, j]) else INK
+        axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", fontsize=size, color=color)
+
+
+def _type_size(width: float, height: float, largest: int = 0) -> float | None:
+    """Return the type size in points for numbers in cells of some inches, None if too small."""
+    digit_width, line_height = 0.75, 1.4
+    size = 72 * min(width / (digit_width * len(str(largest))), height / line_height)
+    return min(size, LARGEST_TYPE) if size >= SMALLEST_TYPE else None
+
+
+def _draw_recall(axes: Axes, counts: Counts, size: float | None) -> None:
+    """Draw a dot a class, in line with its row of the matrix, and write its value beside it."""
+    recalls, totals = recall(counts), counts.sum(axis=1)
+    rows = np.arange(len(counts))
+    axes.plot(recalls, rows, "o", color=BLUE, markersize=5.5 if size else 3.0, clip_on=False)
+    axes.axvline(accuracy(counts), color=INK, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1)
+    worst = np.nanmin([*recalls, accuracy(counts)])
+    axes.set_xlim(max(0.0, worst - 0.15 * (1 - worst) - 0.005), 1.0)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=2, steps=[1, 2, 5, 10]))
+    axes.set_ylim(len(counts) - 0.5, -0.5)
+    axes.set_yticks(rows, [""] * len(rows))
+    axes.tick_params(length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("recall (fraction)")
+    if size is None:
+        return
+    for row, value, total in zip(rows, recalls, totals, strict=True):
+        words = f"{value:.3f}  of {total:,}" if total else "no images"
+        axes.annotate(
+            words,
+            (1.0, row),
+            (8, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=min(size, 9.0),
+        )
+
+
+def _add_colorbar(figure: Figure, image: AxesImage, axes: Axes) -> None:
+    bar = figure.colorbar(image, cax=axes, ticks=[0, 0.05, 0.2, 0.5, 1])
+    bar.outline.set_visible(False)
+    axes.tick_params(length=2, labelsize=8.5)
+    axes.set_title("share of row", loc="left", fontsize=8.5, pad=8)
+
+
+def _note(counts: Counts, of_what: str) -> str:
+    total = counts.sum()
+    return (
+        f"Counts of {of_what}; blank is none. "
+        f"Dashed line: accuracy {accuracy(counts):.4f}, of all {total:,}."
+    )

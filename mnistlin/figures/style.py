@@ -1,0 +1,195 @@
+"""The look that all figures share: colours, type, page and saving.
+
+Nothing here knows of runs; what a figure shows and says is up to the module that draws it.
+Positions and sizes are in inches, counted from the lower left corner of the page.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mnistlin.errors import RunError
+from mnistlin.runs.files import os_errors_as_run_errors, write_bytes
+
+FORMATS = ("png", "svg", "pdf")
+DPI = 150
+
+WIDTH, HEIGHT = 9.0, 5.2
+MARGIN = 0.4
+HEADER, FOOTER, NOTE = 0.80, 0.45, 0.30
+"""Heights of title and settings, of the footer, and of a note above the footer, if there is one."""
+
+INK, MUTED, FAINT = "#222222", "#6b6b6b", "#e4e4e4"
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)
+OKABE_ITO = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+"""Colours for things without an order (Okabe and Ito 2008); their yellow is too pale for lines."""
+
+_RC: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so all machines set the same type
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": FAINT,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "legend.frameon": False,
+    "legend.borderaxespad": 0.0,
+    "lines.linewidth": 1.8,
+    "lines.solid_joinstyle": "round",
+    "svg.hashsalt": "mnistlin",  # else the ids in an SVG file are random
+}
+
+# No dates, so that the same run gives the same bytes.
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw in our style inside, whatever the user's matplotlibrc says; also a decorator.
+
+    No warnings come out of it: a run from elsewhere may hold names in a script that the font lacks,
+    which are drawn as boxes, and numbers that overflow, which no axis could show.
+    """
+    with mpl.rc_context(), np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)
+        yield
+
+
+def new_figure(title: str, settings: str, footer: str, height: float = HEIGHT) -> Figure:
+    """Return an empty page with its words on it; lines that are too long are set smaller.
+
+    Parameters
+    ----------
+    title : str
+        What is shown, of which model, on which data.
+    settings : str
+        The key settings, a smaller line below.
+    footer : str
+        Where it comes from, small and grey at the foot.
+    height : float
+        Of the page; its width is always WIDTH.
+    """
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI)
+    FigureCanvasAgg(figure)
+    _write_line(figure, title, height - 0.40, fontsize=14, fontweight="bold")
+    _write_line(figure, settings, height - 0.65, fontsize=9.5, color=MUTED)
+    _write_line(figure, footer, 0.16, fontsize=7.5, color=MUTED)
+    return figure
+
+
+def write_note(figure: Figure, words: str) -> None:
+    """Write a line above the footer that helps to read the figure."""
+    _write_line(figure, words, FOOTER, fontsize=8.5, color=MUTED)
+
+
+def _write_line(figure: Figure, words: str, y: float, fontsize: float, **look: Any) -> None:
+    """Write a line at the left margin, smaller than asked for if it would pass the right one."""
+    width, height = figure.get_size_inches()
+    line = figure.text(MARGIN / width, y / height, words, fontsize=fontsize, **look)
+    room = (width - 2 * MARGIN) * DPI
+    for _ in range(4):  # small type runs a little wider than its size would have it
+        taken = line.get_window_extent().width if words else 0
+        if taken <= room:
+            break
+        fontsize *= 0.99 * room / taken
+        line.set_fontsize(fontsize)
+
+
+def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Add axes whose frame has this position and size, in inches."""
+    page_width, page_height = figure.get_size_inches()
+    return figure.add_axes(
+        (left / page_width, bottom / page_height, width / page_width, height / page_height)
+    )
+
+
+def say_instead(figure: Figure, *lines: str) -> None:
+    """Write in the middle of the page why nothing is drawn there; empty lines are left out."""
+    words = "\n".join(filter(None, lines))
+    figure.text(0.5, 0.5, words, ha="center", va="center", fontsize=12, color=MUTED)
+
+
+def sequential_colors(n: int) -> list[tuple[float, float, float, float]]:
+    """Return n colours for values in increasing order, from dark to light."""
+    viridis = mpl.colormaps["viridis"]
+    return [viridis(0.88 * i / max(1, n - 1)) for i in range(n)]  # its end is too pale for lines
+
+
+def is_dark(color: tuple[float, ...]) -> bool:
+    """Say whether white text reads better than black on a colour, given as RGB in [0, 1]."""
+    red, green, blue = (
+        channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
+        for channel in color[:3]
+    )
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return luminance < 0.179  # where both have the same contrast (WCAG 2)
+
+
+def save(figure: Figure, out_dir: Path, name: str, fmt: str = "png") -> Path:
+    """Write a figure to <out_dir>/<name>.<fmt>, making the folder if need be.
+
+    Parameters
+    ----------
+    figure : Figure
+        What to write.
+    out_dir : Path
+        Where.
+    name : str
+        The file's name, without its ending.
+    fmt : {"png", "svg", "pdf"}
+        The same figure always gives the same bytes.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    RunError
+        If the format is another one, the folder is a link, or the file cannot be written.
+    """
+    if fmt not in FORMATS:
+        raise RunError(f"cannot draw figures as {fmt!r}; it may be {', '.join(FORMATS)}")
+    if out_dir.is_symlink():  # in a run folder from elsewhere, it may lead anywhere
+        raise RunError(f"{out_dir} is a link; to draw there, name it: --out {out_dir.resolve()}")
+    with os_errors_as_run_errors("make the folder", out_dir):
+        out_dir.mkdir(parents=True, exist_ok=True)
+    path = out_dir / f"{name}.{fmt}"
+    write_bytes(path, _rendered(figure, fmt))
+    return path
+
+
+@house_style()
+def _rendered(figure: Figure, fmt: str) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=fmt, dpi=DPI, metadata=_METADATA[fmt])
+    return buffer.getvalue()

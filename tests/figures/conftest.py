@@ -1,0 +1,103 @@
+"""Real, tiny runs to draw, each trained once for all tests."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mnistlin.config import ExperimentConfig
+from mnistlin.experiment import run_experiment
+
+IMAGE_SHAPE = (4, 6)
+
+
+@pytest.fixture(scope="session")
+def make_dataset(tmp_path_factory, write_dataset):
+    """Return a function that writes a folder of IDX files with images of some classes."""
+
+    def make(n_classes, shape=IMAGE_SHAPE):
+        rng = np.random.default_rng(n_classes)
+        prototypes = rng.integers(0, 256, (n_classes, *shape))
+
+        def part(n):
+            labels = np.arange(n) % n_classes
+            images = prototypes[labels] // 4 + rng.integers(0, 192, (n, *shape))
+            return images, labels
+
+        return write_dataset(tmp_path_factory.mktemp("dataset"), part(60), part(30))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory, make_dataset):
+    """Return a function that trains a tiny run; its keywords are those of TrainingConfig."""
+    runs_dir = tmp_path_factory.mktemp("runs")
+    datasets = {n_classes: make_dataset(n_classes) for n_classes in (2, 3)}
+
+    def make(model="softmax", name="tiny", dataset=None, stopping=None, data=None, **training):
+        n_classes = 2 if model == "logistic" else 3
+        how = {"epochs": 12, "batch_size": 4, "learning_rate": 0.02, **training}
+        config = ExperimentConfig.model_validate(
+            {
+                "name": name,
+                "model": model,
+                "data": {
+                    "dataset": str(dataset or datasets[n_classes]),
+                    "classes": (1, 0) if model == "logistic" else None,
+                    **(data or {}),
+                },
+                "training": how,
+                "early_stopping": stopping,
+            }
+        )
+        return run_experiment(config, runs_dir)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def softmax_run(make_run):
+    """Return a finished run with 3 classes, 180 steps and 60 checks."""
+    return make_run()
+
+
+@pytest.fixture(scope="session")
+def stopped_run(make_run):
+    """Return a logistic run of 1 against 0 that early stopping ended."""
+    run = make_run("logistic", epochs=200, learning_rate=0.5, stopping={"patience": 3})
+    assert run.status == "early_stopped"
+    return run
+
+
+@pytest.fixture(scope="session")
+def diverged_run(make_run):
+    """Return a run that diverged before its first check."""
+    run = make_run(learning_rate=1e9)
+    assert run.status == "diverged"
+    assert not len(run.metrics["step"])
+    return run
+
+
+@pytest.fixture
+def with_info():
+    """Return a function that gives a run other values in its run.json."""
+
+    def change(run, **values):
+        return replace(run, info={**run.info, **values})
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def words_of():
+    """Return a function that gives all words that stand on a figure outside its panels."""
+    return lambda figure: [text.get_text() for text in figure.texts]
+
+
+@pytest.fixture(scope="session")
+def legend_of():
+    """Return a function that gives the labels in a panel's legend, each on one line."""
+    return lambda axes: [
+        " ".join(text.get_text().split("\n")) for text in axes.get_legend().get_texts()
+    ]

@@ -1,0 +1,89 @@
+"""Dips, their periods and the batches behind them on one page."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from mnistlin.analysis.dips import explain_dips
+from mnistlin.figures.dips import DIP_COLOR, dips_figure
+
+
+@pytest.fixture(scope="module")
+def run(make_run):
+    """Return an unshuffled run of 15 steps an epoch, 5 checks in each."""
+    return make_run(shuffle=False, epochs=40, learning_rate=0.3)
+
+
+@pytest.fixture(scope="module")
+def dips(run):
+    """Return its dips, as if the period had been measured where it is predicted."""
+    found = explain_dips(run)
+    lag = found.predicted.period // found.predicted.check_every
+    return replace(found, measured=replace(found.measured, lag=lag))
+
+
+@pytest.fixture
+def panels(run, dips):
+    """Return the panels of accuracy, correlation and losses."""
+    return dips_figure(run, dips).axes[:3]
+
+
+def test_the_deepest_dips_are_marked_on_the_accuracy(run, dips, panels):
+    """At their steps, at their height."""
+    curve, marks = panels[0].get_lines()
+    np.testing.assert_array_equal(curve.get_ydata(), run.metrics["val_accuracy"])
+    np.testing.assert_array_equal(marks.get_xdata(), dips.measured.deepest_dips())
+    at = np.isin(run.metrics["step"], dips.measured.deepest_dips())
+    np.testing.assert_array_equal(marks.get_ydata(), run.metrics["val_accuracy"][at])
+
+
+def test_predicted_and_measured_period_are_marked_at_their_lags(dips, panels):
+    """In checks, with the steps in the legend."""
+    predicted = next(line for line in panels[1].get_lines() if len(line.get_xdata()) == 1)
+    plan = dips.predicted
+    assert predicted.get_xdata()[0] == plan.period / plan.check_every
+    words = [text.get_text() for text in panels[1].get_legend().get_texts()]
+    lag, period = dips.measured.lag, dips.measured.period
+    assert words[0] == f"measured: {lag} checks, {period} steps"
+    assert words[1] == f"predicted: {plan.period // plan.check_every} checks, {plan.period} steps"
+
+
+def test_losses_are_drawn_by_position(dips, panels):
+    """A bar each; those where the dips are have the dips' colour."""
+    bars = panels[2].patches
+    np.testing.assert_allclose([bar.get_height() for bar in bars], dips.losses.mean)
+    marked = [i for i, bar in enumerate(bars) if to_hex(bar.get_facecolor()).upper() == DIP_COLOR]
+    assert marked == (dips.dip_positions if len(dips.dip_positions) <= 3 else [])
+
+
+def test_each_hard_batch_has_its_class_mix_and_images(run, dips, words_of):
+    """Three rows below the panels."""
+    figure = dips_figure(run, dips)
+    mixes = [axes for axes in figure.axes[3:] if not axes.images]
+    assert len(mixes) == len(dips.hard.batches) == 3
+    for axes, batch in zip(mixes, dips.hard.batches, strict=True):
+        heights = [bar.get_height() for bar in axes.patches]
+        np.testing.assert_allclose(heights, batch.counts / batch.counts.sum())
+        about = f"position {batch.position}\nmean loss {batch.mean_loss:.3f}"
+        assert about in words_of(figure)
+    first = next(axes for axes in figure.axes[3:] if axes.images)
+    train, sample = dips.hard.train, dips.hard.batches[0].samples[0]
+    pixels = train.images[train.rows[sample]].reshape(train.image_shape)
+    np.testing.assert_array_equal(first.images[0].get_array(), pixels)
+
+
+def test_a_shuffled_run_has_no_batches_to_show(run, dips, words_of):
+    """And no period in the legend."""
+    shuffled = replace(
+        dips,
+        hard=None,
+        predicted=replace(dips.predicted, period=None),
+        measured=replace(dips.measured, lag=None),
+    )
+    figure = dips_figure(run, shuffled)
+    assert len(figure.axes) == 3
+    words = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    assert words == ["measured: none", "predicted: none"]
+    assert "every epoch has other batches" in " ".join(words_of(figure))

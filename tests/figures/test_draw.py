@@ -1,0 +1,81 @@
+"""From run folders to files."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mnistlin.errors import RunError
+from mnistlin.figures import draw_overlay, draw_run
+from mnistlin.runs.folder import load_run
+
+DATE_MARKS = (b"<dc:date>", b"/CreationDate", b"/ModDate")
+FIGURES = ["loss", "accuracy", "weights", "confusion"]
+
+
+@pytest.mark.parametrize("fmt", ["png", "svg", "pdf"])
+def test_a_run_has_four_figures(softmax_run, tmp_path, fmt):
+    """The folder is made, the files are named by what they show, and nothing else is written."""
+    paths = draw_run(softmax_run, tmp_path / "plots", fmt)
+    assert paths == [tmp_path / "plots" / f"{name}.{fmt}" for name in FIGURES]
+    assert sorted(paths) == sorted((tmp_path / "plots").iterdir())
+
+
+@pytest.mark.parametrize("fmt", ["png", "svg", "pdf"])
+def test_the_same_run_gives_the_same_bytes(softmax_run, tmp_path, fmt):
+    """No dates and no random ids: figures are a function of the run folder."""
+    first = draw_run(load_run(softmax_run.path), tmp_path / "first", fmt)
+    second = draw_run(load_run(softmax_run.path), tmp_path / "second", fmt)
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_files_hold_no_date(softmax_run, tmp_path):
+    """Two runs of this test within a second would not tell."""
+    files = [path for fmt in ("svg", "pdf") for path in draw_run(softmax_run, tmp_path, fmt)]
+    assert not any(mark in path.read_bytes() for path in files for mark in DATE_MARKS)
+
+
+@pytest.mark.parametrize("name", ["stopped_run", "diverged_run"])
+def test_a_run_is_drawn_however_it_ended(request, tmp_path, name):
+    """All four figures exist."""
+    assert len(draw_run(request.getfixturevalue(name), tmp_path)) == len(FIGURES)
+
+
+def test_an_overlay_has_two_figures(softmax_run, stopped_run, tmp_path):
+    """Weights and confusion are of one run only."""
+    paths = draw_overlay([softmax_run, stopped_run], tmp_path)
+    assert paths == [tmp_path / "loss.png", tmp_path / "accuracy.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_no_runs_cannot_be_overlaid(tmp_path):
+    """The message says what to do."""
+    with pytest.raises(RunError, match="name at least one run folder"):
+        draw_overlay([], tmp_path)
+
+
+def test_a_figure_that_fails_does_not_stop_the_others(make_run, tmp_path):
+    """What can be drawn is drawn; the error says what could not, and why."""
+    run = make_run(epochs=1)
+    (run.path / "weights.npz").write_bytes(b"damaged")
+    with pytest.raises(RunError, match=r"1 of 4 figures could not be drawn: .*weights\.npz"):
+        draw_run(load_run(run.path), tmp_path)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["accuracy", "confusion", "loss"]
+
+
+def test_one_cause_is_told_once(softmax_run, tmp_path):
+    """Four figures that fail alike need one explanation."""
+    with pytest.raises(RunError) as raised:
+        draw_run(softmax_run, tmp_path, "gif")
+    assert str(raised.value).count("gif") == 1
+
+
+def test_matplotlib_is_not_imported_before_something_is_drawn():
+    """Neither is pyplot ever, with its state and its windows."""
+    program = (
+        "import sys, mnistlin, mnistlin.cli; mnistlin.run_experiment;"
+        "assert 'matplotlib' not in sys.modules;"
+        "import mnistlin.figures;"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,258 @@
+"""Figures of a sweep: what is drawn of each λ, and where λ = 0 stands."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from mnistlin.config import ExperimentConfig, SweepConfig
+from mnistlin.errors import RunError
+from mnistlin.figures import draw_sweep
+from mnistlin.figures.lambda_axis import lambda_axes, positions
+from mnistlin.figures.lambda_weights import lambda_weights_figure, root_scale
+from mnistlin.figures.lambdas import (
+    final_accuracy_figure,
+    over_seeds,
+    val_accuracy_figure,
+    weight_norm_figure,
+)
+from mnistlin.sweep import run_sweep
+
+L2_LAMBDAS = (1.0, 0.1, 0.0)
+FIGURES = ["val-accuracy", "final-accuracy", "weight-norm", "weights"]
+STOPPING = {"patience": 3, "min_delta": 0.01}
+
+
+@pytest.fixture(scope="session")
+def make_sweep(tmp_path_factory, make_dataset):
+    """Return a function that runs a tiny sweep."""
+    datasets = {n_classes: make_dataset(n_classes) for n_classes in (2, 3)}
+
+    def make(l2_lambdas=L2_LAMBDAS, seeds=(0, 1), model="softmax", stopping=None):
+        config = ExperimentConfig.model_validate(
+            {
+                "model": model,
+                "data": {
+                    "dataset": str(datasets[2 if model == "logistic" else 3]),
+                    "classes": (1, 0) if model == "logistic" else None,
+                },
+                "training": {"epochs": 12, "batch_size": 4, "learning_rate": 0.02},
+                "early_stopping": stopping,
+                "sweep": SweepConfig(l2_lambdas=l2_lambdas, seeds=seeds),
+            }
+        )
+        return run_sweep(config, tmp_path_factory.mktemp("sweeps"))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sweep(make_sweep):
+    """Return a sweep of three λ and two seeds."""
+    return make_sweep()
+
+
+def lines_of(axes):
+    """Return the named curves of a panel by their labels' first lines."""
+    return {
+        line.get_label().split("\n")[0]: line
+        for line in axes.lines
+        if not line.get_label().startswith("_")
+    }
+
+
+class TestAxis:
+    """The axis of λ."""
+
+    def test_lambda_0_stands_left_of_all_others_by_a_fixed_part_of_their_range(self):
+        """Elsewhere the axis is logarithmic."""
+        l2_lambdas = [0.0, 1e-3, 1e-1, 1e2]
+        zero, *others = positions(l2_lambdas, l2_lambdas)
+        np.testing.assert_allclose(others, [-3, -1, 2])
+        assert zero == pytest.approx(-3 - 0.2 * 5)
+
+    @pytest.mark.parametrize("l2_lambdas", [[0.0], [0.5], [0.0, 0.5]])
+    def test_one_or_two_values_are_enough(self, l2_lambdas):
+        """They stand apart, within the limits."""
+        axes = lambda_axes(Figure(), "accuracy", l2_lambdas)
+        low, high = axes.get_xlim()
+        x = positions(l2_lambdas, l2_lambdas)
+        assert low < min(x)
+        assert max(x) < high
+        assert len(set(x)) == len(l2_lambdas)
+
+    def test_a_few_lambdas_are_written_below(self):
+        """Each where it stands."""
+        l2_lambdas = [0.0, 0.003, 0.1, 1.0]
+        axes = lambda_axes(Figure(), "accuracy", l2_lambdas)
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "0.003", "0.1", "1"]
+        np.testing.assert_allclose(axes.get_xticks(), positions(l2_lambdas, l2_lambdas))
+
+    def test_of_many_lambdas_powers_of_ten_are_written(self):
+        """And 0, if it is among them."""
+        l2_lambdas = [0.0, *np.geomspace(1e-4, 1, 12)]
+        axes = lambda_axes(Figure(), "accuracy", l2_lambdas)
+        labels = [label.get_text() for label in axes.get_xticklabels()]
+        assert labels == ["0", "0.0001", "0.001", "0.01", "0.1", "1"]
+
+    def test_many_lambdas_within_a_power_of_ten_have_their_ends_written(self):
+        """No power of ten lies between them."""
+        axes = lambda_axes(Figure(), "accuracy", list(np.geomspace(0.2, 0.8, 12)))
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["0.2", "0.8"]
+
+
+class TestCurves:
+    """Validation accuracy over steps."""
+
+    def test_there_is_a_curve_for_each_lambda_from_the_smallest_on(self, sweep):
+        """It is the mean over the seeds, in colours that grow lighter with λ."""
+        (axes, *_) = val_accuracy_figure(sweep).axes
+        lines = lines_of(axes)
+        assert list(lines) == ["λ = 0", "λ = 0.1", "λ = 1"]
+        for l2_lambda, line in zip((0.0, 0.1, 1.0), lines.values(), strict=True):
+            runs = sweep.by_lambda[l2_lambda].values()
+            mean = np.mean([run.metrics["val_accuracy"] for run in runs], axis=0)
+            np.testing.assert_allclose(line.get_ydata(), mean)
+        lightness = [sum(line.get_color()[:3]) for line in lines.values()]
+        assert lightness == sorted(lightness)
+
+    def test_the_band_is_one_standard_deviation_over_the_seeds(self, sweep):
+        """Of a sample, on both sides."""
+        steps, mean, sd = over_seeds(list(sweep.by_lambda[0.1].values()), "val_accuracy")
+        a, b = (run.metrics["val_accuracy"] for run in sweep.by_lambda[0.1].values())
+        np.testing.assert_allclose(sd, np.abs(a - b) / np.sqrt(2))
+        (axes, *_) = val_accuracy_figure(sweep).axes
+        outline = axes.collections[1].get_paths()[0].vertices
+        for step, low, high in zip(steps, mean - sd, mean + sd, strict=True):
+            at_step = outline[outline[:, 0] == step][:, 1]
+            assert at_step.min() == pytest.approx(low)
+            assert at_step.max() == pytest.approx(high)
+
+    def test_one_seed_has_no_band(self, make_sweep):
+        """There is no spread to show."""
+        (axes, *_) = val_accuracy_figure(make_sweep(seeds=(3,))).axes
+        assert not axes.collections
+
+    def test_the_mean_ends_where_the_first_seed_stops(self, make_sweep):
+        """After that it would be one of fewer seeds."""
+        sweep = make_sweep(seeds=(0, 1, 2, 3), stopping=STOPPING)
+        runs = list(sweep.by_lambda[0.0].values())
+        ends = {run.metrics["step"][-1] for run in runs}
+        assert len(ends) > 1
+        steps, _, _ = over_seeds(runs, "val_accuracy")
+        assert steps[-1] == min(ends)
+
+    def test_many_lambdas_have_short_labels(self, make_sweep, legend_of):
+        """With their last values they would not fit beside the panel."""
+        sweep = make_sweep([0.0, *np.geomspace(1e-4, 1, 8).tolist()], seeds=(0,))
+        (axes, *_) = val_accuracy_figure(sweep).axes
+        assert legend_of(axes)[:2] == ["λ = 0", "λ = 0.0001"]
+        assert len(legend_of(axes)) == 9
+
+
+class TestPoints:
+    """Numbers at the end, against λ."""
+
+    def test_both_accuracies_are_shown_with_their_means(self, sweep, legend_of):
+        """A point a λ for each set."""
+        (axes,) = final_accuracy_figure(sweep).axes
+        assert legend_of(axes) == ["training set", "validation set"]
+        for container, column in zip(
+            axes.containers, ("train_accuracy", "val_accuracy"), strict=True
+        ):
+            expected = [
+                np.mean([run.metrics[column][-1] for run in sweep.by_lambda[l2_lambda].values()])
+                for l2_lambda in (0.0, 0.1, 1.0)
+            ]
+            np.testing.assert_allclose(container.lines[0].get_ydata(), expected)
+
+    def test_weight_norms_are_shown_from_0_on(self, sweep):
+        """Each with its number beside it."""
+        (axes,) = weight_norm_figure(sweep).axes
+        assert axes.get_ylim()[0] == 0
+        norms = axes.containers[0].lines[0].get_ydata()
+        assert [text.get_text() for text in axes.texts] == [f"{norm:#.3g}" for norm in norms]
+        assert list(norms) == sorted(norms, reverse=True)
+
+    @pytest.mark.parametrize("l2_lambdas", [(0.0,), (0.5,), (0.5, 0.1), (0.0, 0.5)])
+    def test_any_lambdas_will_do(self, l2_lambdas, make_sweep, tmp_path):
+        """With λ = 0 or without, one or two."""
+        assert len(draw_sweep(make_sweep(l2_lambdas, seeds=(0,)), tmp_path)) == len(FIGURES)
+
+
+class TestWeights:
+    """Weights as images."""
+
+    def test_a_row_is_a_lambda_and_a_tile_an_output(self, sweep):
+        """Of the first seed; the smallest λ is on top, the first class at the left."""
+        figure = lambda_weights_figure(sweep)
+        tiles = [axes for axes in figure.axes if axes.images]
+        tiles.sort(key=lambda axes: (-axes.get_position().y0, axes.get_position().x0))
+        shown = iter(tiles)
+        for l2_lambda in (0.0, 0.1, 1.0):
+            weights = sweep.members[l2_lambda, 0].weights["last"][:-1]
+            for column in weights.T:
+                np.testing.assert_array_equal(next(shown).images[0].get_array().ravel(), column)
+        assert next(shown, None) is None
+
+    def test_all_tiles_share_one_scale(self, sweep):
+        """Its ends are the largest weight of all λ."""
+        figure = lambda_weights_figure(sweep)
+        (scale,) = {axes.images[0].norm for axes in figure.axes if axes.images}
+        shown = [sweep.members[l2_lambda, 0].weights["last"][:-1] for l2_lambda in L2_LAMBDAS]
+        assert -scale.vmin == scale.vmax == pytest.approx(np.abs(shown).max())
+
+    def test_colours_follow_the_square_root(self):
+        """A quarter of the largest weight has half of its colour; 0 is in the middle."""
+        scale = root_scale(np.array([-0.8, 0.1]))
+        np.testing.assert_allclose(
+            scale(np.array([-0.8, -0.2, 0, 0.2, 0.8])), [0, 0.25, 0.5, 0.75, 1]
+        )
+
+    @pytest.mark.parametrize("n_lambdas", [1, 2, 9])
+    def test_logistic_has_a_tile_for_each_lambda(self, n_lambdas, make_sweep, words_of):
+        """With its name above, and all on the page."""
+        l2_lambdas = [0.0, *np.geomspace(1e-3, 1, 8).tolist()][:n_lambdas]
+        figure = lambda_weights_figure(make_sweep(l2_lambdas, seeds=(0,), model="logistic"))
+        boxes = [axes.get_position() for axes in figure.axes if axes.images]
+        assert len(boxes) == n_lambdas
+        assert all(0 < box.x0 < box.x1 < 1 and 0 < box.y0 < box.y1 < 1 for box in boxes)
+        assert [f"λ = {value:.3g}" in words_of(figure) for value in l2_lambdas] == [
+            True
+        ] * n_lambdas
+
+
+class TestFiles:
+    """All figures of a sweep."""
+
+    @pytest.mark.parametrize("fmt", ["png", "svg", "pdf"])
+    def test_the_same_sweep_gives_the_same_bytes(self, fmt, sweep, tmp_path):
+        """Four files, named by what they show."""
+        first = draw_sweep(sweep, tmp_path / "first", fmt)
+        assert first == [tmp_path / "first" / f"{name}.{fmt}" for name in FIGURES]
+        second = draw_sweep(sweep, tmp_path / "second", fmt)
+        assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+    def test_a_lambda_that_diverged_is_left_out(self, make_sweep):
+        """Its numbers mean nothing."""
+        (axes, *_) = val_accuracy_figure(make_sweep((1e9, 0.0))).axes
+        assert list(lines_of(axes)) == ["λ = 0"]
+
+    def test_a_sweep_without_a_sound_run_is_refused(self, make_sweep, tmp_path):
+        """The message names it."""
+        sweep = make_sweep((1e9,))
+        with pytest.raises(RunError, match=sweep.path.name):
+            draw_sweep(sweep, tmp_path)
+
+    def test_damaged_weights_do_not_stop_the_other_figures(self, make_sweep, tmp_path):
+        """The error says which file is damaged."""
+        sweep = make_sweep(seeds=(5,))
+        (sweep.members[0.1, 5].path / "weights.npz").write_bytes(b"nonsense")
+        with pytest.raises(RunError, match=r"1 of 4 figures.*weights\.npz"):
+            draw_sweep(sweep, tmp_path)
+        assert len(list(tmp_path.iterdir())) == 3
+
+    def test_the_footer_names_the_sweep_and_the_doubt(self, sweep, words_of):
+        """Not one of its members; the settings say how many seeds there are."""
+        words = words_of(val_accuracy_figure(sweep))
+        assert any(sweep.path.name in line and "selection on test data" in line for line in words)
+        assert any("mean ± sd of 2 seeds" in line for line in words)

@@ -1,0 +1,54 @@
+"""The images behind the errors of an evaluation."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mnistlin.analysis.evaluation import evaluate
+from mnistlin.figures.mistakes import N_IMAGES, evaluation_confusion_figure, mistakes_figure
+
+
+@pytest.fixture(scope="module")
+def evaluation(softmax_run):
+    """Return the evaluation of a run that errs."""
+    found = evaluate(softmax_run)
+    assert not found.is_right.all()
+    return found
+
+
+def test_the_most_confident_mistakes_are_shown_with_their_captions(evaluation):
+    """Images of the split, in order, each with true class, named class and probability."""
+    axes = mistakes_figure(evaluation).axes
+    mistakes = evaluation.most_confident_mistakes(N_IMAGES)
+    assert len(axes) == len(mistakes)
+    split, predictions = evaluation.split, evaluation.predictions
+    for panel, sample in zip(axes, mistakes, strict=True):
+        pixels = split.images[split.rows[sample]].reshape(split.image_shape)
+        np.testing.assert_array_equal(panel.images[0].get_array(), pixels)
+        true, named = split.targets[sample], predictions.class_index[sample]
+        assert panel.get_title(loc="left") == f"{split.classes[true]} → {split.classes[named]}"
+        assert panel.get_title(loc="right") == f"{predictions.probability[sample, named]:.2f}"
+
+
+def test_the_page_tells_accuracy_and_interval(evaluation, words_of):
+    """And how many mistakes there are."""
+    words = " ".join(words_of(mistakes_figure(evaluation)))
+    low, high = evaluation.accuracy_interval
+    assert f"accuracy {evaluation.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})" in words
+    assert f"of {(~evaluation.is_right).sum()} mistakes" in words
+
+
+def test_no_mistakes_are_said_in_words(evaluation, words_of):
+    """An empty page would look like a failure."""
+    all_right = replace(evaluation.predictions, class_index=evaluation.split.targets)
+    perfect = replace(evaluation, predictions=all_right)
+    assert "all 30 images are classified rightly" in words_of(mistakes_figure(perfect))
+
+
+def test_the_confusion_matrix_is_that_of_the_evaluated_images(softmax_run, words_of):
+    """Of the training set here, which the note says."""
+    figure = evaluation_confusion_figure(evaluate(softmax_run, split_name="train"))
+    total = sum(int(text.get_text()) for text in figure.axes[0].texts)
+    assert total == 60
+    assert "Counts of training images" in " ".join(words_of(figure))

@@ -1,0 +1,86 @@
+"""The look that all figures share."""
+
+import matplotlib as mpl
+import pytest
+
+from mnistlin.errors import RunError
+from mnistlin.figures.style import (
+    DPI,
+    MARGIN,
+    OKABE_ITO,
+    WIDTH,
+    house_style,
+    is_dark,
+    new_figure,
+    place,
+    save,
+    sequential_colors,
+)
+
+
+def test_the_users_settings_neither_change_a_figure_nor_are_changed():
+    """Whatever a matplotlibrc says."""
+    with mpl.rc_context({"axes.facecolor": "black", "font.size": 40}):
+        with house_style():
+            assert mpl.rcParams["axes.facecolor"] == mpl.rcParamsDefault["axes.facecolor"]
+            assert mpl.rcParams["font.size"] < 12
+        assert mpl.rcParams["axes.facecolor"] == "black"
+        assert mpl.rcParams["font.size"] == 40
+
+
+def test_a_long_line_is_set_smaller():
+    """Nothing runs over the edge of the page."""
+    with house_style():
+        figure = new_figure("short", "a long line of settings, " * 12, "")
+    short, long, _ = figure.texts
+    right_edge = (WIDTH - MARGIN) * DPI
+    assert long.get_window_extent().x1 <= right_edge
+    assert short.get_fontsize() == 14
+
+
+def test_axes_are_placed_in_inches():
+    """Whatever the size of the page."""
+    figure = new_figure("", "", "", height=8.0)
+    box = place(figure, 1.0, 2.0, 3.0, 4.0).get_window_extent()
+    assert [box.x0, box.y0, box.width, box.height] == pytest.approx(
+        [1 * DPI, 2 * DPI, 3 * DPI, 4 * DPI]
+    )
+
+
+@pytest.mark.parametrize("n", [1, 2, 9])
+def test_sequential_colours_go_from_dark_to_light(n):
+    """Lightness alone tells their order, in print and to the colour-blind."""
+    lightness = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b, _ in sequential_colors(n)]
+    assert len(set(lightness)) == n
+    assert lightness == sorted(lightness)
+
+
+def test_colours_of_things_without_order_are_distinct():
+    """All seven."""
+    assert len(set(OKABE_ITO)) == len(OKABE_ITO)
+
+
+@pytest.mark.parametrize(("color", "expected"), [((0, 0, 0.4), True), ((1, 1, 0.6), False)])
+def test_dark_and_light_are_told_apart(color, expected):
+    """Navy wants white text, pale yellow black."""
+    assert is_dark(color) is expected
+
+
+def test_an_unknown_format_is_refused(tmp_path):
+    """The message names those that there are."""
+    with pytest.raises(RunError, match="'gif'; it may be png, svg, pdf"):
+        save(new_figure("", "", ""), tmp_path, "loss", "gif")
+
+
+def test_a_folder_that_cannot_be_made_is_a_run_error(tmp_path):
+    """A file stands in its place."""
+    (tmp_path / "plots").write_text("")
+    with pytest.raises(RunError, match="plots"):
+        save(new_figure("", "", ""), tmp_path / "plots", "loss")
+
+
+def test_letters_that_the_font_lacks_are_no_warning(tmp_path):
+    """Warnings are errors here."""
+    with house_style():
+        figure = new_figure("日本", "", "")
+    assert save(figure, tmp_path, "loss").stat().st_size

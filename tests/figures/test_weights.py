@@ -1,0 +1,127 @@
+"""Weights as images: each output its tile, upright, on one scale around 0."""
+
+from shutil import copytree
+
+import numpy as np
+import pytest
+
+from mnistlin.errors import RunError
+from mnistlin.figures.weights import signed, symmetric_scale, tile_boxes, weights_figure
+from mnistlin.runs.folder import load_run
+
+
+@pytest.fixture
+def with_weight(tmp_path):
+    """Return a function that copies a run, one row of its last weights set to a value."""
+
+    def change(run, row, value):
+        weights = {name: W.copy() for name, W in run.weights.items()}
+        weights["last"][row] = value
+        folder = copytree(run.path, tmp_path / "changed")
+        np.savez(folder / "weights.npz", **weights)
+        return load_run(folder)
+
+    return change
+
+
+def tiles_of(figure):
+    """Return the panels of a figure that show an image."""
+    return [axes for axes in figure.axes if axes.images]
+
+
+def test_each_tile_is_a_column_of_weights(softmax_run):
+    """Pixels are read row by row; a tile is as high and as wide as an image, its top row on top."""
+    tiles = tiles_of(weights_figure(softmax_run))
+    height, width = softmax_run.image_shape
+    assert len(tiles) == 3
+    for i, axes in enumerate(tiles):
+        shown = axes.images[0].get_array()
+        for row in range(height):
+            for column in range(width):
+                weight = softmax_run.weights["last"][row * width + column, i]
+                assert shown[row, column] == weight
+        assert axes.images[0].origin == "upper"
+        assert axes.get_ylim()[0] > axes.get_ylim()[1]
+
+
+def test_all_tiles_share_one_scale_centred_on_zero(softmax_run):
+    """The largest weight, of any sign, sets both ends; the bias has no say."""
+    scales = {axes.images[0].norm for axes in tiles_of(weights_figure(softmax_run))}
+    (scale,) = scales
+    assert scale.vmax == -scale.vmin
+    assert scale.vmax == pytest.approx(np.abs(softmax_run.weights["last"][:-1]).max())
+
+
+def test_tiles_are_titled_by_class_and_tell_the_bias(softmax_run):
+    """The bias is no pixel, so it is written."""
+    tiles = tiles_of(weights_figure(softmax_run))
+    assert [axes.get_title("left") for axes in tiles] == ["0", "1", "2"]
+    biases = [f"bias {signed(bias)}" for bias in softmax_run.weights["last"][-1]]
+    assert [axes.get_title("right") for axes in tiles] == biases
+
+
+def test_a_logistic_model_has_one_tile_that_says_which_class_is_positive(stopped_run):
+    """Red speaks for the first named class, the target y = 1."""
+    figure = weights_figure(stopped_run)
+    (tile,) = tiles_of(figure)
+    (bar,) = (axes for axes in figure.axes if axes is not tile)
+    assert tile.get_title("left") == "1 against 0"
+    assert {text.get_text() for text in bar.texts} == {"for 1 (y = 1)", "for 0 (y = 0)"}
+
+
+def test_weights_of_many_classes_fit_on_a_page(make_run, make_dataset, words_of):
+    """26 tiles do not overlap; their biases, which have no room, are told below."""
+    run = make_run(dataset=make_dataset(26, shape=(8, 5)), epochs=1)
+    figure = weights_figure(run)
+    tiles = tiles_of(figure)
+    assert [axes.get_title("left") for axes in tiles] == [str(label) for label in range(26)]
+    assert not any(axes.get_title("right") for axes in tiles)
+    boxes = [axes.get_position() for axes in tiles]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
+    biases = run.weights["last"][-1]
+    assert f"{signed(biases.min())} to {signed(biases.max())}" in words_of(figure)[-1]
+
+
+@pytest.mark.parametrize("n_tiles", [1, 2, 7, 10, 26])
+@pytest.mark.parametrize("shape", [(28, 28), (1, 40), (30, 2)])
+def test_tiles_keep_their_proportions_and_stay_in_their_room(n_tiles, shape):
+    """Pixels are square, whatever the image's shape."""
+    left, bottom, width, height = room = (1.0, 2.0, 8.0, 16.0)
+    boxes = tile_boxes(n_tiles, shape, room)
+    assert len(boxes) == n_tiles
+    for x, y, tile_width, tile_height in boxes:
+        assert tile_height / tile_width == pytest.approx(shape[0] / shape[1])
+        assert left - 1e-9 <= x <= x + tile_width <= left + width + 1e-9
+        assert bottom - 1e-9 <= y <= y + tile_height <= bottom + height + 1e-9
+
+
+def test_the_note_says_which_weights_are_shown(stopped_run, words_of):
+    """Those of the last check, not of the best."""
+    last = stopped_run.metrics["step"][-1]
+    assert words_of(weights_figure(stopped_run))[-1].startswith(f"Weights after step {last:,}")
+
+
+def test_weights_that_nothing_has_moved_have_a_scale():
+    """An all-zero tile is white, not an error."""
+    scale = symmetric_scale(np.zeros((4, 2)))
+    assert scale(0.0) == pytest.approx(0.5)
+
+
+def test_a_run_without_checks_has_no_weights_to_show(diverged_run, words_of):
+    """The page says why."""
+    figure = weights_figure(diverged_run)
+    assert not figure.axes
+    assert "no check was reached" in words_of(figure)[-1]
+
+
+def test_weights_that_are_not_finite_are_refused(softmax_run, with_weight):
+    """A damaged folder, since training keeps none."""
+    with pytest.raises(RunError, match=r"weights\.npz: the last weights are not all finite"):
+        weights_figure(with_weight(softmax_run, 0, np.nan))
+
+
+def test_a_large_bias_does_not_fade_the_tiles(softmax_run, with_weight):
+    """The scale is that of the pixels."""
+    tile, *_ = tiles_of(weights_figure(with_weight(softmax_run, -1, 99.0)))
+    assert tile.images[0].norm.vmax < 99
+    assert tile.get_title("right") == "bias +99"
