@@ -1,0 +1,218 @@
+"""Gets the experiments of a report done: reuses, goes on with, or trains each of them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnistlin.config import DataConfig, ExperimentConfig
+from mnistlin.data.splits import load_splits
+from mnistlin.errors import ConfigError, RunError
+from mnistlin.experiment import (
+    Progress,
+    likely_cause_of_divergence,
+    resume_experiment,
+    run_experiment,
+)
+from mnistlin.report.reuse import DONE, Folder, choose, folders_in
+from mnistlin.runs.folder import Run
+from mnistlin.runs.provenance import describe_data
+from mnistlin.runs.sweep_folder import Sweep
+from mnistlin.sweep import SweepProgress, resume_sweep, run_sweep
+from mnistlin.sweep.plan import stacks_of
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an experiment.
+
+    Attributes
+    ----------
+    name : str
+        What the report calls it.
+    runs : tuple of Run
+        A run a seed; none for a sweep.
+    sweep : Sweep, optional
+        The sweep, if it is one.
+    """
+
+    name: str
+    runs: tuple[Run, ...] = ()
+    sweep: Sweep | None = None
+
+    @property
+    def run(self) -> Run:
+        """The run with the first seed; a ConfigError if it is a sweep."""
+        if not self.runs:
+            raise ConfigError(f"experiment {self.name} is a sweep; this part needs a single run")
+        return self.runs[0]
+
+    @property
+    def whole_sweep(self) -> Sweep:
+        """The sweep; a ConfigError if it is none."""
+        if self.sweep is None:
+            raise ConfigError(f"experiment {self.name} is a run; this part needs a sweep")
+        return self.sweep
+
+    @property
+    def folder(self) -> Folder:
+        """The sweep, or the first run."""
+        return self.sweep or self.runs[0]
+
+    def values(self, measure: str) -> list[float]:
+        """Return a number of summary.json, with each seed; a ConfigError if there is none such."""
+        found = [run.summary.get(measure) for run in (self.run, *self.runs[1:])]
+        numbers = [float(value) for value in found if isinstance(value, int | float)]
+        if len(numbers) < len(found):
+            known = [key for key, value in self.run.summary.items() if not isinstance(value, str)]
+            raise ConfigError(
+                f"experiment {self.name} has no number {measure!r}; it has {', '.join(known)}"
+            )
+        return numbers
+
+
+@dataclass(frozen=True)
+class ReportProgress:
+    """How far all experiments together are.
+
+    Attributes
+    ----------
+    experiment : str
+        The one that is trained.
+    epochs_done, epochs : int
+        Epochs that are through, and all; what stops early or is reused counts whole.
+    """
+
+    experiment: str
+    epochs_done: int
+    epochs: int
+
+
+OnProgress = Callable[[ReportProgress], bool | None]
+Outcomes = Mapping[str, Outcome]
+
+
+def run_all(
+    configs: Mapping[str, Sequence[ExperimentConfig]],
+    runs_dir: Path,
+    on_progress: OnProgress | None = None,
+) -> Outcomes | None:
+    """Return the outcome of each experiment, training what is not there yet.
+
+    Parameters
+    ----------
+    configs : mapping of str to sequence of ExperimentConfig
+        By the experiment's name: a config a seed, or one with a sweep.
+    runs_dir : Path
+        Where runs are looked for, and made.
+    on_progress : callable, optional
+        Called after each epoch; if it returns True, training ends there.
+
+    Returns
+    -------
+    mapping of str to Outcome, optional
+        None if `on_progress` ended it; called again, it goes on from there.
+
+    Raises
+    ------
+    RunError
+        If an experiment diverged or failed, so that the report has nothing to show for it.
+    DataError, ConfigError
+        If the data is missing, wrong, or does not fit.
+    """
+    bench = _Bench(runs_dir, on_progress, sum(map(_epochs, _all(configs))))
+    outcomes = {}
+    for name, wanted in configs.items():
+        folders = []
+        for config in wanted:
+            folder = bench.get(name, config)
+            if folder is None:
+                return None
+            folders.append(folder)
+        outcomes[name] = _outcome(name, folders)
+    return outcomes
+
+
+class _Bench:
+    """Trains one experiment after the other, and counts epochs.
+
+    Parameters
+    ----------
+    runs_dir : Path
+        Where run folders are.
+    on_progress : callable, optional
+        Whom to tell.
+    epochs : int
+        Of all experiments together.
+    """
+
+    def __init__(self, runs_dir: Path, on_progress: OnProgress | None, epochs: int) -> None:
+        self._runs_dir, self._on_progress, self._epochs = runs_dir, on_progress, epochs
+        self._epochs_before = 0
+        self._known = list(folders_in(runs_dir))
+        self._data: dict[DataConfig, dict[str, Any]] = {}
+
+    def get(self, name: str, config: ExperimentConfig) -> Folder | None:
+        """Return the finished folder of a config; None if the caller asked to stop."""
+        found = choose(self._known, config, self._described(config.data))
+        if found is None or found.status not in DONE:
+            found = self._train(name, config, found)
+            self._known.insert(0, found)  # the next experiment may be the same
+        self._epochs_before += _epochs(config)
+        if self._tell(name, 0) or found.status == "interrupted":
+            return None
+        _check_is_sound(name, found)
+        return found
+
+    def _train(self, name: str, config: ExperimentConfig, begun: Folder | None) -> Folder:
+        def on_epoch(progress: Progress) -> bool:
+            return self._tell(name, progress.epoch + 1)
+
+        def on_sweep(progress: SweepProgress) -> bool:
+            return self._tell(name, progress.epochs_done)
+
+        if config.sweep:
+            if begun:
+                return resume_sweep(begun.path, on_sweep)
+            return run_sweep(config, self._runs_dir, on_sweep)
+        if begun:
+            return resume_experiment(begun.path, on_epoch)
+        return run_experiment(config, self._runs_dir, on_epoch)
+
+    def _described(self, data: DataConfig) -> dict[str, Any]:
+        """Return what run.json says of this data."""
+        if data not in self._data:
+            self._data[data] = describe_data(load_splits(data))
+        return self._data[data]
+
+    def _tell(self, name: str, epochs: int) -> bool:
+        progress = ReportProgress(name, self._epochs_before + epochs, self._epochs)
+        return bool(self._on_progress and self._on_progress(progress))
+
+
+def _all(configs: Mapping[str, Sequence[ExperimentConfig]]) -> Iterable[ExperimentConfig]:
+    return (config for each in configs.values() for config in each)
+
+
+def _epochs(config: ExperimentConfig) -> int:
+    """Return how many epochs an experiment has at most, as the sweep counts them."""
+    return config.training.epochs * (len(stacks_of(config)) if config.sweep else 1)
+
+
+def _check_is_sound(name: str, folder: Folder) -> None:
+    if folder.status in DONE:
+        return
+    advice = "look into that folder, or remove it and try again"
+    if folder.status == "diverged":
+        advice = likely_cause_of_divergence(folder.config)
+    ended = folder.status.replace("_", " ")
+    raise RunError(
+        f"experiment {name} ended {ended} ({folder.path}), so the report has nothing to show for "
+        f"it; {advice}"
+    )
+
+
+def _outcome(name: str, folders: Sequence[Folder]) -> Outcome:
+    if isinstance(folders[0], Sweep):
+        return Outcome(name, sweep=folders[0])
+    return Outcome(name, runs=tuple(run for run in folders if isinstance(run, Run)))

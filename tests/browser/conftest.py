@@ -1,0 +1,87 @@
+"""Headless Chromium, and the shipped report on the digits that come with the package, judged."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mnistlin.config import shipped_report
+from mnistlin.report.claims import rows_of
+from mnistlin.report.loading import configs_of, load_plan
+from mnistlin.report.page import make_page, write_page
+from mnistlin.report.runner import run_all
+
+SWITCHES = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+DATASET = "mnist-5k"
+
+
+@pytest.fixture(scope="session")
+def report_url(tmp_path_factory):
+    """Write the report, with two seeds to save time; return its address.
+
+    It is judged as if it were about the published data, so that every kind of verdict is shown.
+    """
+    folder = tmp_path_factory.mktemp("report")
+    text = shipped_report().read_text(encoding="utf-8")
+    assert "seeds: [0, 1, 2, 3, 4]" in text
+    source = folder / "report.yaml"
+    source.write_text(text.replace("seeds: [0, 1, 2, 3, 4]", "seeds: [0, 1]"), encoding="utf-8")
+    plan = load_plan(source)
+    outcomes = run_all(configs_of(plan, folder, DATASET), folder / "runs")
+    page = make_page(plan, DATASET, outcomes, folder / "figures")
+    rows = list(rows_of(plan, outcomes, is_comparable=True))
+    html, _ = write_page(replace(page, rows=rows, dataset=plan.dataset), folder)
+    return html.as_uri()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Start Chromium with a new profile."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    driver, chromium = shutil.which("chromedriver"), shutil.which("chromium")
+    if not (driver and chromium):
+        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for switch in (*SWITCHES, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    with webdriver.Chrome(options, webdriver.ChromeService(driver)) as browser:
+        yield browser
+
+
+@pytest.fixture
+def opened(browser, report_url):
+    """Return a function that opens the report in a window of some width and a colour scheme."""
+
+    def open_report(width=1280, scheme="light"):
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        for log in ("browser", "performance"):
+            browser.get_log(log)  # what earlier pages left
+        browser.get(report_url)
+        return browser
+
+    return open_report
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """Return the script of axe-core, which judges accessibility."""
+    named = os.environ.get("MNISTLIN_AXE_CORE", "node_modules/axe-core/axe.min.js")
+    if not Path(named).is_file():
+        pytest.skip("needs axe-core: npm install axe-core, or MNISTLIN_AXE_CORE=.../axe.min.js")
+    return Path(named).read_text(encoding="utf-8")

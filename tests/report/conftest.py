@@ -1,0 +1,113 @@
+"""A report on tiny experiments, made once for all tests."""
+
+import pytest
+
+from mnistlin.report.loading import configs_of, load_plan
+from mnistlin.report.page import make_page
+from mnistlin.report.runner import run_all
+
+BINARY = """\
+name: "<script>alert('name')</script>"
+model: logistic
+data: {classes: [7, 2]}
+training: {epochs: 60, batch_size: 8, learning_rate: 0.1, shuffle: false}
+"""
+
+TEN = """\
+name: ten
+model: softmax
+training: {epochs: 3, batch_size: 8, learning_rate: 0.1}
+sweep: {l2_lambdas: [1, 0.1, 0]}
+"""
+
+REPORT = """\
+title: Tiny & small
+introduction: A <b>report</b> on almost nothing.
+dataset: published-data
+elsewhere: [training.dtype=float64]
+experiments:
+  - {name: plain, config: binary.yaml}
+  - {name: shuffled, config: binary.yaml, set: [training.shuffle=true], seeds: [0, 1]}
+  - {name: sweep, config: ten.yaml, seeds: [0, 1]}
+parts:
+  - {id: 1a, title: Gradient, question: How steep, derivation: logistic}
+  - {id: 1b, title: Gradient, question: How steep, derivation: softmax}
+  - id: 2a
+    title: Curves
+    question: What | happens?
+    experiments: [plain, shuffled]
+    pictures: [loss, loss-log, accuracy-overlay]
+    findings: [curves, dips, over-fitting]
+    measures: [last_val_loss, last_val_accuracy]
+    numbers:
+      - claim: accuracy
+        experiment: plain
+        measure: last_val_accuracy
+        published: 97.5
+        tolerance: 100
+        percent: true
+    statements:
+      - {claim: dips, experiments: [plain, shuffled], holds: dips-only-without-shuffle,
+         published: "yes"}
+      - {claim: cause, experiments: [plain], holds: local-optima, published: local optima,
+         note: It is convex.}
+    correction: That does not hold.
+  - {id: 4a, title: L2, question: And λ, derivation: l2}
+  - id: 4b
+    title: λ
+    question: Which λ?
+    experiments: [sweep]
+    pictures: [lambda-weights, lambda-accuracy]
+    findings: [weights, lambda-accuracy, lambda-tests, lambda-weight-norm]
+    statements:
+      - {claim: cost, experiments: [sweep], holds: lambda-costs-accuracy, published: "yes",
+         l2_lambda: 1}
+      - {claim: order, experiments: [sweep], holds: accuracy-falls-with-lambda, published: "yes"}
+      - {claim: norm, experiments: [sweep], holds: weight-norm-falls-with-lambda,
+         published: "yes"}
+"""
+
+
+@pytest.fixture(scope="session")
+def report_file(tmp_path_factory):
+    """Write a report file, with its configs beside it."""
+    folder = tmp_path_factory.mktemp("assignment")
+    for name, text in {"binary": BINARY, "ten": TEN, "report": REPORT}.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder / "report.yaml"
+
+
+@pytest.fixture(scope="session")
+def plan(report_file):
+    """Return what the report file says."""
+    return load_plan(report_file)
+
+
+@pytest.fixture(scope="session")
+def tiny_configs(plan, report_file, dataset):
+    """Return the configs of all its runs."""
+    return configs_of(plan, report_file.parent, str(dataset))
+
+
+@pytest.fixture(scope="session")
+def tiny_runs_dir(tmp_path_factory):
+    """Return the folder of its runs."""
+    return tmp_path_factory.mktemp("runs-of-report")
+
+
+@pytest.fixture(scope="session")
+def outcomes(tiny_configs, tiny_runs_dir):
+    """Run its experiments."""
+    return run_all(tiny_configs, tiny_runs_dir)
+
+
+@pytest.fixture(scope="session")
+def figures_dir(tmp_path_factory):
+    """Return the folder of its figures."""
+    return tmp_path_factory.mktemp("page") / "figures"
+
+
+@pytest.fixture(scope="session")
+def page(plan, dataset, outcomes, figures_dir):
+    """Return the page on data that nothing was published about."""
+    return make_page(plan, str(dataset), outcomes, figures_dir)

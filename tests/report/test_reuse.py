@@ -1,0 +1,58 @@
+"""Which runs that are there are the ones that are wanted."""
+
+from dataclasses import replace
+
+import pytest
+
+from mnistlin.report.reuse import choose, config_hash, folders_in
+
+
+@pytest.fixture
+def wanted(finished_run):
+    """Return the config and the data of a finished run."""
+    return finished_run.config, finished_run.info["data"]
+
+
+def test_a_finished_run_of_the_same_experiment_is_chosen(finished_run, wanted):
+    """Whatever it is called."""
+    config, data = wanted
+    assert choose([finished_run], config.model_copy(update={"name": "other"}), data) is finished_run
+
+
+def test_another_config_is_another_experiment(finished_run, wanted, make_config):
+    """Every key that decides numbers counts."""
+    _, data = wanted
+    assert choose([finished_run], make_config(learning_rate=0.2), data) is None
+    assert config_hash(make_config()) != config_hash(make_config(seed=1))
+    assert config_hash(make_config()) == config_hash(make_config(checkpoint_seconds=0))
+
+
+def test_other_data_is_another_experiment(finished_run, wanted):
+    """Even under the same name."""
+    config, data = wanted
+    splits = {name: {**split, "images_sha256": "0"} for name, split in data["splits"].items()}
+    assert choose([finished_run], config, {**data, "splits": splits}) is None
+
+
+def test_another_version_is_another_experiment(finished_run, wanted):
+    """It may train otherwise."""
+    old = replace(finished_run, info={**finished_run.info, "mnistlin": "0.0.1"})
+    assert choose([old], *wanted) is None
+
+
+def test_what_is_done_goes_before_what_was_broken_off(finished_run, wanted):
+    """And a run that failed or diverged is not looked at."""
+    broken, failed, diverged = (
+        replace(finished_run, info={**finished_run.info, "status": status})
+        for status in ("interrupted", "failed", "diverged")
+    )
+    assert choose([broken, finished_run], *wanted) is finished_run
+    assert choose([failed, broken], *wanted) is broken
+    assert choose([failed, diverged], *wanted) is None
+
+
+def test_damaged_folders_are_passed_over(tmp_path):
+    """They are none of the report's business."""
+    (tmp_path / "20260101T000000Z_bad").mkdir()
+    (tmp_path / "20260101T000000Z_bad" / "run.json").write_text("{")
+    assert list(folders_in(tmp_path)) == []
