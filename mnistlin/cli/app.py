@@ -1,0 +1,98 @@
+"""The group of all commands, and the one place where errors become messages and exit codes."""
+
+import io
+import os
+import sys
+import tempfile
+import traceback
+from typing import Any
+
+import click
+
+import mnistlin
+from mnistlin.cli import data, explaining, judging, looking, proving, reporting, sweeping, training
+from mnistlin.cli.options import debug_option, wants_debug
+from mnistlin.errors import MnistlinError
+
+EXIT_INTERRUPTED = 130
+
+
+class _Group(click.Group):
+    """A group whose commands may raise anything; the user sees one clear error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
+        except BrokenPipeError:  # whoever read our output has had enough of it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+        except Exception as error:
+            if wants_debug(ctx):
+                traceback.print_exc()
+            known = _known(error)
+            click.echo(f"error: {_printable(str(known))}", err=True)
+            ctx.exit(known.exit_code)
+
+
+def _known(error: Exception) -> MnistlinError:
+    """Return an error as one whose message is for the user."""
+    if isinstance(error, MnistlinError):
+        return error
+    if isinstance(error, OSError):  # such as a full disk where the output goes
+        return MnistlinError(f"the operating system says: {error}")
+    what = f"internal error ({f'{type(error).__name__}: {error}'.rstrip(': ')})"
+    try:
+        saved = _save_traceback(error)
+    except OSError as reason:
+        return MnistlinError(f"{what}; please report it, with what --debug shows ({reason})")
+    return MnistlinError(f"{what}; please report it, with the file {saved}")
+
+
+def _printable(text: str) -> str:
+    """Escape what would steer a terminal: what is quoted may come from a stranger."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
+    )
+
+
+def _save_traceback(error: Exception) -> str:
+    """Write the traceback to a file for a bug report; return its name."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="mnistlin-error-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exception(error, file=file)
+    return file.name
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(mnistlin.__version__, prog_name="mnistlin")
+@debug_option
+def cli() -> None:
+    """Train linear classifiers on MNIST-like images, and look at what comes of it.
+
+    \b
+    Begin with:
+      mnistlin train --config quickstart
+      mnistlin runs
+    """
+
+
+for _module in (training, sweeping, looking, judging, explaining, proving, reporting, data):
+    for _command in _module.COMMANDS:
+        cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # it may know neither λ nor a file's name
+    try:
+        cli(prog_name="mnistlin")
+    except OSError as error:  # even the help may meet a full disk
+        sys.exit(f"error: {error}")

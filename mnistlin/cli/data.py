@@ -1,0 +1,67 @@
+"""Commands about datasets: `data list`, `data fetch`, `data verify`."""
+
+import click
+
+from mnistlin.cli.options import debug_option
+from mnistlin.cli.progress import fetch_data
+
+
+@click.group()
+def data() -> None:
+    """List, fetch and verify datasets."""
+
+
+@data.command("list")
+@debug_option
+def list_() -> None:
+    """List the known datasets, and where each is on this machine.
+
+    \b
+    Example:
+      mnistlin data list
+    """
+    from mnistlin.data.inventory import list_datasets
+
+    for status in list_datasets():
+        dataset = status.dataset
+        where = status.problem or status.folder or f"not here: mnistlin data fetch {dataset.name}"
+        click.echo(f"{dataset.name:<14}{dataset.gzip_bytes / 1e6:>5.1f} MB  {dataset.description}")
+        click.echo(f"{'':<14}{where}")
+
+
+@data.command()
+@click.argument("dataset")
+@click.option("-q", "--quiet", is_flag=True, help="No bar.")
+@debug_option
+def fetch(dataset: str, quiet: bool) -> None:
+    """Download a dataset into the cache, unless it is on this machine already.
+
+    \b
+    Example:
+      mnistlin data fetch mnist
+    """
+    click.echo(f"folder: {fetch_data(dataset, quiet=quiet)}")
+
+
+@data.command()
+@click.argument("target", metavar="DATASET|FOLDER|FILE")
+@debug_option
+@click.pass_context
+def verify(ctx: click.Context, target: str) -> None:
+    """Say by their content what files really are; exit with 3 if one is not what it should be.
+
+    \b
+    Examples:
+      mnistlin data verify mnist
+      mnistlin data verify ~/Downloads/train-images-idx3-ubyte.gz
+    """
+    from mnistlin.data.inventory import verify as verify_files
+    from mnistlin.errors import DataError
+
+    checks = verify_files(target)
+    for check in checks:
+        click.echo(f"{'ok   ' if check.ok else 'WRONG'}  {check}")
+    ctx.exit(0 if all(check.ok for check in checks) else DataError.exit_code)
+
+
+COMMANDS = (data,)

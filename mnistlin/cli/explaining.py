@@ -1,0 +1,217 @@
+"""Commands that explain what a run did: `explain optimum`, `dips` and `early-stopping`."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mnistlin.cli.findings import Output, load_with_data, output_options, weights_option
+from mnistlin.cli.ranges import PATIENCES_FORM, patiences_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mnistlin.analysis.batches import HardBatches
+    from mnistlin.analysis.dips import Dips
+    from mnistlin.analysis.evaluation import WeightsName
+    from mnistlin.analysis.optimum import Optimum, Standing
+    from mnistlin.analysis.stopping import RuleOutcome
+
+
+@click.group()
+def explain() -> None:
+    """Explain what a run did, with a number, a figure and a paragraph."""
+
+
+@explain.command()
+@click.argument("run_dir", metavar="RUN_DIR")
+@weights_option
+@output_options
+def optimum(run_dir: str, weights: "WeightsName", output: Output) -> None:
+    """Compute the minimum of the run's objective, and how far the run is from it.
+
+    The objective is convex, so it has one lowest value. It is found on the run's own training set
+    and λ, in float64, until the norm of the gradient is below 1e-6. Without penalty there may be
+    none; weights that classify every training image rightly are then the proof.
+
+    \b
+    Example:
+      mnistlin explain optimum runs/20260114T093012Z_softmax
+    """
+    from mnistlin.analysis.optimum import find_optimum
+    from mnistlin.analysis.words import about_optimum
+    from mnistlin.figures.optimum import optimum_figure
+    from mnistlin.runs.findings import write_weights
+
+    run = load_with_data(run_dir, output)
+    click.echo("looking for the minimum; this may take a minute", err=True)
+    found, name = find_optimum(run, weights), f"optimum-{weights}"
+    files = [
+        output.draw(optimum_figure(found), run.path, name),
+        write_weights(output.tables_in(run.path), name, found=found.found.place.weights),
+    ]
+    output.show(_optimum_values(found), files, explanation=about_optimum(found))
+
+
+def _optimum_values(optimum: "Optimum") -> dict[str, Any]:
+    other = "minimum" if optimum.outcome == "minimum" else "found"
+    standings = {"run": optimum.of_run, other: optimum.found}
+    values = {
+        "run": str(optimum.run.path),
+        "weights": optimum.weights,
+        "outcome": optimum.outcome,
+        "l2_lambda": optimum.l2_lambda,
+        "n_train": optimum.objective.n_samples,
+        "iterations": optimum.n_iterations,
+        **{
+            f"{key}_{whose}": value
+            for key in _standing_values(optimum.found)
+            for whose, standing in standings.items()
+            for value in [_standing_values(standing)[key]]
+        },
+        "gap": optimum.gap,
+    }
+    if optimum.certainty is not None:
+        values["minimum_error_below"] = optimum.certainty
+    note = "exact for a penalised bias: fit_intercept=False and a column of ones"
+    return values | optimum.translations | {"note": note}
+
+
+def _standing_values(standing: "Standing") -> dict[str, float]:
+    return {
+        "objective": standing.place.value,
+        "gradient_norm": standing.place.gradient_norm,
+        "train_accuracy": standing.train_accuracy,
+        "val_accuracy": standing.val_accuracy,
+        "weight_norm": standing.weight_norm,
+    }
+
+
+@explain.command()
+@click.argument("run_dir", metavar="RUN_DIR")
+@output_options
+def dips(run_dir: str, output: Output) -> None:
+    """Say why validation accuracy dips again and again in a run without shuffle.
+
+    One period of the dips is predicted from the config, another measured in metrics.csv; with them
+    come the batches that are hard in every epoch, and what is in them.
+
+    \b
+    Example:
+      mnistlin explain dips runs/20260114T093012Z_binary
+    """
+    from mnistlin.analysis.dips import explain_dips
+    from mnistlin.analysis.words import about_dips
+    from mnistlin.figures.dips import dips_figure
+
+    run = load_with_data(run_dir, output)
+    found = explain_dips(run)
+    files = [output.draw(dips_figure(run, found), run.path, "dips")]
+    tables = {"hardest_batches": _batch_rows(found.hard)} if found.hard else {}
+    values = {"run": str(run.path), **_dips_values(found)}
+    output.show(values, files, tables, about_dips(found))
+
+
+def _dips_values(dips: "Dips") -> dict[str, Any]:
+    return {
+        "steps_per_epoch": dips.predicted.steps_per_epoch,
+        "check_every": dips.predicted.check_every,
+        "predicted_period": dips.predicted.period,
+        "measured_period": dips.measured.period,
+        "correlation": dips.measured.highest_correlation,
+        "agree": dips.agree,
+        "deepest_dips": dips.measured.deepest_dips().tolist(),
+        "positions_of_dips": dips.dip_positions,
+    }
+
+
+def _batch_rows(hard: "HardBatches") -> list[dict[str, Any]]:
+    labels = [f"n_{label}" for label in hard.train.classes]
+    return [
+        {
+            "position": batch.position,
+            "mean_loss": batch.mean_loss,
+            **dict(zip(labels, batch.counts.tolist(), strict=True)),
+        }
+        for batch in hard.batches
+    ]
+
+
+def _finite(_: click.Context, __: click.Parameter, values: tuple[float, ...]) -> tuple[float, ...]:
+    for value in values:
+        if not 0 <= value < math.inf:
+            raise click.BadParameter(f"{value} is not a number from 0 on, in nats")
+    return values
+
+
+@explain.command("early-stopping")
+@click.argument("run_dir", metavar="RUN_DIR")
+@click.option(
+    "--patience",
+    default="1-50",
+    show_default=True,
+    metavar="LIST",
+    help=f"Patiences in checks: {PATIENCES_FORM}.",
+)
+@click.option(
+    "--min-delta",
+    "min_deltas",
+    type=float,
+    multiple=True,
+    default=(0.0,),
+    show_default=True,
+    callback=_finite,
+    help="By how much, in nats, a check must be better to count; may be given several times.",
+)
+@output_options
+def early_stopping(
+    run_dir: str, patience: str, min_deltas: tuple[float, ...], output: Output
+) -> None:
+    """Say where other rules of early stopping would have ended a run, and at what cost.
+
+    Rules are replayed over metrics.csv, so the run should be a long one without early stopping. The
+    cost, or regret, is the validation loss of what a rule keeps above the lowest of the whole run.
+
+    \b
+    Example:
+      mnistlin explain early-stopping runs/20260114T093012Z_binary --patience 1-50
+    """
+    from mnistlin.analysis.stopping import replay_rules
+    from mnistlin.analysis.words import about_stopping
+    from mnistlin.figures.stopping import stopping_figure
+    from mnistlin.runs.findings import write_table
+    from mnistlin.runs.folder import load_run
+
+    run, patiences = load_run(run_dir), patiences_of(patience)
+    outcomes = replay_rules(run, patiences, min_deltas)
+    files = [
+        output.draw(stopping_figure(run, outcomes), run.path, "early-stopping"),
+        write_table(output.tables_in(run.path), "early-stopping", [*map(vars, outcomes)]),
+    ]
+    values = {"run": str(run.path), "lowest_val_loss": float(run.metrics["val_loss"].min())}
+    explanation = about_stopping(outcomes[: len(patiences)])
+    output.show(values, files, {"rules": _rule_rows(outcomes)}, explanation)
+
+
+def _rule_rows(outcomes: "Sequence[RuleOutcome]") -> list[dict[str, Any]]:
+    """Return a row for each group of rules that keep the same weights."""
+    from mnistlin.analysis.stopping import alike
+
+    return [
+        {
+            "min_delta": first.min_delta,
+            "patience": _span(first.patience, last.patience),
+            "stop_epoch": _span(first.epoch, last.epoch) if last.has_stopped else "never",
+            "best_step": first.best_step,
+            "best_val_loss": first.best_val_loss,
+            "best_regret": first.best_regret,
+        }
+        for first, last in alike(outcomes)
+    ]
+
+
+def _span(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"
+
+
+COMMANDS = (explain,)

@@ -1,0 +1,166 @@
+"""How findings about runs are shown: `key: value` lines, a paragraph, and the files that were made.
+
+What the commands that evaluate, compare and explain share.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mnistlin.cli.options import debug_option
+from mnistlin.cli.progress import fetch_data
+
+if TYPE_CHECKING:
+    from mnistlin.runs.folder import Run
+
+Row = Mapping[str, Any]
+
+weights_option = click.option(
+    "--weights",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="Weights of the last check, or of the one with the lowest validation loss.",
+)
+
+split_option = click.option(
+    "--split",
+    "split_name",
+    type=click.Choice(["train", "val", "test"]),
+    default="val",
+    show_default=True,
+    help="Which images.",
+)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where findings go, and how they are shown.
+
+    Attributes
+    ----------
+    out : Path, optional
+        The folder that the user names; None for the run's own.
+    file_format : str
+        Of figures.
+    as_json : bool
+        Whether the findings are printed as one JSON object.
+    """
+
+    out: Path | None
+    file_format: str
+    as_json: bool
+
+    def draw(self, figure: Any, home: Path, name: str) -> Path:
+        """Write a figure of matplotlib to the user's folder, or to plots/ in its home."""
+        from mnistlin.figures.style import save
+
+        return save(figure, self.out or home / "plots", name, self.file_format)
+
+    def tables_in(self, home: Path) -> Path:
+        """Return the user's folder, or analysis/ in a home."""
+        return self.out or home / "analysis"
+
+    def show(
+        self,
+        values: Row,
+        files: Sequence[Path],
+        tables: Mapping[str, Sequence[Row]] | None = None,
+        explanation: str = "",
+    ) -> None:
+        """Print findings.
+
+        Parameters
+        ----------
+        values : mapping
+            What was found, by key.
+        files : sequence of Path
+            What was written.
+        tables : mapping of str to sequence of mapping
+            Rows with equal keys, by name.
+        explanation : str
+            A paragraph.
+        """
+        tables = tables or {}
+        if self.as_json:
+            whole = {**values, **tables, "files": [str(path) for path in files]}
+            click.echo(json.dumps(whole | ({"explanation": explanation} if explanation else {})))
+            return
+        for key, value in values.items():
+            click.echo(f"{key}: {_text(value)}")
+        for rows in tables.values():
+            click.echo("\n" + "\n".join(_aligned(rows)))
+        if explanation:
+            click.echo(f"\n{click.wrap_text(explanation, width=88)}\n")
+        for path in files:
+            click.echo(f"file: {path}")
+
+
+_OUTPUT_OPTIONS = (
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where figures and tables go, instead of the run's folders plots/ and analysis/.",
+    ),
+    click.option(
+        "--format",
+        "file_format",
+        type=click.Choice(["png", "svg", "pdf"]),
+        default="png",
+        show_default=True,
+        help="File format of the figures.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON object."),
+    debug_option,
+)
+
+
+def output_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options about its output, as one argument `output: Output`."""
+
+    @functools.wraps(command)
+    def with_output(*, out: Path | None, file_format: str, as_json: bool, **rest: Any) -> None:
+        command(output=Output(out, file_format, as_json), **rest)
+
+    for option in reversed(_OUTPUT_OPTIONS):
+        with_output = option(with_output)
+    return with_output
+
+
+def load_with_data(run_dir: str, output: Output) -> "Run":
+    """Open a run folder, and see to it that the run's data is on this machine."""
+    from mnistlin.runs.folder import load_run
+
+    run = load_run(run_dir)
+    fetch_data(run.config.data.dataset, quiet=output.as_json)
+    return run
+
+
+def _aligned(rows: Sequence[Row]) -> list[str]:
+    """Return the lines of a table, its header first, numbers at the right."""
+    cells = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in cells
+    ]
+
+
+def _text(value: Any) -> str:
+    """Return a value as people read it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, tuple):
+        return " to ".join(map(_text, value))
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return str(value)

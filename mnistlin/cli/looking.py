@@ -1,0 +1,75 @@
+"""Commands that look at runs that are there: `plot` and `runs`."""
+
+from pathlib import Path
+
+import click
+
+from mnistlin.cli.options import debug_option, runs_dir_option
+
+
+@click.command()
+@click.argument("run_dirs", nargs=-1, required=True, metavar="RUN_DIR...")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["png", "svg", "pdf"]),
+    default="png",
+    show_default=True,
+    help="File format of the figures.",
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to draw to.")
+@runs_dir_option
+@debug_option
+def plot(run_dirs: tuple[str, ...], file_format: str, out: Path | None, runs_dir: Path) -> None:
+    """Draw the figures of a run or a sweep again, or lay several runs over one another.
+
+    The figures of one run or sweep go to its folder plots/; those of several runs to a new folder
+    beside the runs. Several runs are told apart by the config keys in which they differ.
+
+    \b
+    Examples:
+      mnistlin plot runs/20260114T093012Z_binary --format svg
+      mnistlin plot runs/*_binary runs/*_binary-shuffled
+      mnistlin plot runs/20260114T093512Z_sweep-lambda_softmax
+    """
+    for path in _draw(run_dirs, out, runs_dir, file_format):
+        click.echo(path)
+
+
+def _draw(run_dirs: tuple[str, ...], out: Path | None, runs_dir: Path, fmt: str) -> list[Path]:
+    """Draw a sweep, a run or several runs; return the files."""
+    from mnistlin.figures import draw_overlay, draw_run, draw_sweep
+    from mnistlin.runs.folder import load_run, make_folder
+    from mnistlin.runs.sweep_folder import is_sweep, load_sweep
+
+    if len(run_dirs) == 1 and is_sweep(Path(run_dirs[0])):
+        sweep = load_sweep(run_dirs[0])
+        return draw_sweep(sweep, out or sweep.path / "plots", fmt)
+    runs = [load_run(path) for path in run_dirs]
+    if len(runs) == 1:
+        return draw_run(runs[0], out or runs[0].path / "plots", fmt)
+    return draw_overlay(runs, out or make_folder(runs_dir, "overlay"), fmt)
+
+
+@click.command()
+@runs_dir_option
+@debug_option
+def runs(runs_dir: Path) -> None:
+    """List the runs that are there, newest first.
+
+    \b
+    Example:
+      mnistlin runs
+    """
+    from mnistlin.runs.index import find_runs, table
+
+    found = find_runs(runs_dir)
+    if not found:
+        click.echo(
+            f"no runs in {runs_dir}; `mnistlin train --config quickstart` makes one", err=True
+        )
+    for line in table(found):
+        click.echo(line)
+
+
+COMMANDS = (plot, runs)

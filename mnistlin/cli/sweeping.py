@@ -1,0 +1,195 @@
+"""Commands that train many models: `sweep-lambda`."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from mnistlin.cli.options import TrainingOptions, training_options
+from mnistlin.cli.progress import StopRequest, bar, fetch_data, stop_request
+from mnistlin.cli.ranges import lambdas_of, seeds_of
+
+if TYPE_CHECKING:
+    from mnistlin.config import ExperimentConfig
+    from mnistlin.runs.sweep_folder import Sweep
+    from mnistlin.sweep import SweepProgress
+
+EXIT_PARTLY_FAILED = 5
+DEFAULT_CONFIG = "softmax-lambda-sweep"
+
+
+@click.command("sweep-lambda")
+@click.option(
+    "--config",
+    metavar="FILE|NAME",
+    help=f"A YAML file or a shipped one.  [default: {DEFAULT_CONFIG}]",
+)
+@click.option("--lambdas", metavar="LIST", help="The λ, such as 1,0.1,0 or 0,1e-4:1:9log.")
+@click.option("--seeds", metavar="LIST", help="The seeds, such as 0-4 or 0,1,7.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Train in so many processes of this machine.",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Train on this Dask cluster: tcp://HOST:PORT.")
+@click.option("--resume", metavar="DIR", help="Train what is missing of a sweep.")
+@training_options
+@click.pass_context
+def sweep_lambda(  # noqa: PLR0913 (one for each option)
+    ctx: click.Context,
+    *,
+    config: str | None,
+    lambdas: str | None,
+    seeds: str | None,
+    jobs: int,
+    scheduler: str | None,
+    resume: str | None,
+    options: TrainingOptions,
+) -> None:
+    """Train a model for every λ with every seed, and say what λ does.
+
+    All λ of a seed train side by side, so that each batch is read once. Ctrl-C keeps the seeds
+    that are complete; --resume trains the others.
+
+    \b
+    Examples:
+      mnistlin sweep-lambda
+      mnistlin sweep-lambda --lambdas 0,1e-4:1:9log --seeds 0-4 --jobs 2
+      mnistlin sweep-lambda --resume runs/20260114T093512Z_sweep-lambda_softmax
+    """
+    if scheduler and jobs > 1:
+        raise click.UsageError("--jobs is for this machine, --scheduler for a cluster; choose one.")
+    options = replace(options, overrides=_overrides(options.overrides, lambdas, seeds))
+    experiment = _config_of(resume, config, options) if resume else _config_from(config, options)
+    fetch_data(experiment.data.dataset, quiet=options.quiet)
+    with stop_request() as request:
+        sweep = _sweep_with_bar(
+            experiment, resume, options, request, jobs=jobs, scheduler=scheduler
+        )
+    if options.with_plots and sweep.status in {"finished", "partly_failed"}:
+        _draw_with_warning(sweep, options)
+    _print_result(sweep, as_json=options.as_json)
+    if sweep.status == "interrupted":
+        options.log(f"go on with: mnistlin sweep-lambda --resume {sweep.path}")
+    ctx.exit(_exit_code(sweep, request))
+
+
+def _overrides(
+    overrides: tuple[str, ...], lambdas: str | None, seeds: str | None
+) -> tuple[str, ...]:
+    """Return the overrides of a sweep's config; for a sweep, a seed is one of its seeds."""
+    found = [_for_sweep(override) for override in overrides]
+    if lambdas is not None:
+        found.append(f"sweep.l2_lambdas=[{', '.join(lambdas_of(lambdas))}]")
+    if seeds is not None:
+        found.append(f"sweep.seeds=[{', '.join(seeds_of(seeds))}]")
+    return tuple(found)
+
+
+def _for_sweep(override: str) -> str:
+    key, _, value = override.partition("=")
+    return f"sweep.seeds=[{value}]" if key == "training.seed" else override
+
+
+def _config_from(config: str | None, options: TrainingOptions) -> "ExperimentConfig":
+    """Load the config of a new sweep."""
+    from mnistlin.sweep.plan import stacks_of
+
+    experiment = options.load(config or DEFAULT_CONFIG)
+    stacks_of(experiment)  # refuses a config without λ before anything is downloaded
+    return experiment
+
+
+def _config_of(sweep_dir: str, config: str | None, options: TrainingOptions) -> "ExperimentConfig":
+    """Return the config of a sweep that is to be resumed."""
+    from mnistlin.runs.sweep_folder import load_sweep
+
+    if config is not None or options.overrides:
+        raise click.UsageError(
+            "--resume goes on with the sweep's own config; leave out --config, --lambdas, --seeds, "
+            "--set, --seed, --name."
+        )
+    return load_sweep(sweep_dir).config
+
+
+def _sweep_with_bar(  # noqa: PLR0913
+    experiment: "ExperimentConfig",
+    resume: str | None,
+    options: TrainingOptions,
+    request: StopRequest,
+    *,
+    jobs: int,
+    scheduler: str | None,
+) -> "Sweep":
+    from mnistlin.sweep import resume_sweep, run_sweep
+
+    with bar(0, "epoch", quiet=options.quiet, desc=experiment.name) as shown:
+
+        def on_progress(progress: "SweepProgress") -> bool:
+            shown.total = progress.epochs
+            shown.set_postfix_str(f"stacks={progress.stacks_done}/{progress.stacks}", refresh=False)
+            shown.update(progress.epochs_done - shown.n)
+            return request.signal is not None
+
+        if resume:
+            return resume_sweep(resume, on_progress, jobs=jobs, scheduler=scheduler)
+        return run_sweep(experiment, options.runs_dir, on_progress, jobs=jobs, scheduler=scheduler)
+
+
+def _draw_with_warning(sweep: "Sweep", options: TrainingOptions) -> None:
+    """Draw a sweep's figures; the results are safe by now, so whatever fails is only a warning."""
+    try:
+        from mnistlin.figures import draw_sweep
+
+        draw_sweep(sweep, sweep.path / "plots")
+    except Exception as error:
+        options.log(f"warning: the sweep is complete, but a figure could not be drawn: {error}")
+
+
+def _print_result(sweep: "Sweep", *, as_json: bool) -> None:
+    from mnistlin.analysis.lambda_effect import summarise
+    from mnistlin.cli.sweep_result import lines
+
+    summaries = summarise(sweep)
+    ends = {"status": sweep.status, "doubt": sweep.info.get("doubt"), "run": str(sweep.path)}
+    if as_json:
+        lambdas = [asdict(summary) for summary in summaries]
+        click.echo(json.dumps({**ends, "lambdas": lambdas, "failures": sweep.failures}))
+        return
+    for line in lines(summaries, len(sweep.settings.seeds)):
+        click.echo(line)
+    for key, value in ends.items():
+        if value is not None:
+            click.echo(f"{key}: {value}")
+
+
+def _exit_code(sweep: "Sweep", request: StopRequest) -> int:
+    if sweep.status == "interrupted":
+        return request.exit_code
+    for problem in _problems(sweep):
+        click.echo(f"error: {problem}", err=True)
+    return EXIT_PARTLY_FAILED if sweep.status == "partly_failed" else 0
+
+
+def _problems(sweep: "Sweep") -> Iterator[str]:
+    """Yield what went wrong with stacks and members, and what to do about it."""
+    from mnistlin.experiment import likely_cause_of_divergence
+
+    for failure in sweep.failures:
+        l2_lambdas = ", ".join(f"{value:g}" for value in failure["l2_lambdas"])
+        yield (
+            f"λ = {l2_lambdas} with seed {failure['seed']} failed: {failure['error']}; "
+            f"`mnistlin sweep-lambda --resume {sweep.path}` trains them again"
+        )
+    for (l2_lambda, seed), run in sweep.members.items():
+        if run.status == "diverged":
+            cause = likely_cause_of_divergence(run.config)
+            yield f"λ = {l2_lambda:g} with seed {seed} diverged; {cause}"
+
+
+COMMANDS = (sweep_lambda,)

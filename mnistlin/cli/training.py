@@ -1,0 +1,176 @@
+"""Commands that train: `train`."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mnistlin.cli.options import TrainingOptions, training_options
+from mnistlin.cli.progress import StopRequest, bar, fetch_data, show_epoch, stop_request
+from mnistlin.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mnistlin.config import ExperimentConfig
+    from mnistlin.experiment import Progress
+    from mnistlin.runs.folder import Run
+
+EXIT_DIVERGED = 4
+
+
+@click.command()
+@click.option("--config", metavar="FILE|NAME", help="A YAML file or a shipped one.")
+@click.option("--resume", metavar="RUN_DIR", help="Go on with an unfinished run.")
+@click.option("--print-config", is_flag=True, help="Show the resolved config; do not run it.")
+@training_options
+@click.pass_context
+def train(
+    ctx: click.Context,
+    config: str | None,
+    resume: str | None,
+    print_config: bool,
+    options: TrainingOptions,
+) -> None:
+    """Run one experiment and write its run folder.
+
+    Ctrl-C ends it after the current epoch, with everything written. A run that was interrupted,
+    killed or failed goes on from its last checkpoint with --resume.
+
+    \b
+    Examples:
+      mnistlin train --config quickstart
+      mnistlin train --config softmax --set training.l2_lambda=0.01 --seed 1
+      mnistlin train --resume runs/20260114T093012Z_softmax
+    """
+    from mnistlin.config import dump_yaml
+
+    experiment = _config_of(resume, config, options) if resume else _config_from(config, options)
+    if print_config:
+        click.echo(dump_yaml(experiment.model_dump(mode="json")), nl=False)
+        return
+    fetch_data(experiment.data.dataset, quiet=options.quiet)
+    with stop_request() as request:
+        run = _train_with_bar(experiment, resume, options, request)
+    _warn_of_changes(run, options)
+    if options.with_plots and run.status in {"finished", "early_stopped"}:
+        draw_with_warning(run, options)
+    _print_result(run, as_json=options.as_json)
+    ctx.exit(_exit_code(run, request))
+
+
+def _config_from(config: str | None, options: TrainingOptions) -> "ExperimentConfig":
+    """Load the config of a new run."""
+    if config is None:
+        raise click.UsageError(
+            "Missing option '--config', such as --config quickstart (or --resume RUN_DIR)."
+        )
+    experiment = options.load(config)
+    if experiment.sweep is not None:
+        raise ConfigError(
+            f"{config}: the key 'sweep' asks for many runs; run it with "
+            f"`mnistlin sweep-lambda --config {config}`, or take the key out"
+        )
+    return experiment
+
+
+def _config_of(run_dir: str, config: str | None, options: TrainingOptions) -> "ExperimentConfig":
+    """Return the config of a run that is to be resumed."""
+    from mnistlin.runs.folder import load_run
+    from mnistlin.runs.resumption import check_is_unfinished
+
+    if config is not None or options.overrides:
+        raise click.UsageError(
+            "--resume goes on with the run's own config; leave out --config, --set, --seed, --name."
+        )
+    run = load_run(run_dir)
+    check_is_unfinished(run)
+    return run.config
+
+
+def _warn_of_changes(run: "Run", options: TrainingOptions) -> None:
+    """Say what may be why a run that was resumed has other bits than an unbroken one."""
+    for resumption in run.info.get("resumed", [])[-1:]:
+        for key, (before, now) in resumption["changed"].items():
+            options.log(
+                f"warning: {key} was {before} when the run began and {now} when it was resumed; "
+                "its numbers may differ in the last bits from those of an unbroken run"
+            )
+
+
+def draw_with_warning(run: "Run", options: TrainingOptions) -> None:
+    """Draw a run's figures; the results are safe by now, so whatever fails is only a warning."""
+    try:
+        from mnistlin.figures import draw_run
+
+        draw_run(run, run.path / "plots")
+    except Exception as error:
+        options.log(f"warning: the run is complete, but a figure could not be drawn: {error}")
+
+
+def _train_with_bar(
+    experiment: "ExperimentConfig",
+    resume: str | None,
+    options: TrainingOptions,
+    request: StopRequest,
+) -> "Run":
+    from mnistlin.experiment import resume_experiment, run_experiment
+
+    with bar(
+        experiment.training.epochs, "epoch", quiet=options.quiet, desc=experiment.name
+    ) as shown:
+
+        def on_epoch(progress: "Progress") -> bool:
+            show_epoch(shown, progress)
+            return request.signal is not None
+
+        if resume:
+            return resume_experiment(resume, on_epoch)
+        return run_experiment(experiment, options.runs_dir, on_epoch)
+
+
+def _print_result(run: "Run", *, as_json: bool) -> None:
+    if as_json:
+        result = {"run": str(run.path), "status": run.status, "doubt": run.info.get("doubt")}
+        click.echo(json.dumps(result | dict(run.summary)))
+        return
+    for key, value in _result_lines(run).items():
+        click.echo(f"{key}: {value}")
+
+
+def _result_lines(run: "Run") -> dict[str, Any]:
+    """Return what is worth saying of a run; numbers that the summary lacks are left out."""
+    summary = run.summary
+    resumed = run.info.get("resumed")
+    shown = {
+        "resumed_from_epoch": resumed[-1]["epoch"] if resumed else None,
+        "stop_step": summary["stop_step"],
+        "stop_epoch": summary["stop_epoch"],
+        "train_loss": summary["last_train_loss"],
+        "train_accuracy": summary["last_train_accuracy"],
+        "val_loss": summary["last_val_loss"],
+        "val_accuracy": summary["last_val_accuracy"],
+        "best_val_loss": summary["best_val_loss"],
+        "best_step": summary["best_step"],
+        "test_loss": summary.get("test_loss"),
+        "test_accuracy": summary.get("test_accuracy"),
+        "train_seconds": summary["train_seconds"],
+        "doubt": run.info.get("doubt"),
+    }
+    rounded = {
+        key: f"{value:.6g}" if isinstance(value, float) else value
+        for key, value in shown.items()
+        if value is not None
+    }
+    return {"status": run.status, **rounded, "run": run.path}
+
+
+def _exit_code(run: "Run", request: StopRequest) -> int:
+    if run.status == "diverged":
+        from mnistlin.experiment import likely_cause_of_divergence
+
+        cause = likely_cause_of_divergence(run.config)
+        click.echo(f"error: training diverged; {cause}", err=True)
+        return EXIT_DIVERGED
+    return request.exit_code if run.status == "interrupted" else 0
+
+
+COMMANDS = (train,)

@@ -1,0 +1,99 @@
+"""The command line as a whole: help, errors, exit codes."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from mnistlin import DataError
+from mnistlin.cli.app import cli
+
+
+def all_commands(group=cli, path=()):
+    """Yield (path of words, command) for every command that does something."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from all_commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(all_commands())
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(words, mnistlin):
+    """Help ends in a line that can be pasted, and explains every option."""
+    result = mnistlin(*words, "--help")
+    assert result.exit_code == 0
+    assert f"  mnistlin {' '.join(words)}" in result.output
+    assert all(option.help for option in COMMANDS[words].params if isinstance(option, click.Option))
+
+
+def test_help_imports_nothing_heavy():
+    """`mnistlin --help` answers at once: none of the slow libraries is imported for it."""
+    code = (
+        "import sys\n"
+        "from mnistlin.cli.app import cli\n"
+        "cli(['--help'], standalone_mode=False)\n"
+        "print(sorted({'numpy', 'pydantic', 'matplotlib', 'pooch', 'scipy', 'yaml', 'tqdm'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_python_dash_m_is_the_same_command():
+    """`python -m mnistlin --version` names the program and its version."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mnistlin", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("mnistlin, version ")
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["train"], ["train", "--epochs", "3"]])
+def test_wrong_usage_is_exit_2(arguments, mnistlin):
+    """An unknown command, a missing option and an unknown one are usage errors."""
+    assert mnistlin(*arguments).exit_code == 2
+
+
+def test_an_unforeseen_error_is_an_internal_error_whose_traceback_is_kept(
+    monkeypatch, workplace, tmp_path
+):
+    """Exit 1, one line, and a file with the traceback; no traceback on the terminal."""
+    monkeypatch.setattr("mnistlin.runs.index.find_runs", lambda _: 1 / 0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    result = click.testing.CliRunner().invoke(cli, ["runs"])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: internal error (ZeroDivisionError: division by zero)")
+    assert "Traceback" not in result.stderr
+    (saved,) = tmp_path.glob("mnistlin-error-*.txt")
+    assert str(saved) in result.stderr
+    assert "ZeroDivisionError" in saved.read_text()
+
+
+def test_debug_shows_the_traceback(monkeypatch, workplace):
+    """With --debug, before or after the command's name, the traceback comes before the message."""
+
+    def fail(_):
+        raise DataError("the reason")
+
+    monkeypatch.setattr("mnistlin.runs.index.find_runs", fail)
+    for arguments in (["--debug", "runs"], ["runs", "--debug"]):
+        result = click.testing.CliRunner().invoke(cli, arguments)
+        assert result.exit_code == 3
+        assert "Traceback" in result.stderr
+        assert result.stderr.splitlines()[-1] == "error: the reason"
+
+
+def test_output_may_be_cut_off(workplace):
+    """`mnistlin ... | head -0` ends quietly."""
+    done = subprocess.run(
+        f"{sys.executable} -m mnistlin check-gradients | head -c 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""

@@ -1,0 +1,28 @@
+"""`mnistlin check-gradients`."""
+
+from mnistlin.model.linear import gradient
+
+
+def test_the_gradients_of_both_heads_are_right_for_every_lambda(mnistlin):
+    """Six lines, all ok, for two heads and three λ."""
+    result = mnistlin("check-gradients")
+    assert result.exit_code == 0
+    verdicts = [line.split() for line in result.stdout.splitlines()[1:]]
+    assert [(v[0], v[1], v[-1]) for v in verdicts] == [
+        (head, l2_lambda, "ok")
+        for head in ("logistic", "softmax")
+        for l2_lambda in ("0", "0.01", "1")
+    ]
+
+
+def test_a_missing_factor_is_found(mnistlin, monkeypatch):
+    """With the 2 of 2λW left out, the lines with λ > 0 fail, and so does the command."""
+
+    def without_the_two(R, W, P, l2_lambdas):
+        return gradient(R, W, P, l2_lambdas / 2)
+
+    monkeypatch.setattr("mnistlin.model.gradient_check.gradient", without_the_two)
+    result = mnistlin("check-gradients")
+    assert result.exit_code == 1
+    verdicts = [line.split()[-1] for line in result.stdout.splitlines()[1:]]
+    assert verdicts == ["ok", "WRONG", "WRONG"] * 2

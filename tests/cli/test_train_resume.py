@@ -1,0 +1,185 @@
+"""`mnistlin train --resume`: a run that was broken off goes on."""
+
+import json
+import re
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnistlin import load_run
+
+LONG = """\
+name: long
+model: softmax
+data: {dataset: mnist-5k, train_size: 2000, val_size: 100}
+training: {epochs: 200, batch_size: 100, learning_rate: 0.05, checkpoint_seconds: 0}
+"""
+RESULTS = ("metrics.csv", "steps.csv", "weights.npz", "confusion.csv")
+
+
+def values(output):
+    """Return the `key: value` lines of a result as a dict."""
+    return dict(line.split(": ", 1) for line in output.splitlines())
+
+
+@pytest.fixture
+def long_yaml(workplace):
+    """Write the config of a run that takes a few seconds."""
+    (workplace / "long.yaml").write_text(LONG)
+
+
+@pytest.fixture
+def broken_off(long_yaml, started, wait_for, workplace):
+    """Return a function that starts a run and ends it with a signal: folder and exit code."""
+
+    def run(number):
+        process = started("train", "--config", "long.yaml", "--no-plots", "--runs-dir", "broken")
+        wait_for(lambda: any(p.stat().st_size > 5000 for p in workplace.glob("broken/*/steps.csv")))
+        process.send_signal(number)
+        process.wait(timeout=60)
+        (folder,) = (workplace / "broken").iterdir()
+        return folder, process.returncode
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "exit_code"),
+    [
+        (signal.SIGINT, "interrupted", 130),
+        (signal.SIGTERM, "interrupted", 143),
+        (signal.SIGKILL, "running", -signal.SIGKILL),
+    ],
+    ids=["int", "term", "kill"],
+)
+def test_a_run_that_was_ended_by_a_signal_goes_on_to_the_same_bytes(
+    number, status, exit_code, broken_off, mnistlin
+):
+    """The result says from which epoch; exit 0, and the files of an unbroken run."""
+    folder, found = broken_off(number)
+    assert (load_run(folder).status, found) == (status, exit_code)
+    result = mnistlin("train", "--resume", folder, "--no-plots")
+    assert result.exit_code == 0, result.output
+    shown = values(result.stdout)
+    assert (shown["status"], shown["run"]) == ("finished", str(folder))
+    assert 0 < int(shown["resumed_from_epoch"]) < 200
+    assert result.stderr == ""
+    unbroken = mnistlin("train", "--config", "long.yaml", "--no-plots", "--json").stdout
+    expected = load_run(json.loads(unbroken)["run"]).path
+    for name in RESULTS:
+        assert (folder / name).read_bytes() == (expected / name).read_bytes(), name
+
+
+def test_a_resumed_run_has_figures(broken_off, mnistlin):
+    """As if it had never been broken off."""
+    folder, _ = broken_off(signal.SIGKILL)
+    mnistlin("train", "--resume", folder)
+    assert {path.name for path in (folder / "plots").iterdir()} >= {"loss.png", "accuracy.png"}
+
+
+def test_what_changed_since_the_beginning_is_a_warning(broken_off, mnistlin):
+    """The bits may then differ from those of an unbroken run."""
+    folder, _ = broken_off(signal.SIGKILL)
+    info = json.loads((folder / "run.json").read_text())
+    info["libraries"]["numpy"] = "1.0"
+    (folder / "run.json").write_text(json.dumps(info))
+    result = mnistlin("train", "--resume", folder, "--no-plots")
+    assert result.exit_code == 0
+    assert "warning: libraries.numpy was 1.0 when the run began" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--config", "tiny.yaml"], ["--set", "training.epochs=5"], ["--seed", "1"], ["--name", "x"]],
+    ids=" ".join,
+)
+def test_a_resumed_run_keeps_its_config(arguments, mnistlin, workplace):
+    """Options that would change it are a usage error."""
+    result = mnistlin("train", "--resume", "runs/x", *arguments)
+    assert result.exit_code == 2
+    assert "the run's own config" in result.stderr
+
+
+def test_what_is_to_be_resumed_must_be_an_unfinished_run(mnistlin, workplace, tiny_run):
+    """A finished run, a folder of something else, and no folder: exit 1, and one line each."""
+    for folder, word in ((tiny_run, "has ended (finished)"), ("runs", "no run.json"), ("x", "x")):
+        result = mnistlin("train", "--resume", folder)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert word in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_member_of_a_sweep_leads_to_the_sweep(mnistlin, workplace):
+    """The message has the command that resumes all of it; so has that for the sweep's folder."""
+    arguments = ("--config", "tiny.yaml", "--lambdas", "0.1,0", "--no-plots")
+    mnistlin("sweep-lambda", *arguments)
+    (sweep,) = (workplace / "runs").iterdir()
+    for folder in (sweep / "lambda-0.1_seed-0", sweep):
+        result = mnistlin("train", "--resume", folder)
+        assert result.exit_code == 1
+        assert "sweep-lambda --resume" in result.stderr
+
+
+class TestReplay:
+    """`mnistlin replay`: a run is trained again and compared."""
+
+    def test_the_same_bits_are_exit_0(self, mnistlin, tiny_run):
+        """Two lines: that it is identical, and which run."""
+        result = mnistlin("replay", tiny_run)
+        assert result.exit_code == 0
+        assert values(result.stdout) == {"replay": "identical", "run": str(tiny_run)}
+        assert result.stderr == ""
+
+    def test_other_bits_are_exit_5_with_the_first_difference(self, mnistlin, tiny_run):
+        """Step, column, both values, and what may explain it."""
+        lines = (tiny_run / "steps.csv").read_text().splitlines(keepends=True)
+        lines[4] = "3,0,0.25\n"
+        (tiny_run / "steps.csv").write_text("".join(lines))
+        result = mnistlin("replay", tiny_run)
+        assert result.exit_code == 5
+        shown = values(result.stdout)
+        assert (shown["replay"], shown["differs"]) == ("differs", "steps.csv")
+        assert shown["first_difference"].startswith("step 3, batch_loss in steps.csv: 0.25 in")
+        assert "edited" in shown["changed"]
+
+    def test_what_changed_is_told(self, mnistlin, tiny_run):
+        """A line for each, with both values."""
+        shutil.rmtree(tiny_run / "plots", ignore_errors=True)
+        text = (tiny_run / "config.yaml").read_text()
+        changed = text.replace("learning_rate: 0.05", "learning_rate: 0.06")
+        (tiny_run / "config.yaml").write_text(changed)
+        result = mnistlin("replay", tiny_run)
+        assert result.exit_code == 5
+        assert "changed: config.training.learning_rate was 0.05, is 0.06" in result.stdout
+
+    def test_an_unfinished_run_is_exit_1(self, mnistlin, tiny_run):
+        """There is nothing to compare with."""
+        text = (tiny_run / "run.json").read_text()
+        (tiny_run / "run.json").write_text(text.replace('"finished"', '"running"'))
+        result = mnistlin("replay", tiny_run)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "train --resume" in result.stderr
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which signals are caught")
+    @pytest.mark.usefixtures("long_yaml")
+    def test_ctrl_c_ends_a_replay(self, mnistlin, started, wait_for):
+        """Exit 130, without a result."""
+        run = json.loads(mnistlin("train", "--config", "long.yaml", "--no-plots", "--json").stdout)[
+            "run"
+        ]
+        process = started("replay", run)
+        wait_for(lambda: _catches(process.pid, signal.SIGTERM))
+        process.send_signal(signal.SIGINT)
+        stdout, _ = process.communicate(timeout=60)
+        assert (process.returncode, stdout) == (130, "")
+
+
+def _catches(pid, number):
+    """Say whether a process has a handler for a signal."""
+    (line,) = re.findall(
+        r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE
+    )
+    return bool(int(line, 16) >> (number - 1) & 1)
