@@ -1,0 +1,96 @@
+"""The works that all trainers are given, and the data for them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mnistlin.config import DataConfig, ExperimentConfig, load_config
+from mnistlin.data.splits import Split, load_splits
+from mnistlin.experiment import setup_for
+from mnistlin.training.setup import Setup
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a trainer came to: training time, and final accuracies of its last model."""
+
+    seconds: float
+    train_accuracy: float
+    val_accuracy: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """One training job: a config, and the λ of the models that are trained with it."""
+
+    name: str
+    config: ExperimentConfig
+    l2_lambdas: tuple[float, ...]
+
+    @cached_property
+    def setup(self) -> Setup:
+        """The job as our trainer takes it."""
+        return setup_for(self.config, load_splits(self.config.data), self.l2_lambdas)
+
+    def batches(self, epoch: int) -> np.ndarray:
+        """Return the samples of each batch of an epoch, (steps, batch_size): the same for all."""
+        how, n = self.config.training, self.setup.train.n_samples
+        order = np.arange(n)
+        if how.shuffle:
+            order = np.random.default_rng([how.seed, epoch]).permutation(n)
+        steps = n // how.batch_size
+        return order[: steps * how.batch_size].reshape(steps, how.batch_size)
+
+    def has_check(self, step: int) -> bool:
+        """Say whether both whole sets are evaluated after this step."""
+        schedule = self.setup.schedule
+        return (
+            step % schedule.check_every == 0
+            or step == schedule.epochs * schedule.steps_per_epoch - 1
+        )
+
+    def arrays(self, dtype: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return X, y, X_val, y_val: scaled inputs with the bias column, and class indices.
+
+        For a logistic model, y is 1 for the first class and 0 for the second.
+        """
+        return (*self._scaled(self.setup.train, dtype), *self._scaled(self.setup.val, dtype))
+
+    def _scaled(self, split: Split, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+        X = np.ones((split.n_samples, split.n_features + 1), dtype)
+        X[:, :-1] = split.images[split.rows] / 127.5 - 1
+        y = 1 - split.targets if self.config.model == "logistic" else split.targets
+        return X, y
+
+    @cached_property
+    def flops(self) -> float:
+        """Arithmetic that the work cannot do without: its matrix products."""
+        setup, schedule = self.setup, self.setup.schedule
+        n_steps = schedule.epochs * schedule.steps_per_epoch
+        n_checks = len(schedule.checks(range(n_steps)))
+        per_image = 2 * len(self.l2_lambdas) * np.prod(setup.weights_shape)
+        n_images = setup.train.n_samples + setup.val.n_samples
+        return float(
+            per_image * (2 * n_steps * self.config.training.batch_size + n_checks * n_images)
+        )
+
+
+def all_works(dataset: str = "mnist") -> dict[str, Work]:
+    """Return the three works: softmax, binary without early stopping, and five λ at once."""
+    softmax = _on(load_config("softmax"), dataset)
+    binary = _on(load_config("binary-early-stopping", ["early_stopping=null"]), dataset)
+    five = (1.0, 0.1, 0.01, 0.001, 0.0)
+    works = (
+        Work("softmax", softmax, (0.0,)),
+        Work("binary", binary, (0.0,)),
+        Work("five-lambdas", softmax, five),
+    )
+    return {work.name: work for work in works}
+
+
+def _on(config: ExperimentConfig, dataset: str) -> ExperimentConfig:
+    if dataset == config.data.dataset:
+        return config
+    data = DataConfig(dataset=dataset, classes=config.data.classes)
+    return config.model_copy(update={"data": data})
