@@ -70,6 +70,7 @@ def contents(folder):
         {"model": "logistic", "dtype": "float32"},
         {"model": "logistic", "early_stopping": None, "epochs": 60, "shuffle": False},
         {"early_stopping": {"patience": 3, "min_delta": 0.01}, "epochs": 100},
+        {"learning_rate": 10.0},  # so that the best check comes early
     ],
     ids=str,
 )

@@ -106,7 +106,7 @@ class Optimum:
         """How far the J that was found can be above the true minimum at most, in nats.
 
         J is strongly convex with modulus 2 λ, so J - J* ≤ ‖∇J‖² / (4 λ) (Nesterov 2004, theorem
-        2.1.10). None without penalty.
+        2.1.10), save for rounding. None without penalty.
         """
         if not self.l2_lambda:
             return None

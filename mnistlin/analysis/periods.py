@@ -36,6 +36,8 @@ NEARLY = 0.05
 for its multiples repeat the pattern as well."""
 
 N_DIPS = 8
+SHALLOW = 4
+"""A dip whose depth is less than that of the deepest one over this is noise."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,10 @@ class Measurement:
         return float(self.correlation.max())
 
     def deepest_dips(self) -> NDArray[np.int64]:
-        """Return the steps of the N_DIPS deepest dips, in order."""
-        return np.sort(self.steps[np.argsort(self.deviation, kind="stable")[:N_DIPS]])
+        """Return the steps of the N_DIPS deepest dips at most, in order; shallow ones are none."""
+        deepest = np.argsort(self.deviation, kind="stable")[:N_DIPS]
+        is_deep = self.deviation[deepest] <= self.deviation.min() / SHALLOW
+        return np.sort(self.steps[deepest[is_deep]])
 
 
 def predict_period(training: TrainingConfig, n_train: int) -> Prediction:

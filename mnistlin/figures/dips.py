@@ -44,9 +44,6 @@ WORDS_WIDTH, MIX_WIDTH, MIX_GAP = 1.2, 1.25, 0.25
 FEW_POSITIONS = 3
 """Dips at more places than these have no place."""
 
-LABEL_ROOM = 0.06
-"""What the number of a step takes, as a fraction of the axis."""
-
 MAX_LABELLED_CLASSES = 12
 DIP_COLOR, PREDICTED_COLOR = VERMILION, GREEN
 
@@ -90,13 +87,10 @@ def _draw_accuracy(axes: Axes, run: "Run", dips: "Dips") -> None:
     at = np.isin(steps, dips.measured.deepest_dips())
     axes.plot(steps, accuracy, color=BLUE, linewidth=1.1)
     axes.plot(steps[at], accuracy[at], "o", color=DIP_COLOR, markersize=5)
-    labelled = -np.inf
-    for step, value in zip(steps[at], accuracy[at], strict=True):
-        if step > labelled + LABEL_ROOM * steps[-1]:
-            labelled = step
-            offset = (5, -3)
+    if _have_a_place(dips):
+        for step, value in zip(steps[at], accuracy[at], strict=True):
             axes.annotate(
-                f"{step:,}", (step, value), offset, textcoords="offset points", fontsize=8
+                f"{step:,}", (step, value), (5, -3), textcoords="offset points", fontsize=8
             )
     pad = 0.1 * (np.ptp(settled) or 0.01)
     axes.set_ylim(settled.min() - pad, settled.max() + pad)
@@ -131,17 +125,20 @@ def _draw_losses(axes: Axes, dips: "Dips") -> None:
     """Draw the mean loss by position, and where the dips are."""
     mean, error = dips.losses.mean, dips.losses.error
     positions = np.arange(len(mean))
-    places = dips.dip_positions
-    has_place = dips.measured.period is not None and len(places) <= FEW_POSITIONS
-    marked = np.isin(positions, places) & has_place
+    marked = np.isin(positions, dips.dip_positions) & _have_a_place(dips)
     axes.bar(positions, mean, color=np.where(marked, DIP_COLOR, BLUE))
     axes.errorbar(positions, mean, error, linestyle="", color=INK, elinewidth=0.8)
-    if has_place:
+    if _have_a_place(dips):
         axes.plot([], [], "s", color=DIP_COLOR, label="where the deepest dips are")
         axes.legend(loc="upper left")
     axes.set_ylim(0, 1.3 * mean.max())
     axes.set_xlim(-1, len(mean))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _have_a_place(dips: "Dips") -> bool:
+    """Say whether the deepest dips come back, and at few places of the epoch."""
+    return dips.measured.period is not None and len(dips.dip_positions) <= FEW_POSITIONS
 
 
 def _draw_batches(figure: Figure, hard: "HardBatches", top: float) -> None:

@@ -1,6 +1,6 @@
 """A run beside the minimum of its objective, or beside the proof that there is none."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -45,9 +45,6 @@ SMALLEST_J = 1e-8
 
 MAX_FACTOR = 64
 
-ON_WHITE: Any = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 0.9}
-"""The look of a legend that stands where curves may be."""
-
 RUN_COLOR, FOUND_COLOR, ZERO_COLOR = BLUE, GREEN, ORANGE
 
 
@@ -68,6 +65,8 @@ def _minimum_figure(optimum: "Optimum") -> Figure:
     )
     _draw_way(way, optimum)
     _draw_valley(valley, optimum)
+    # The marks of both panels, where there is nothing else: the excess falls from the left.
+    way.legend(*valley.get_legend_handles_labels(), loc="upper right")
     write_note(
         figure,
         f"W* is the minimum, J* = {optimum.found.place.value:.6g}. J is convex, so it rises on "
@@ -143,7 +142,6 @@ def _draw_valley(axes: Axes, optimum: "Optimum") -> None:
     top = HEADROOM * (max(heights) - lowest)
     axes.set_ylim(lowest - 0.06 * top, lowest + top)
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.legend(loc="upper center", **ON_WHITE)
 
 
 def _draw_rays(axes: Axes, optimum: "Optimum") -> None:
@@ -158,7 +156,7 @@ def _draw_rays(axes: Axes, optimum: "Optimum") -> None:
     axes.set_yscale("log")
     _, high = axes.get_ylim()
     axes.set_ylim(SMALLEST_J, high)
-    axes.legend(loc="lower left", **ON_WHITE)
+    axes.legend(loc="lower left")
 
 
 def _draw_probabilities(axes: Axes, optimum: "Optimum") -> None:
@@ -174,7 +172,7 @@ def _draw_probabilities(axes: Axes, optimum: "Optimum") -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_ylim(-0.02, 1.02)
-    axes.legend(loc="lower left", bbox_to_anchor=(0.03, 0.22), **ON_WHITE)
+    axes.legend(loc="lower right")
 
 
 def _both(optimum: "Optimum") -> "list[tuple[str, Standing, str]]":
