@@ -18,7 +18,8 @@ from mnistlin.model.heads import Floats, Head
 from mnistlin.model.linear import logits
 from mnistlin.training.batches import PixelReader
 
-BLOCK_ROWS = 512
+BLOCK_ROWS = 1024
+"""Rows evaluated at a time: half as many cost a tenth more, and twice as many gain nothing."""
 
 
 @dataclass(frozen=True)
