@@ -20,6 +20,7 @@ from mnistlin.training.sgd import train
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=100)
 settings.register_profile("explore", deadline=None, max_examples=2000)
+settings.register_profile("hostile", deadline=None, max_examples=10_000)
 settings.load_profile("repeatable")
 
 
