@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnistlin.cli.options import debug_option
+from mnistlin.cli.options import debug_option, format_option
 from mnistlin.cli.progress import fetch_data
 
 if TYPE_CHECKING:
@@ -107,14 +107,7 @@ _OUTPUT_OPTIONS = (
         type=click.Path(path_type=Path, file_okay=False),
         help="Where figures and tables go, instead of the run's folders plots/ and analysis/.",
     ),
-    click.option(
-        "--format",
-        "file_format",
-        type=click.Choice(["png", "svg", "pdf"]),
-        default="png",
-        show_default=True,
-        help="File format of the figures.",
-    ),
+    format_option,
     click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON object."),
     debug_option,
 )
@@ -143,12 +136,10 @@ def load_with_data(run_dir: str, output: Output) -> "Run":
 
 def _aligned(rows: Sequence[Row]) -> list[str]:
     """Return the lines of a table, its header first, numbers at the right."""
+    from mnistlin.runs.tables import aligned
+
     cells = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        for line in cells
-    ]
+    return aligned(cells, str.rjust)
 
 
 def _text(value: Any) -> str:

@@ -28,12 +28,12 @@ def lines(summaries: "Sequence[LambdaSummary]", n_seeds: int) -> Iterator[str]:
     n_seeds : int
         With how many seeds each λ was to be trained.
     """
+    from mnistlin.runs.tables import aligned
+
     compares = any(summary.difference for summary in summaries)
     header = (*HEADER, *DIFFERENCE_HEADER) if compares else HEADER
     rows = [header, *(_row(summary, n_seeds)[: len(header)] for summary in summaries)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from aligned(rows)
     yield from _notes(summaries, compares=compares)
 
 

@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mnistlin.errors import RunError
-from mnistlin.runs.files import os_errors_as_run_errors, write_bytes
+from mnistlin.runs.files import write_into
 
 FORMATS = ("png", "svg", "pdf")
 DPI = 150
@@ -181,11 +181,7 @@ def save(figure: Figure, out_dir: Path, name: str, fmt: str = "png") -> Path:
         raise RunError(f"cannot draw figures as {fmt!r}; it may be {', '.join(FORMATS)}")
     if out_dir.is_symlink():  # in a run folder from elsewhere, it may lead anywhere
         raise RunError(f"{out_dir} is a link; to draw there, name it: --out {out_dir.resolve()}")
-    with os_errors_as_run_errors("make the folder", out_dir):
-        out_dir.mkdir(parents=True, exist_ok=True)
-    path = out_dir / f"{name}.{fmt}"
-    write_bytes(path, _rendered(figure, fmt))
-    return path
+    return write_into(out_dir, f"{name}.{fmt}", _rendered(figure, fmt))
 
 
 @house_style()

@@ -93,6 +93,20 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
             raise
 
 
+def write_into(folder: Path, name: str, content: bytes) -> Path:
+    """Write a whole file into a folder, which is made if need be; return its path.
+
+    Raises
+    ------
+    RunError
+        If either cannot be made.
+    """
+    with os_errors_as_run_errors("make the folder", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / name, content)
+    return folder / name
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of a process that was killed while it wrote into a folder."""
     with os_errors_as_run_errors("tidy", folder):

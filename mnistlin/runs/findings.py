@@ -1,14 +1,12 @@
 """What analyses leave behind: tables and weights, in a run's folder analysis/ or elsewhere."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mnistlin.model.heads import Floats
-from mnistlin.runs.files import os_errors_as_run_errors, write_bytes
+from mnistlin.runs.arrays import npz_bytes
+from mnistlin.runs.files import write_into
 from mnistlin.runs.tables import csv_text
 
 
@@ -35,7 +33,7 @@ def write_table(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> P
         If it cannot be written.
     """
     cells = [["" if value is None else value for value in row.values()] for row in rows]
-    return _write(folder, f"{name}.csv", csv_text([list(rows[0]), *cells]).encode())
+    return write_into(folder, f"{name}.csv", csv_text([list(rows[0]), *cells]).encode())
 
 
 def write_weights(folder: Path, name: str, **weights: Floats) -> Path:
@@ -46,14 +44,5 @@ def write_weights(folder: Path, name: str, **weights: Floats) -> Path:
     RunError
         If they cannot be written.
     """
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {key: W.T for key, W in weights.items()}
-    np.savez(buffer, **arrays)
-    return _write(folder, f"{name}.npz", buffer.getvalue())
-
-
-def _write(folder: Path, name: str, content: bytes) -> Path:
-    with os_errors_as_run_errors("make the folder", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / name, content)
-    return folder / name
+    content = npz_bytes(**{key: W.T for key, W in weights.items()})
+    return write_into(folder, f"{name}.npz", content)

@@ -1,6 +1,6 @@
 """Finding runs and sweeps below a folder and listing them, even those that are damaged."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from mnistlin.errors import RunError
 from mnistlin.runs.folder import Run, load_run
 from mnistlin.runs.sweep_folder import is_sweep, load_sweep
+from mnistlin.runs.tables import aligned
 
 COLUMNS = ("name", "status", "last_val_accuracy", "best_val_accuracy", "stop_epoch", "run")
 
@@ -42,12 +43,9 @@ def find_runs(runs_dir: Path) -> list[Entry]:
     return [_entry(path) for path in sorted(folders, key=lambda path: path.name, reverse=True)]
 
 
-def table(entries: Sequence[Entry]) -> Iterator[str]:
-    """Yield the lines of a table of runs, header first; none for no runs."""
-    rows = [COLUMNS, *map(_cells, entries)] if entries else []
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+def table(entries: Sequence[Entry]) -> list[str]:
+    """Return the lines of a table of runs, header first; none for no runs."""
+    return aligned([COLUMNS, *map(_cells, entries)]) if entries else []
 
 
 def _entry(path: Path) -> Entry:

@@ -3,8 +3,8 @@
 config.yaml  sweep.json  sweep.csv  lambda-<λ>_seed-<seed>/  plots/
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from mnistlin.config import ExperimentConfig, SweepConfig, dump_yaml
 from mnistlin.errors import RunError
+from mnistlin.runs.failure import marks_failure
 from mnistlin.runs.files import remove_leftovers, write_bytes, write_json
 from mnistlin.runs.folder import Run, load_run, read_config, read_json
 from mnistlin.runs.provenance import utc_now
@@ -204,15 +205,9 @@ class SweepWriter:
         else:
             self._end("partly_failed" if statuses & {"failed", "diverged"} else "finished")
 
-    @contextmanager
-    def marks_failure(self) -> Iterator[None]:
-        """Say so in sweep.json if something raises inside, then let it go on its way."""
-        try:
-            yield
-        except BaseException as error:
-            with suppress(RunError):  # what went wrong first is what must be told
-                self._end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-            raise
+    def marks_failure(self) -> AbstractContextManager[None]:
+        """Say so in sweep.json if something raises inside."""
+        return marks_failure(self._end)
 
     def _end(self, status: SweepStatus) -> None:
         self._info |= {"status": status, "ended_utc": utc_now()}

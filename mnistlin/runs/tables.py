@@ -1,8 +1,11 @@
-"""The CSV files of a run: UTF-8, comma, newline, a fixed header, floats that read back the same."""
+"""Tables of runs: CSV files, and lines for a terminal.
+
+CSV is UTF-8, comma, newline, a fixed header, and floats that read back the same.
+"""
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,6 +34,22 @@ MEASUREMENTS = frozenset(
 _MAX_LINE_BYTES = 10_000
 
 Value = str | int | float
+
+
+def aligned(
+    rows: Sequence[Sequence[str]], justify: Callable[[str, int], str] = str.ljust
+) -> list[str]:
+    """Return rows of cells as lines for a terminal, each column as wide as its widest cell.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        All of one length.
+    justify : callable
+        `str.ljust` or `str.rjust`.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(justify, row, widths)).rstrip() for row in rows]
 
 
 def csv_text(rows: Iterable[Sequence[Value]]) -> str:

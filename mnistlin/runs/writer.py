@@ -1,7 +1,7 @@
 """Writing a run folder while the run goes: rows as they come, the rest at the end."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.config import ExperimentConfig, dump_yaml
-from mnistlin.errors import RunError
 from mnistlin.model.heads import Floats
 from mnistlin.runs.arrays import npz_bytes
 from mnistlin.runs.checkpoint import CHECKPOINT_NAME, Checkpoint, save_checkpoint
+from mnistlin.runs.failure import marks_failure
 from mnistlin.runs.files import (
     GrowingFile,
     remove_leftovers,
@@ -139,15 +139,9 @@ class RunWriter:
             with suppress(OSError):  # it does no harm where it is
                 (self.path / CHECKPOINT_NAME).unlink(missing_ok=True)
 
-    @contextmanager
-    def marks_failure(self) -> Iterator[None]:
-        """Say so in run.json if something raises inside, then let it go on its way."""
-        try:
-            yield
-        except BaseException as error:
-            with suppress(RunError):  # what went wrong first is what must be told
-                self.close("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-            raise
+    def marks_failure(self) -> AbstractContextManager[None]:
+        """Say so in run.json if something raises inside."""
+        return marks_failure(self.close)
 
     def close(self, status: Status) -> None:
         """Say in run.json how the run ended."""
