@@ -4,19 +4,12 @@ from pathlib import Path
 
 import click
 
-from mnistlin.cli.options import debug_option, runs_dir_option
+from mnistlin.cli.options import debug_option, format_option, runs_dir_option
 
 
 @click.command()
 @click.argument("run_dirs", nargs=-1, required=True, metavar="RUN_DIR...")
-@click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(["png", "svg", "pdf"]),
-    default="png",
-    show_default=True,
-    help="File format of the figures.",
-)
+@format_option
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to draw to.")
 @runs_dir_option
 @debug_option

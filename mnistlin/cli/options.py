@@ -43,6 +43,16 @@ runs_dir_option = click.option(
 )
 
 
+format_option = click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["png", "svg", "pdf"]),
+    default="png",
+    show_default=True,
+    help="File format of the figures.",
+)
+
+
 @dataclass(frozen=True)
 class TrainingOptions:
     """What the options that all commands that train share ask for.
@@ -77,6 +87,13 @@ class TrainingOptions:
         """Tell the user how things go, on standard error."""
         if not self.quiet:
             click.echo(message, err=True)
+
+    def draw_with_warning(self, what: str, draw: Callable[[], object]) -> None:
+        """Draw figures; the results are safe by now, so whatever fails is only a warning."""
+        try:
+            draw()
+        except Exception as error:
+            self.log(f"warning: the {what} is complete, but a figure could not be drawn: {error}")
 
 
 _TRAINING_OPTIONS = (

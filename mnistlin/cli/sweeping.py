@@ -72,7 +72,7 @@ def sweep_lambda(  # noqa: PLR0913 (one for each option)
             experiment, resume, options, request, jobs=jobs, scheduler=scheduler
         )
     if options.with_plots and sweep.status in {"finished", "partly_failed"}:
-        _draw_with_warning(sweep, options)
+        options.draw_with_warning("sweep", lambda: _draw(sweep))
     _print_result(sweep, as_json=options.as_json)
     if sweep.status == "interrupted":
         options.log(f"go on with: mnistlin sweep-lambda --resume {sweep.path}")
@@ -141,14 +141,10 @@ def _sweep_with_bar(  # noqa: PLR0913
         return run_sweep(experiment, options.runs_dir, on_progress, jobs=jobs, scheduler=scheduler)
 
 
-def _draw_with_warning(sweep: "Sweep", options: TrainingOptions) -> None:
-    """Draw a sweep's figures; the results are safe by now, so whatever fails is only a warning."""
-    try:
-        from mnistlin.figures import draw_sweep
+def _draw(sweep: "Sweep") -> None:
+    from mnistlin.figures import draw_sweep
 
-        draw_sweep(sweep, sweep.path / "plots")
-    except Exception as error:
-        options.log(f"warning: the sweep is complete, but a figure could not be drawn: {error}")
+    draw_sweep(sweep, sweep.path / "plots")
 
 
 def _print_result(sweep: "Sweep", *, as_json: bool) -> None:

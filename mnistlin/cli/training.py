@@ -52,7 +52,7 @@ def train(
         run = _train_with_bar(experiment, resume, options, request)
     _warn_of_changes(run, options)
     if options.with_plots and run.status in {"finished", "early_stopped"}:
-        draw_with_warning(run, options)
+        options.draw_with_warning("run", lambda: _draw(run))
     _print_result(run, as_json=options.as_json)
     ctx.exit(_exit_code(run, request))
 
@@ -96,14 +96,10 @@ def _warn_of_changes(run: "Run", options: TrainingOptions) -> None:
             )
 
 
-def draw_with_warning(run: "Run", options: TrainingOptions) -> None:
-    """Draw a run's figures; the results are safe by now, so whatever fails is only a warning."""
-    try:
-        from mnistlin.figures import draw_run
+def _draw(run: "Run") -> None:
+    from mnistlin.figures import draw_run
 
-        draw_run(run, run.path / "plots")
-    except Exception as error:
-        options.log(f"warning: the run is complete, but a figure could not be drawn: {error}")
+    draw_run(run, run.path / "plots")
 
 
 def _train_with_bar(
