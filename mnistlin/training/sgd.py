@@ -58,8 +58,9 @@ def train(setup: Setup, resume: tuple[int, MemberState] | None = None) -> Iterat
                 states = {each.member: each.state for each in leg.members if not each.outcome}
                 if not states:
                     return
-                stack.keep(tuple(states))
-                recording = recording.only(tuple(states))
+                if len(states) < len(recording.members):
+                    stack.keep(tuple(states))
+                    recording = recording.only(tuple(states))
             pending = referee.start(recording, states, pool)
         if pending is not None:
             yield pending()
