@@ -3,6 +3,7 @@
 The fixtures that return functions live as long as the session, so that hypothesis may use them.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -212,3 +213,16 @@ def make_config(dataset):
 def finished_run(tmp_path_factory, make_config):
     """Return a finished run of three classes, which is not to be changed."""
     return run_experiment(make_config(), tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def wait_for():
+    """Return a function that waits until something is so."""
+
+    def wait(is_so, seconds=60):
+        end = time.monotonic() + seconds
+        while not is_so():
+            assert time.monotonic() < end, "it did not come about in time"
+            time.sleep(0.01)
+
+    return wait

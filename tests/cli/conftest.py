@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -69,16 +68,3 @@ def started(workplace):
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
         process.communicate()
-
-
-@pytest.fixture
-def wait_for():
-    """Return a function that waits until something is so."""
-
-    def wait(is_so, seconds=60):
-        end = time.monotonic() + seconds
-        while not is_so():
-            assert time.monotonic() < end, "it did not come about in time"
-            time.sleep(0.01)
-
-    return wait

@@ -1,7 +1,5 @@
 """Tiny sweeps, and how two of them are compared."""
 
-import time
-
 import pytest
 
 from mnistlin.config import SweepConfig
@@ -44,16 +42,3 @@ def unbroken(sweep_config, contents, tmp_path):
 def after_stacks():
     """Return a function that makes an on_progress that stops a sweep after some stacks."""
     return lambda n: lambda progress: progress.stacks_done >= n
-
-
-@pytest.fixture
-def wait_for():
-    """Return a function that waits until something is so."""
-
-    def wait(is_so, seconds=60):
-        end = time.monotonic() + seconds
-        while not is_so():
-            assert time.monotonic() < end, "it did not come about in time"
-            time.sleep(0.02)
-
-    return wait
