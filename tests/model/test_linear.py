@@ -54,7 +54,7 @@ class TestBothHeads:
     """Objective and gradient of a stack with three λ."""
 
     def test_logits_are_weights_times_inputs(self, head):
-        """The scaling hidden in the weights comes to the same."""
+        """Scaling the product comes to the same as scaling the pixels."""
         W, P, _ = case(head)
         np.testing.assert_allclose(linear.logits(W, P), W @ scaled(P).T, rtol=1e-12, atol=1e-12)
 
@@ -122,26 +122,28 @@ def test_squared_norms_keep_leading_axes():
     st.integers(1, 7),
     st.integers(1, 7),
     st.sampled_from([1, 30, 200, 10**6]),
+    st.sampled_from([1, 2, 16]),
 )
-def test_the_grouped_product_is_the_plain_product(n_models, n_outputs, m, n, small_product):
+def test_the_tiled_product_is_the_plain_product(n_models, n_outputs, m, n, small_product, unit):
     """Of any shape, wherever the limit of small products lies, and of a part of a stack."""
     rng = np.random.default_rng(0)
     whole, B = rng.standard_normal((n_models, 2, n_outputs, m)), rng.standard_normal((n, m)).T
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(linear, "SMALL_PRODUCT", small_product)
+        patch.setattr(linear, "TILE_UNIT", unit)
         for A in (whole[:, 0], whole[:, 0].copy()):
             expected = np.einsum("kij,jl->kil", A, B)
             np.testing.assert_allclose(linear._product(A, B), expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("cost_per_row", [1000, 80_000, 100_480, 200_000, 500_000, 10**6])
-def test_groups_of_rows_are_even_and_as_large_as_a_small_product_allows(cost_per_row):
+@pytest.mark.parametrize(("m", "n"), [(785, 128), (128, 785), (785, 32), (785, 1024), (5, 7)])
+def test_tiles_are_whole_registers_wide_and_small_enough(m, n):
     """A single row gains nothing, and of many rows one large product is faster."""
-    for n_rows in range(1, 40):
-        small = [
-            size
-            for size in range(2, n_rows + 1)
-            if n_rows % size == 0 and size * cost_per_row <= linear.SMALL_PRODUCT
-        ]
-        expected = max(small, default=n_rows) if n_rows <= linear.MAX_SMALL_ROWS else n_rows
-        assert linear._rows_per_product(n_rows, cost_per_row) == expected
+    for n_rows in range(1, 100):
+        width = linear._tile_width(n_rows, m, n)
+        if n_rows == 1 or n_rows > linear.MAX_TILED_ROWS or n_rows * m * n <= linear.SMALL_PRODUCT:
+            assert width == n
+        else:
+            assert width < n
+            assert width % linear.TILE_UNIT == 0
+            assert n_rows * m * width <= linear.SMALL_PRODUCT
