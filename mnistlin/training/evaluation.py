@@ -71,15 +71,14 @@ class Evaluator:
         What the logits mean.
     dtype : str
         Precision of the logits; sums are float64.
-    n_threads : int
-        Into how many parts the blocks are dealt, each with a buffer of its own.
+    n_helpers : int
+        How many threads work on a score before somebody waits for it.
     """
 
-    def __init__(self, split: Split, head: Head, dtype: str, n_threads: int) -> None:
-        self._head, self._dtype, self._n_classes = head, dtype, len(split.classes)
-        self._n_samples = split.n_samples
+    def __init__(self, split: Split, head: Head, dtype: str, n_helpers: int) -> None:
+        self._split, self._head, self._dtype = split, head, dtype
+        self._n_helpers = n_helpers
         self._blocks = list(_one_class_blocks(split.targets))
-        self._readers = [PixelReader(split, BLOCK_ROWS, dtype) for _ in range(n_threads)]
 
     def start(self, weights: Floats, pool: Executor) -> Callable[[], Score]:
         """Begin to score weights in the threads of a pool.
@@ -89,29 +88,30 @@ class Evaluator:
         weights : ndarray of shape (n_weights, n_outputs, n_features + 1)
             Not to be changed until the score is there.
         pool : Executor
-            Runs the parts, of which one evaluator may have only one score under way.
+            Has the helpers.
 
         Returns
         -------
         callable
-            Waits for the score and returns it, or raises what a thread raised.
+            Helps until the score is there and returns it, or raises what a helper raised.
         """
         loss = np.empty((len(self._blocks), len(weights)))
         right = np.empty((len(self._blocks), len(weights)))
-        n_parts = len(self._readers)
+        todo = iter(range(len(self._blocks)))  # shared: whoever is free takes the next
 
-        def score_part(part: int) -> None:
-            for i in range(part, len(self._blocks), n_parts):
-                loss[i], right[i] = self._score_block(
-                    weights, self._readers[part], *self._blocks[i]
-                )
+        def work() -> None:
+            reader = PixelReader(self._split, BLOCK_ROWS, self._dtype)
+            for i in todo:
+                loss[i], right[i] = self._score_block(weights, reader, *self._blocks[i])
 
-        parts = [pool.submit(score_part, part) for part in range(n_parts)]
+        helpers = [pool.submit(work) for _ in range(self._n_helpers)]
 
         def wait() -> Score:
-            for part in parts:
-                part.result()
-            return Score(loss.sum(axis=0) / self._n_samples, right.sum(axis=0) / self._n_samples)
+            work()
+            for helper in helpers:
+                helper.result()
+            n = self._split.n_samples
+            return Score(loss.sum(axis=0) / n, right.sum(axis=0) / n)
 
         return wait
 
@@ -121,7 +121,7 @@ class Evaluator:
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Return the summed loss, and the number of rightly classified, of samples of class k."""
         Z = logits(weights, reader.read(samples))
-        Y = self._head.one_hot(np.array([k]), self._n_classes, self._dtype)
+        Y = self._head.one_hot(np.array([k]), len(self._split.classes), self._dtype)
         losses = self._head.losses(Z, Y)
         return losses.sum(axis=-1, dtype=np.float64), self._head.is_right(Z, k).sum(axis=-1)
 

@@ -1,13 +1,14 @@
 """The trainer: mini-batch gradient descent on a stack of models, as a generator of legs.
 
-While one leg trains, threads evaluate the checks of the leg before it; a stop is then found a leg
-late, and cut back exactly, as if it had been found at once.
+While one leg trains, other threads evaluate the checks of the leg before it; a stop is then found
+a leg late, and cut back exactly, as if it had been found at once.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,10 @@ from mnistlin.training.setup import Setup
 BATCHES_PER_CHUNK = 32
 """Batches whose logits are kept until all their losses are computed at once."""
 
-MAX_THREADS = 8
-"""Threads that evaluate at most; each has buffers of its own."""
+MAX_HELPERS = 8
+"""Threads that evaluate at most beside the one that trains; each has buffers of its own."""
+
+_Item = TypeVar("_Item")
 
 
 def train(setup: Setup, resume: tuple[int, MemberState] | None = None) -> Iterator[Leg]:
@@ -47,23 +50,33 @@ def train(setup: Setup, resume: tuple[int, MemberState] | None = None) -> Iterat
     first_epoch, state = resume or (0, zero)
     states = dict.fromkeys(range(len(setup.l2_lambdas)), state)
     stack, referee = _Stack(setup, state.weights), _Referee(setup)
-    pending: Callable[[], Leg] | None = None
-    # BLAS itself stays on one thread, so that bits do not depend on the number of cores.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(referee.n_threads) as pool:
+    pool = ThreadPoolExecutor(max(1, referee.n_helpers))
+
+    def trained() -> Iterator[Callable[[], _Evaluated]]:
         for epochs in setup.schedule.legs(first_epoch):
-            recording = stack.train(epochs)
-            if pending is not None:
-                leg = pending()
+            yield referee.start(stack.train(epochs), pool)
+
+    # BLAS itself stays on one thread, so that bits do not depend on the number of cores.
+    with threadpool_limits(1, "blas"):
+        try:
+            for evaluated in _one_behind(trained()):
+                leg = referee.judge(evaluated(), states)
                 yield leg
                 states = {each.member: each.state for each in leg.members if not each.outcome}
                 if not states:
                     return
-                if len(states) < len(recording.members):
-                    stack.keep(tuple(states))
-                    recording = recording.only(tuple(states))
-            pending = referee.start(recording, states, pool)
-        if pending is not None:
-            yield pending()
+                stack.keep(tuple(states))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _one_behind(items: Iterable[_Item]) -> Iterator[_Item]:
+    """Yield each item only after the next one has been made."""
+    before: list[_Item] = []
+    for item in items:
+        yield from before
+        before = [item]
+    yield from before
 
 
 @dataclass(frozen=True)
@@ -90,12 +103,13 @@ class _Recording:
     snapshots: Floats
     weights: Floats
 
-    def only(self, members: tuple[int, ...]) -> "_Recording":
-        """Return what was recorded of some of the members."""
-        at = [self.members.index(member) for member in members]
-        return _Recording(
-            self.epochs, members, self.batch_losses[at], self.snapshots[:, at], self.weights[at]
-        )
+
+@dataclass(frozen=True)
+class _Evaluated:
+    """A recording, and the checks of each of its members as they were measured."""
+
+    recording: _Recording
+    checks: list[list[Check]]
 
 
 class _Stack:
@@ -112,6 +126,8 @@ class _Stack:
 
     def keep(self, members: tuple[int, ...]) -> None:
         """Let all but these members leave."""
+        if members == self._members:
+            return
         at = [self._members.index(member) for member in members]
         self._members, self._weights = members, self._weights[at]
         self._l2_lambdas = self._l2_lambdas[at]
@@ -170,25 +186,18 @@ class _Referee:
     """Evaluates the checks of a leg on both whole sets, and judges its members by them."""
 
     def __init__(self, setup: Setup) -> None:
-        self.n_threads = min(MAX_THREADS, _n_cores())
+        self.n_helpers = min(MAX_HELPERS, _n_cores() - 1)
         self._train, self._val = (
-            Evaluator(split, setup.head, setup.training.dtype, self.n_threads)
+            Evaluator(split, setup.head, setup.training.dtype, self.n_helpers)
             for split in (setup.train, setup.val)
         )
         self._setup = setup
 
-    def start(
-        self, recording: _Recording, states: dict[int, MemberState], pool: Executor
-    ) -> Callable[[], Leg]:
-        """Begin to evaluate; what is returned waits for that, and judges."""
+    def start(self, recording: _Recording, pool: Executor) -> Callable[[], _Evaluated]:
+        """Begin to evaluate; what is returned waits for the result."""
         weights = recording.snapshots.reshape(-1, *self._setup.weights_shape)
         train_score, val_score = self._train.start(weights, pool), self._val.start(weights, pool)
-
-        def verdict() -> Leg:
-            checks = self._checks(recording, train_score(), val_score())
-            return self._judge(recording, states, checks)
-
-        return verdict
+        return lambda: _Evaluated(recording, self._checks(recording, train_score(), val_score()))
 
     @np.errstate(over="ignore", invalid="ignore")
     def _checks(self, recording: _Recording, train: Score, val: Score) -> list[list[Check]]:
@@ -217,10 +226,9 @@ class _Referee:
             for i in range(len(recording.members))
         ]
 
-    def _judge(
-        self, recording: _Recording, states: dict[int, MemberState], checks: list[list[Check]]
-    ) -> Leg:
-        schedule = self._setup.schedule
+    def judge(self, evaluated: _Evaluated, states: dict[int, MemberState]) -> Leg:
+        """Judge the members that still train, by the states in which they began the leg."""
+        recording, schedule = evaluated.recording, self._setup.schedule
         steps = schedule.steps(recording.epochs)
         is_last = recording.epochs.stop == schedule.epochs
         return Leg(
@@ -232,7 +240,7 @@ class _Referee:
                     Trail(
                         steps,
                         recording.batch_losses[i],
-                        checks[i],
+                        evaluated.checks[i],
                         recording.snapshots[:, i],
                         recording.weights[i],
                     ),
@@ -240,6 +248,7 @@ class _Referee:
                     is_last=is_last,
                 )
                 for i, member in enumerate(recording.members)
+                if member in states
             ),
         )
 

@@ -21,10 +21,10 @@ def weights_for(split, head, n_weights=4):
     return np.random.default_rng(3).standard_normal(shape) / 2
 
 
-def score(split, head, weights, n_threads=1, dtype="float64"):
-    """Evaluate in a pool of as many threads."""
-    with ThreadPoolExecutor(n_threads) as pool:
-        return Evaluator(split, head, dtype, n_threads).start(weights, pool)()
+def score(split, head, weights, n_helpers=0, dtype="float64"):
+    """Evaluate with the help of so many threads."""
+    with ThreadPoolExecutor(n_helpers + 1) as pool:
+        return Evaluator(split, head, dtype, n_helpers).start(weights, pool)()
 
 
 def judged_by_scikit_learn(split, head, W):
@@ -52,9 +52,9 @@ def test_scores_agree_with_scikit_learn(head, make_split):
     st.sampled_from(sorted(HEADS)),
     st.integers(5, 40),
     st.integers(1, 9),
-    st.integers(1, 5),
+    st.integers(0, 4),
 )
-def test_blocks_and_threads_change_nothing(make_split, name, n_samples, block_rows, n_threads):
+def test_blocks_and_helpers_change_nothing(make_split, name, n_samples, block_rows, n_helpers):
     """Every sample counts once, wherever blocks end; and the bits do not depend on the threads."""
     head = HEADS[name]
     split = make_split(n_samples, 2 if name == "logistic" else 4)
@@ -63,7 +63,7 @@ def test_blocks_and_threads_change_nothing(make_split, name, n_samples, block_ro
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation, "BLOCK_ROWS", block_rows)
         alone = score(split, head, weights)
-        beside = score(split, head, weights, n_threads)
+        beside = score(split, head, weights, n_helpers)
     np.testing.assert_allclose(alone.loss, whole.loss, rtol=1e-12)
     np.testing.assert_array_equal(alone.accuracy, whole.accuracy)
     np.testing.assert_array_equal(beside.loss, alone.loss)
@@ -148,13 +148,20 @@ def test_confusion_counts_agree_with_scikit_learn(pairs):
     np.testing.assert_array_equal(confusion_counts(true, named, 5), expected)
 
 
-def test_what_a_thread_raises_reaches_the_caller(make_split, monkeypatch):
-    """It is not lost in the pool."""
+@pytest.mark.parametrize("n_helpers", [0, 1])
+def test_what_is_raised_reaches_the_caller(make_split, monkeypatch, n_helpers):
+    """It is not lost in the pool, whose threads have all ended when the caller asks."""
     split, head = make_split(20), HEADS["softmax"]
 
     def fail(*_):
         raise ZeroDivisionError("in a thread")
 
     monkeypatch.setattr(Evaluator, "_score_block", fail)
-    with pytest.raises(ZeroDivisionError, match="in a thread"):
-        score(split, head, weights_for(split, head), n_threads=2)
+    with ThreadPoolExecutor(1) as pool:
+        wait = Evaluator(split, head, "float64", n_helpers).start(weights_for(split, head), pool)
+    monkeypatch.undo()
+    if n_helpers:
+        with pytest.raises(ZeroDivisionError, match="in a thread"):
+            wait()
+    else:
+        assert np.isfinite(wait().loss).all()

@@ -386,10 +386,10 @@ class TestThreads:
         assert all(threads == [1] * len(threads) for threads in inside)
 
     def test_not_more_threads_than_cores_or_the_limit(self, make_setup, monkeypatch):
-        """Each thread has buffers of its own, so that many cost memory."""
-        for n_cores, expected in ((1, 1), (2, 2), (1000, sgd.MAX_THREADS)):
+        """One core trains; and each helper has buffers of its own, so that many cost memory."""
+        for n_cores, expected in ((1, 0), (2, 1), (1000, sgd.MAX_HELPERS)):
             monkeypatch.setattr(sgd, "_n_cores", lambda n_cores=n_cores: n_cores)
-            assert sgd._Referee(make_setup()).n_threads == expected
+            assert sgd._Referee(make_setup()).n_helpers == expected
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs the affinity of a process")
