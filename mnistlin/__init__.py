@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mnistlin.config import ExperimentConfig, load_config
     from mnistlin.errors import ConfigError, DataError, MnistlinError, RunError
-    from mnistlin.experiment import run_experiment
+    from mnistlin.experiment import resume_experiment, run_experiment
     from mnistlin.runs.folder import Run, load_run
+    from mnistlin.runs.sweep_folder import Sweep, load_sweep
+    from mnistlin.sweep import resume_sweep, run_sweep
 
 __version__ = "0.1.0"
 
@@ -20,9 +22,14 @@ _HOMES = {
     "MnistlinError": "mnistlin.errors",
     "Run": "mnistlin.runs.folder",
     "RunError": "mnistlin.errors",
+    "Sweep": "mnistlin.runs.sweep_folder",
     "load_config": "mnistlin.config",
     "load_run": "mnistlin.runs.folder",
+    "load_sweep": "mnistlin.runs.sweep_folder",
+    "resume_experiment": "mnistlin.experiment",
+    "resume_sweep": "mnistlin.sweep",
     "run_experiment": "mnistlin.experiment",
+    "run_sweep": "mnistlin.sweep",
 }
 
 __all__ = [
@@ -32,9 +39,14 @@ __all__ = [
     "MnistlinError",
     "Run",
     "RunError",
+    "Sweep",
     "load_config",
     "load_run",
+    "load_sweep",
+    "resume_experiment",
+    "resume_sweep",
     "run_experiment",
+    "run_sweep",
 ]
 
 

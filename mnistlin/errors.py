@@ -25,3 +25,9 @@ class DataError(MnistlinError):
     """A data file is missing, damaged or not what it should be."""
 
     exit_code = 3
+
+
+class CacheError(DataError):
+    """A data file is missing, and the folder for downloads cannot be written."""
+
+    exit_code = 1

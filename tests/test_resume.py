@@ -139,6 +139,17 @@ def test_what_a_killed_process_was_writing_is_cleared_away(config_of, killed):
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_lock_that_is_a_link_leads_nowhere(config_of, killed, tmp_path):
+    """In a folder from elsewhere it may point to any file of the user; that file is not opened."""
+    folder, precious = killed(config_of(), 3), tmp_path / "precious"
+    precious.write_text("precious")
+    (folder / ".lock").unlink(missing_ok=True)
+    (folder / ".lock").symlink_to(precious)
+    with pytest.raises(RunError, match="cannot lock"):
+        resume_experiment(folder)
+    assert precious.read_text() == "precious"
+
+
 def test_run_json_tells_of_each_resumption(config_of, killed, monkeypatch):
     """Which epoch, when, by what command, and what changed since the run began."""
     folder = killed(config_of(), 3)

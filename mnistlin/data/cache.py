@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from mnistlin.data.catalog import Dataset, KnownFile, find_parts
 from mnistlin.data.fetch import SCRATCH_PREFIX, TimeLimits, cache_folder, fetch_file
 from mnistlin.data.idx import IdxError, read_idx
-from mnistlin.errors import DataError
+from mnistlin.errors import CacheError, DataError
 
 LOCK_SECONDS = 900.0
 """How long to wait for another process that downloads the same dataset."""
@@ -52,7 +52,9 @@ def fetch(dataset: Dataset, progress: Progress | None = None) -> Path:
     Raises
     ------
     DataError
-        If a file cannot be had, the network is forbidden, or the cache cannot be written.
+        If a file cannot be had or the network is forbidden.
+    CacheError
+        If the folder cannot be written.
     """
     if dataset.bundled_folder is not None:
         return dataset.bundled_folder
@@ -143,7 +145,7 @@ def _sole_writer(folder: Path) -> Iterator[None]:
             " try again when it has ended"
         ) from None
     except OSError as error:
-        raise DataError(
+        raise CacheError(
             f"the folder {folder} cannot be written: {error.strerror or error}. {_by_hand(folder)}"
         ) from None
 

@@ -36,6 +36,17 @@ def test_fetch_offline_says_what_to_do(mnistlin):
     assert "mnist-5k" in result.stderr
 
 
+def test_fetch_into_a_folder_that_cannot_be_written_fails(mnistlin, workplace):
+    """Exit 1, for it is not the data that is wrong; the folder is named."""
+    blocked = workplace / "cache"
+    blocked.write_text("not a folder")
+    env = {"XDG_CACHE_HOME": str(blocked), "MNISTLIN_OFFLINE": ""}
+    result = mnistlin("data", "fetch", "mnist", env=env)
+    assert result.exit_code == 1
+    assert f"the folder {blocked}" in result.stderr
+    assert "cannot be written" in result.stderr
+
+
 def test_verify_accepts_what_is_right(mnistlin):
     """Four files, four times ok."""
     result = mnistlin("data", "verify", "mnist-5k")

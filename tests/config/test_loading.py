@@ -358,8 +358,8 @@ words = st.sampled_from(
 )
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | words,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=5),
-    max_leaves=20,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=6,
 )
 
 
@@ -379,7 +379,7 @@ class TestFuzz:
         """From empty to unprintable."""
         self.parse(text)
 
-    @given(st.dictionaries(words, values))
+    @given(st.dictionaries(words, values, max_size=4))
     def test_the_right_words_in_wrong_places(self, tree):
         """Valid YAML of known keys, with anything below them."""
         self.parse(yaml.safe_dump(tree))

@@ -11,7 +11,7 @@ from mnistlin.data import cache
 from mnistlin.data.cache import download, fetch
 from mnistlin.data.catalog import MNIST_5K, PARTS, find_parts
 from mnistlin.data.fetch import TimeLimits, cache_folder
-from mnistlin.errors import DataError
+from mnistlin.errors import CacheError, DataError
 
 QUICK = TimeLimits(
     connect_seconds=1.0, silence_seconds=0.5, file_seconds=1.5, slowest_rate=float("inf")
@@ -162,7 +162,7 @@ def test_a_cache_that_cannot_be_written_is_a_clear_error(server, tiny, tmp_path)
     """A folder that cannot be made is named, with the reason."""
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    with pytest.raises(DataError, match=re.escape(f"the folder {blocked / 'set'} cannot be")):
+    with pytest.raises(CacheError, match=re.escape(f"the folder {blocked / 'set'} cannot be")):
         download(tiny.dataset, blocked / "set", [server.mirror("good")])
 
 
