@@ -57,7 +57,8 @@ def report(  # noqa: PLR0913 (one for each option)
     """
     from mnistlin.config import shipped_report
     from mnistlin.report.loading import configs_of, load_plan
-    from mnistlin.report.page import make_page, write_page
+    from mnistlin.report.page import make_page
+    from mnistlin.report.rendering import write_page
 
     source = config or shipped_report()
     plan = load_plan(source)

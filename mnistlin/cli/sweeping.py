@@ -174,7 +174,7 @@ def _exit_code(sweep: "Sweep", request: StopRequest) -> int:
 
 def _problems(sweep: "Sweep") -> Iterator[str]:
     """Yield what went wrong with stacks and members, and what to do about it."""
-    from mnistlin.experiment import likely_cause_of_divergence
+    from mnistlin.analysis.divergence import likely_cause_of_divergence
 
     for failure in sweep.failures:
         l2_lambdas = ", ".join(f"{value:g}" for value in failure["l2_lambdas"])

@@ -161,7 +161,7 @@ def _result_lines(run: "Run") -> dict[str, Any]:
 
 def _exit_code(run: "Run", request: StopRequest) -> int:
     if run.status == "diverged":
-        from mnistlin.experiment import likely_cause_of_divergence
+        from mnistlin.analysis.divergence import likely_cause_of_divergence
 
         cause = likely_cause_of_divergence(run.config)
         click.echo(f"error: training diverged; {cause}", err=True)

@@ -5,15 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mnistlin.analysis.divergence import likely_cause_of_divergence
 from mnistlin.config import DataConfig, ExperimentConfig
 from mnistlin.data.splits import load_splits
 from mnistlin.errors import ConfigError, RunError
-from mnistlin.experiment import (
-    Progress,
-    likely_cause_of_divergence,
-    resume_experiment,
-    run_experiment,
-)
+from mnistlin.experiment import Progress, resume_experiment, run_experiment
 from mnistlin.report.reuse import DONE, Folder, choose, folders_in
 from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import describe_data
