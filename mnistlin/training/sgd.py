@@ -24,6 +24,10 @@ from mnistlin.training.setup import Setup
 BATCHES_PER_CHUNK = 32
 """Batches whose logits are kept until all their losses are computed at once."""
 
+KEPT_BYTES = 16 * 2**20
+"""Pixels that are kept where all epochs have the same batches; converting them anew each time
+takes a seventh of a binary run."""
+
 MAX_HELPERS = 8
 """Threads that evaluate at most beside the one that trains; each has buffers of its own."""
 
@@ -123,6 +127,7 @@ class _Stack:
         self._members = tuple(range(len(setup.l2_lambdas)))
         self._l2_lambdas = np.array(setup.l2_lambdas, dtype=self._how.dtype)
         self._weights = np.stack([weights] * len(self._members))
+        self._kept = self._pixels_to_keep()
 
     def keep(self, members: tuple[int, ...]) -> None:
         """Let all but these members leave."""
@@ -166,16 +171,30 @@ class _Stack:
         Z = np.empty((len(steps), *self._weights.shape[:2], batches.shape[1]), self._how.dtype)
         checks = self._schedule.checks(steps)
         for i, (step, samples) in enumerate(zip(steps, batches, strict=True)):
-            Z[i] = self._step(samples, Y[i])
+            Z[i] = self._step(self._pixels(step, samples), Y[i])
             if step in checks:
                 snapshots.append(self._weights.copy())
         losses = self._head.losses(Z, Y[:, None])
         means: NDArray[np.float64] = losses.mean(axis=-1, dtype=np.float64).T
         return means
 
-    def _step(self, samples: NDArray[np.intp], Y: Floats) -> Floats:
+    def _pixels_to_keep(self) -> list[Floats]:
+        """Return the pixels of each batch of an epoch; none if epochs differ, or they are many."""
+        batches = self._batches(0)
+        n_bytes = batches.size * self._weights.shape[2] * self._weights.itemsize
+        if self._how.shuffle or n_bytes > KEPT_BYTES:
+            return []
+        return [self._reader.read(samples).copy() for samples in batches]
+
+    def _pixels(self, step: int, samples: NDArray[np.intp]) -> Floats:
+        """Return the pixels P of a batch, good until the next one's."""
+        if self._kept:
+            return self._kept[step % self._schedule.steps_per_epoch]
+        return self._reader.read(samples)
+
+    def _step(self, P: Floats, Y: Floats) -> Floats:
         """Move the weights against the gradient on one batch; return its logits before that."""
-        W, P = self._weights, self._reader.read(samples)
+        W = self._weights
         Z = logits(W, P)
         R = self._head.predict(Z) - Y
         W -= self._how.learning_rate * gradient(R, W, P, self._l2_lambdas)

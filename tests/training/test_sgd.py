@@ -24,12 +24,20 @@ heads = pytest.mark.parametrize("head", HEADS)
 PATIENT = EarlyStoppingConfig(patience=2)
 
 
-def tune(patch, block_rows=512, rows_per_evaluation=256, batches_per_chunk=32, small_product=10**6):
+def tune(
+    patch,
+    block_rows=512,
+    rows_per_evaluation=256,
+    batches_per_chunk=32,
+    small_product=10**6,
+    kept_bytes=10**7,
+):
     """Set the constants that decide how work is grouped, and must decide nothing else."""
     patch.setattr(evaluation, "BLOCK_ROWS", block_rows)
     patch.setattr(schedule, "ROWS_PER_EVALUATION", rows_per_evaluation)
     patch.setattr(sgd, "BATCHES_PER_CHUNK", batches_per_chunk)
     patch.setattr(linear, "SMALL_PRODUCT", small_product)
+    patch.setattr(sgd, "KEPT_BYTES", kept_bytes)
 
 
 tunings = st.fixed_dictionaries(
@@ -38,6 +46,7 @@ tunings = st.fixed_dictionaries(
         "rows_per_evaluation": st.sampled_from([1, 12, 40, 256]),
         "batches_per_chunk": st.sampled_from([1, 3, 32]),
         "small_product": st.sampled_from([1, 300, 10**6]),
+        "kept_bytes": st.sampled_from([0, 10**7]),
     }
 )
 
