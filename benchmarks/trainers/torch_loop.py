@@ -19,7 +19,9 @@ def train(work: Work) -> Result:
     W = torch.zeros(X.shape[1], L * K)
     decay = 2 * torch.tensor(work.l2_lambdas).repeat_interleave(K)
     Y = y[:, None].float() if logistic else torch.nn.functional.one_hot(y, K).float()
-    batch_losses, rows = [], []
+    # One tensor for all: small ones that live on between large ones that do not fill the memory.
+    batch_losses = torch.empty(how.epochs * work.setup.schedule.steps_per_epoch, L)
+    rows = []
 
     def losses(Z, y):
         Z = Z.view(len(y), L, K)
@@ -38,7 +40,7 @@ def train(work: Work) -> Result:
         for b in torch.from_numpy(work.batches(epoch)):
             X_b = X[b]
             Z = X_b @ W
-            batch_losses.append(losses(Z, y[b]).mean(0))
+            batch_losses[step] = losses(Z, y[b]).mean(0)
             Z = Z.view(-1, L, K)
             P = torch.sigmoid(Z) if logistic else torch.softmax(Z, -1)
             R = (P - Y[b][:, None]).view(-1, L * K)
