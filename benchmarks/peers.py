@@ -129,22 +129,25 @@ def _median(runs, key):
 
 
 def _draw(measured, path: Path) -> None:
-    """Draw the seconds of all trainers, a panel a work, on a logarithmic axis."""
+    """Draw the seconds of all trainers, a panel a work, on one logarithmic axis."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 1.1 + 1.9 * len(measured)))
     FigureCanvasAgg(figure)
-    panels = figure.subplots(len(measured), 1, squeeze=False)[:, 0]
+    panels = figure.subplots(len(measured), 1, squeeze=False, sharex=True)[:, 0]
     for axes, (work, results) in zip(panels, measured.items(), strict=True):
         names = sorted(results, key=lambda name: -_median(results[name], "seconds"))
         seconds = [_median(results[name], "seconds") for name in names]
         colours = ["#D55E00" if name == "mnistlin" else "#0072B2" for name in names]
         bars = axes.barh(names, seconds, color=colours, height=0.7)
         axes.bar_label(bars, [f" {each:.2f}" for each in seconds], fontsize=8)
-        axes.set(xscale="log", xlim=(min(seconds) / 2, max(seconds) * 2))
+        axes.set_xscale("log")
+        axes.tick_params(which="both", bottom=axes is panels[-1])
         axes.set_title(work, loc="left", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
+    panels[-1].xaxis.set_major_formatter("{x:g}")
+    panels[-1].set_xlim(0.3, 600)
     panels[-1].set_xlabel("training phase (seconds, logarithmic)")
     figure.tight_layout()
     figure.savefig(path, dpi=150)

@@ -145,8 +145,9 @@ def _draw(rows, path: Path) -> None:
         "anonymous_megabytes": "peak anonymous memory (MB)",
     }
     for axes, (key, label) in zip(figure.subplots(1, 2), panels.items(), strict=True):
-        axes.plot(n_images, [row[key] for row in rows], "o-", color="#0072B2")
-        axes.set(xscale="log", xlabel="training images", ylim=(0, None))
+        values = [row[key] for row in rows]
+        axes.plot(n_images, values, "o-", color="#0072B2")
+        axes.set(xscale="log", xlabel="training images", ylim=(0, 1.15 * max(values)))
         axes.set_title(label, loc="left", fontsize=10)
         axes.set_xticks(n_images, [f"{n:,}" for n in n_images], fontsize=8)
         axes.minorticks_off()
