@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mnistlin.config.problems import did_you_mean, problems_of, shown
+from mnistlin.config.problems import did_you_mean, problems_of, shown, why_unreadable
 from mnistlin.config.schema import ExperimentConfig
 from mnistlin.config.yaml_text import MAX_CHARACTERS, YamlError, parse_yaml
 from mnistlin.errors import ConfigError
@@ -49,7 +49,7 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Experiment
         with path.open("rb") as file:  # of a longer file, enough to tell that it is too long
             text = file.read(4 * MAX_CHARACTERS + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the config {source}: {error}") from None
+        raise ConfigError(f"cannot read the config {source}: {why_unreadable(error)}") from None
     return parse_config(text, source=str(path), overrides=overrides)
 
 
@@ -128,8 +128,8 @@ def _find(source: str | Path) -> Path:
         return shipped[str(source)]
     what = "is a folder" if path.is_dir() else "does not exist"
     raise ConfigError(
-        f"the config {str(source)!r} {what}{did_you_mean(str(source), shipped)}; give the path of "
-        f"a YAML file or the name of a shipped config: {', '.join(shipped)}"
+        f"the config {str(source)!r} {what}; give the path of a YAML file or the name of a shipped "
+        f"config: {', '.join(shipped)}{did_you_mean(str(source), shipped)}"
     )
 
 

@@ -43,6 +43,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
+    """Return why a text file could not be read, without naming the file again."""
+    return (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
+
+
 def shown(value: object) -> str:
     """Return a value as an error shows it: short, and in YAML's words."""
     text = _YAML_WORDS[value] if value is None or isinstance(value, bool) else repr(value)

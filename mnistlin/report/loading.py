@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mnistlin.config import ExperimentConfig, load_config, parse_as
+from mnistlin.config.problems import why_unreadable
 from mnistlin.errors import ConfigError
 from mnistlin.report.plan import Experiment, Plan
 
@@ -19,7 +20,7 @@ def load_plan(path: Path) -> Plan:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the report file {path}: {error}") from None
+        raise ConfigError(f"cannot read the report file {path}: {why_unreadable(error)}") from None
     return parse_as(Plan, text, str(path))
 
 

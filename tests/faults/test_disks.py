@@ -181,12 +181,12 @@ class TestReadOnly:
             assert len(done.stderr.splitlines()) == 1
 
     def test_a_cache_that_cannot_be_written(self, disk):
-        """Exit 3: the data is missing; the message names the folder and what else can be done."""
+        """Exit 1, for no data is wrong; the message names the folder and what else can be done."""
         disk.remount("ro")
         done = command(
             "data", "fetch", "mnist", XDG_CACHE_HOME=str(disk.path), MNISTLIN_OFFLINE="0"
         )
-        assert done.returncode == 3
+        assert done.returncode == 1
         assert str(disk.path) in done.stderr
         assert "Read-only file system" in done.stderr
         assert "MNISTLIN_DATA_DIR" in done.stderr
