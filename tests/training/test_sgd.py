@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info
 from mnistlin.config import EarlyStoppingConfig, TrainingConfig
 from mnistlin.model import linear
 from mnistlin.model.heads import HEADS
-from mnistlin.training import evaluation, schedule, sgd
+from mnistlin.training import evaluation, schedule, sgd, stack
 from mnistlin.training.batches import epoch_order
 from mnistlin.training.legs import MAX_LOSS
 from mnistlin.training.setup import Setup
@@ -35,9 +35,9 @@ def tune(
     """Set the constants that decide how work is grouped, and must decide nothing else."""
     patch.setattr(evaluation, "BLOCK_ROWS", block_rows)
     patch.setattr(schedule, "ROWS_PER_EVALUATION", rows_per_evaluation)
-    patch.setattr(sgd, "BATCHES_PER_CHUNK", batches_per_chunk)
+    patch.setattr(stack, "BATCHES_PER_CHUNK", batches_per_chunk)
     patch.setattr(linear, "SMALL_PRODUCT", small_product)
-    patch.setattr(sgd, "KEPT_BYTES", kept_bytes)
+    patch.setattr(stack, "KEPT_BYTES", kept_bytes)
 
 
 tunings = st.fixed_dictionaries(
@@ -375,8 +375,8 @@ class TestThreads:
                 raise KeyboardInterrupt
             return trained(self, epochs)
 
-        trained = sgd._Stack.train
-        monkeypatch.setattr(sgd._Stack, "train", failing)
+        trained = stack.Stack.train
+        monkeypatch.setattr(stack.Stack, "train", failing)
         with pytest.raises(KeyboardInterrupt):
             list(train(make_setup(stopping=PATIENT)))
 
@@ -414,9 +414,9 @@ def test_the_cores_counted_are_those_that_the_process_may_use(monkeypatch):
 def test_legs_come_while_training_goes_on(make_setup, monkeypatch):
     """A leg is yielded once the next is trained: rows, bar and interrupts need not wait longer."""
     trained = []
-    train_leg = sgd._Stack.train
+    train_leg = stack.Stack.train
     monkeypatch.setattr(
-        sgd._Stack, "train", lambda self, epochs: trained.append(epochs) or train_leg(self, epochs)
+        stack.Stack, "train", lambda self, epochs: trained.append(epochs) or train_leg(self, epochs)
     )
     for i, _ in enumerate(train(make_setup(stopping=EarlyStoppingConfig(patience=99), epochs=4))):
         assert len(trained) == min(i + 2, 4)
