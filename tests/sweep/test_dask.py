@@ -18,7 +18,7 @@ distributed = pytest.importorskip("distributed")
 def cluster():
     """Start a scheduler and two workers."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as cluster:
         yield cluster
 
@@ -83,7 +83,7 @@ def test_a_scheduler_without_workers_is_told(sweep_config, tmp_path, monkeypatch
     """With the command that starts one."""
     monkeypatch.setattr(workers, "CONNECT_SECONDS", 0.5)
     with (
-        distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=0, dashboard_address=":0") as cluster,
         pytest.raises(RunError, match=r"has no worker.*dask worker tcp://"),
     ):
         run_sweep(sweep_config(), tmp_path, scheduler=cluster.scheduler_address)
