@@ -10,7 +10,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mnistlin.config.problems import did_you_mean, problems_of, shown, why_unreadable
+from mnistlin.config.problems import (
+    did_you_mean,
+    problems_of,
+    shown,
+    unreadable_as_config_error,
+)
 from mnistlin.config.schema import ExperimentConfig
 from mnistlin.config.yaml_text import MAX_CHARACTERS, YamlError, parse_yaml
 from mnistlin.errors import ConfigError
@@ -44,12 +49,10 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Experiment
         If there is no such file, it is not YAML, or anything in it is not allowed; the message
         lists every problem.
     """
-    try:
+    with unreadable_as_config_error(f"the config {source}"):
         path = _find(source)
         with path.open("rb") as file:  # of a longer file, enough to tell that it is too long
             text = file.read(4 * MAX_CHARACTERS + 1).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the config {source}: {why_unreadable(error)}") from None
     return parse_config(text, source=str(path), overrides=overrides)
 
 

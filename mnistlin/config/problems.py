@@ -2,11 +2,14 @@
 
 import copy
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+
+from mnistlin.errors import ConfigError
 
 _YAML_WORDS: dict[object, str] = {None: "null", True: "true", False: "false"}
 
@@ -43,9 +46,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
-    """Return why a text file could not be read, without naming the file again."""
-    return (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
+@contextmanager
+def unreadable_as_config_error(what: str) -> Iterator[None]:
+    """Turn what keeps a text file from being read into a ConfigError that says why, once."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"cannot read {what}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"cannot read {what}: it is not UTF-8 text") from None
 
 
 def shown(value: object) -> str:

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mnistlin.config import ExperimentConfig, load_config, parse_as
-from mnistlin.config.problems import why_unreadable
-from mnistlin.errors import ConfigError
+from mnistlin.config.problems import unreadable_as_config_error
 from mnistlin.report.plan import Experiment, Plan
 
 
@@ -17,10 +16,8 @@ def load_plan(path: Path) -> Plan:
     ConfigError
         If it cannot be read, or anything in it is not allowed; the message lists every problem.
     """
-    try:
+    with unreadable_as_config_error(f"the report file {path}"):
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the report file {path}: {why_unreadable(error)}") from None
     return parse_as(Plan, text, str(path))
 
 
