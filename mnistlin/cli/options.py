@@ -42,7 +42,6 @@ runs_dir_option = click.option(
     help="Where run folders are.",
 )
 
-
 format_option = click.option(
     "--format",
     "file_format",

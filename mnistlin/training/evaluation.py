@@ -8,6 +8,7 @@ on the split alone: the same weights in the same company give the same bits, on 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,9 @@ class Evaluator:
         self._split, self._head, self._dtype = split, head, dtype
         self._n_helpers = n_helpers
         self._blocks = list(_one_class_blocks(split.targets))
+        self._readers: SimpleQueue[PixelReader] = SimpleQueue()
+        for _ in range(n_helpers + 1):  # one for who waits
+            self._readers.put(PixelReader(split, BLOCK_ROWS, dtype))
 
     def start(self, weights: Floats, pool: Executor) -> Callable[[], Score]:
         """Begin to score weights in the threads of a pool.
@@ -100,9 +104,12 @@ class Evaluator:
         todo = iter(range(len(self._blocks)))  # shared: whoever is free takes the next
 
         def work() -> None:
-            reader = PixelReader(self._split, BLOCK_ROWS, self._dtype)
-            for i in todo:
-                loss[i], right[i] = self._score_block(weights, reader, *self._blocks[i])
+            reader = self._readers.get()
+            try:
+                for i in todo:
+                    loss[i], right[i] = self._score_block(weights, reader, *self._blocks[i])
+            finally:
+                self._readers.put(reader)
 
         helpers = [pool.submit(work) for _ in range(self._n_helpers)]
 
