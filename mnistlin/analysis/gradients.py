@@ -40,6 +40,6 @@ def check_gradients(data: DataConfig) -> Iterator[GradientCheck]:
 
 def _check(head: Head, split: Split) -> Iterator[GradientCheck]:
     samples = np.arange(min(N_IMAGES, split.n_samples))
-    P = PixelReader(split, len(samples), "float64").read(samples)
+    X = PixelReader(split, len(samples), "float64").read(samples)
     for l2_lambda in L2_LAMBDAS:
-        yield check_gradient(head, P, split.targets[samples], len(split.classes), l2_lambda)
+        yield check_gradient(head, X, split.targets[samples], len(split.classes), l2_lambda)

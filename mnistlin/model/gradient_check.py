@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.model.heads import Floats, Head
+from mnistlin.model.inputs import Inputs
 from mnistlin.model.linear import gradient, logits, objective
 
 DIFFERENCE = 1e-5
@@ -49,7 +50,7 @@ class GradientCheck:
 
 
 def check_gradient(
-    head: Head, P: Floats, targets: NDArray[np.intp], n_classes: int, l2_lambda: float
+    head: Head, X: Inputs, targets: NDArray[np.intp], n_classes: int, l2_lambda: float
 ) -> GradientCheck:
     """Compare dJ/dW with (J(W + h) - J(W - h)) / 2h in every coordinate, at random weights.
 
@@ -57,8 +58,8 @@ def check_gradient(
     ----------
     head : Head
         What the logits mean.
-    P : ndarray of shape (n_samples, n_features + 1), float64
-        Pixels, the white one last.
+    X : ndarray or Pixels, of shape (n_samples, n_features + 1), float64
+        Inputs.
     targets : ndarray of shape (n_samples,)
         Class indices.
     n_classes : int
@@ -67,12 +68,12 @@ def check_gradient(
         λ of the penalty.
     """
     Y = head.one_hot(targets, n_classes, "float64")
-    W = np.random.default_rng(0).normal(scale=0.1, size=(1, len(Y), P.shape[1]))
+    W = np.random.default_rng(0).normal(scale=0.1, size=(1, len(Y), X.shape[1]))
     l2_lambdas = np.array([l2_lambda])
-    analytic = gradient(head.predict(logits(W, P)) - Y, W, P, l2_lambdas)
-    numeric = _central_differences(head, W, P, Y, l2_lambdas)
+    analytic = gradient(head.predict(logits(W, X)) - Y, W, X, l2_lambdas)
+    numeric = _central_differences(head, W, X, Y, l2_lambdas)
     error = np.abs(analytic - numeric).max() / np.abs(analytic).max()
-    at_zero = objective(head, np.zeros_like(W), P, Y, l2_lambdas)
+    at_zero = objective(head, np.zeros_like(W), X, Y, l2_lambdas)
     return GradientCheck(
         head=head.name,
         l2_lambda=l2_lambda,
@@ -83,7 +84,7 @@ def check_gradient(
     )
 
 
-def _central_differences(head: Head, W: Floats, P: Floats, Y: Floats, l2_lambdas: Floats) -> Floats:
+def _central_differences(head: Head, W: Floats, X: Inputs, Y: Floats, l2_lambdas: Floats) -> Floats:
     """Return the numeric gradient; the moved copies of W are evaluated as stacks of models."""
     numeric = np.empty(W.size)
     for first in range(0, W.size, MODELS_AT_ONCE):
@@ -91,8 +92,8 @@ def _central_differences(head: Head, W: Floats, P: Floats, Y: Floats, l2_lambdas
         step = np.zeros((len(moved), W.size))
         step[np.arange(len(moved)), moved] = DIFFERENCE
         step = step.reshape(-1, *W.shape[1:])
-        difference = objective(head, W + step, P, Y, l2_lambdas) - objective(
-            head, W - step, P, Y, l2_lambdas
+        difference = objective(head, W + step, X, Y, l2_lambdas) - objective(
+            head, W - step, X, Y, l2_lambdas
         )
         numeric[moved] = difference / (2 * DIFFERENCE)
     return numeric.reshape(W.shape)

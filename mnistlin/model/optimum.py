@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize
 
 from mnistlin.model.heads import Floats, Head
-from mnistlin.model.linear import gradient, inputs, logits, objective, squared_norm
+from mnistlin.model.inputs import Pixels
+from mnistlin.model.linear import gradient, logits, objective, squared_norm
 
 TOLERANCE = 1e-6
 """Norm of the gradient below which the search ends."""
@@ -31,8 +32,8 @@ MEMORY = 20
 RIDGE = 1e-4
 """Added to the diagonal of the curvature; without it, pixels that are always black have none."""
 
-ReadPixels: TypeAlias = Callable[[NDArray[np.intp]], Floats]
-"""From indices (n,) of samples to their pixels P (n, n_features + 1), the white one last."""
+ReadPixels: TypeAlias = Callable[[NDArray[np.intp]], Pixels]
+"""From indices (n,) of samples to their inputs X (n, n_features + 1), as pixels."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,11 @@ class Objective:
         """
         W = weights[None].astype(np.float64)
         J, G, largest = 0.0, np.zeros_like(W), 0.0
-        for share, P, Y in self._blocks():
-            Z = logits(W, P)
+        for share, X, Y in self._blocks():
+            Z = logits(W, X)
             losses = self.head.losses(Z, Y)
             J += share * float(losses.mean())
-            G += share * gradient(self.head.predict(Z) - Y, W, P, np.array([self.l2_lambda]))
+            G += share * gradient(self.head.predict(Z) - Y, W, X, np.array([self.l2_lambda]))
             largest = max(largest, float(losses.max()))
         J += self.l2_lambda * float(squared_norm(W)[0])
         return Place(W[0], J, G[0], largest)
@@ -141,8 +142,8 @@ class Objective:
         """Return J of each of a stack of weights (n_models, n_outputs, n_features + 1)."""
         l2_lambdas = np.full(len(weights), self.l2_lambda)
         J = np.zeros(len(weights))
-        for share, P, Y in self._blocks():
-            J += share * objective(self.head, weights, P, Y, l2_lambdas)
+        for share, X, Y in self._blocks():
+            J += share * objective(self.head, weights, X, Y, l2_lambdas)
         return J
 
     def curvature(self) -> NDArray[np.float64]:
@@ -151,13 +152,13 @@ class Objective:
         At W = 0 all classes are equally likely, and the block of an output is p (1 - p) Xᵀ X / n +
         2 λ with p = 1/2 (logistic) or about 1 / n_classes (softmax, save for blocks beside it).
         """
-        inputs_of_blocks = ((share, inputs(P)) for share, P, _ in self._blocks())
+        inputs_of_blocks = ((share, pixels.made()) for share, pixels, _ in self._blocks())
         moments = sum((share * (X.T @ X) / len(X) for share, X in inputs_of_blocks), np.zeros(()))
         p = 1 / self.n_classes
         return p * (1 - p) * moments + 2 * self.l2_lambda * np.eye(len(moments))
 
-    def _blocks(self) -> Iterator[tuple[float, Floats, Floats]]:
-        """Yield which share of all samples a block is, its pixels, and its one-hot targets."""
+    def _blocks(self) -> Iterator[tuple[float, Pixels, Floats]]:
+        """Yield which share of all samples a block is, its inputs, and its one-hot targets."""
         for first in range(0, self.n_samples, BLOCK_ROWS):
             samples = np.arange(first, min(first + BLOCK_ROWS, self.n_samples))
             Y = self.head.one_hot(self.targets[samples], self.n_classes, "float64")

@@ -1,11 +1,11 @@
-"""Which images a step sees, and their pixels as the model wants them. No arithmetic on them."""
+"""Which images a step sees, and their inputs as the model wants them. No arithmetic on them."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.data.splits import Split
 from mnistlin.model.heads import Floats
-from mnistlin.model.linear import pixel_rows
+from mnistlin.model.inputs import WHITE, Pixels
 
 
 def epoch_order(n_samples: int, seed: int, epoch: int, shuffle: bool) -> NDArray[np.intp]:
@@ -32,8 +32,34 @@ def epoch_order(n_samples: int, seed: int, epoch: int, shuffle: bool) -> NDArray
     return np.random.default_rng([seed, epoch]).permutation(n_samples)
 
 
+class PixelBuffer:
+    """Turns images into pixels P, in one array of floats that it keeps."""
+
+    def __init__(self, max_rows: int, n_features: int, dtype: str) -> None:
+        self._floats = np.empty(max_rows * (n_features + 1), dtype=dtype)
+
+    def fill(self, images: NDArray[np.uint8]) -> Floats:
+        """Return the pixels of some images, and the white one.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, m), uint8
+            At most `max_rows` images of at most `n_features` pixels.
+
+        Returns
+        -------
+        ndarray of shape (n, m + 1)
+            A view of the buffer, good until the next call.
+        """
+        n, m = images.shape
+        P = self._floats[: n * (m + 1)].reshape(n, m + 1)
+        P[:, :-1] = images
+        P[:, -1] = WHITE
+        return P
+
+
 class PixelReader:
-    """Reads samples of a split as rows of pixels P, into one buffer that it keeps.
+    """Reads samples of a split as inputs, into buffers that it keeps.
 
     Images stay uint8 until they are needed: gathering bytes and converting a batch is as fast as
     gathering floats, in a quarter of the memory, and serves memory-mapped files.
@@ -41,11 +67,11 @@ class PixelReader:
 
     def __init__(self, split: Split, max_rows: int, dtype: str) -> None:
         self._split = split
-        self._bytes = np.empty((max_rows, split.n_features), dtype=np.uint8)
-        self._pixels = pixel_rows(max_rows, split.n_features, dtype)
+        self._images = np.empty((max_rows, split.n_features), dtype=np.uint8)
+        self._buffer = PixelBuffer(max_rows, split.n_features, dtype)
 
-    def read(self, samples: NDArray[np.intp]) -> Floats:
-        """Return the pixels P of some samples.
+    def read(self, samples: NDArray[np.intp]) -> Pixels:
+        """Return the inputs of some samples.
 
         Parameters
         ----------
@@ -54,12 +80,10 @@ class PixelReader:
 
         Returns
         -------
-        ndarray of shape (n, n_features + 1)
-            A view of the buffer, good until the next call.
+        Pixels
+            Of shape (n, n_features + 1), good until the next call.
         """
-        rows = self._split.rows[samples]
+        images = self._images[: len(samples)]
         # Rows are known to be in range; mode="raise" would make NumPy buffer the output.
-        np.take(self._split.images, rows, axis=0, out=self._bytes[: len(rows)], mode="clip")
-        pixels = self._pixels[: len(rows)]
-        pixels[:, :-1] = self._bytes[: len(rows)]
-        return pixels
+        np.take(self._split.images, self._split.rows[samples], axis=0, out=images, mode="clip")
+        return Pixels(self._buffer.fill(images))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.model.heads import Floats
+from mnistlin.model.inputs import Inputs
 from mnistlin.model.linear import gradient, logits
 from mnistlin.training.batches import PixelReader, epoch_order
 from mnistlin.training.setup import Setup
@@ -17,8 +18,8 @@ BATCHES_PER_CHUNK = 32
 """Batches whose logits are kept until all their losses are computed at once."""
 
 KEPT_BYTES = 16 * 2**20
-"""Pixels that are kept where all epochs have the same batches; converting them anew each time
-takes a seventh of a binary run."""
+"""Inputs are kept up to this size, if all epochs have the same batches: reading them anew would
+double the time of a binary step."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Stack:
         self._members = tuple(range(len(setup.l2_lambdas)))
         self._l2_lambdas = np.array(setup.l2_lambdas, dtype=self._how.dtype)
         self._weights = np.stack([weights] * len(self._members))
-        self._kept = self._pixels_to_keep()
+        self._kept = self._inputs_to_keep()
 
     def keep(self, members: tuple[int, ...]) -> None:
         """Let all but these members leave."""
@@ -101,31 +102,31 @@ class Stack:
         Z = np.empty((len(steps), *self._weights.shape[:2], batches.shape[1]), self._how.dtype)
         checks = self._schedule.checks(steps)
         for i, (step, samples) in enumerate(zip(steps, batches, strict=True)):
-            Z[i] = self._step(self._pixels(step, samples), Y[i])
+            Z[i] = self._step(self._inputs(step, samples), Y[i])
             if step in checks:
                 snapshots.append(self._weights.copy())
         losses = self._head.losses(Z, Y[:, None])
         means: NDArray[np.float64] = losses.mean(axis=-1, dtype=np.float64).T
         return means
 
-    def _pixels_to_keep(self) -> list[Floats]:
-        """Return the pixels of each batch of an epoch; none if epochs differ, or they are many."""
+    def _inputs_to_keep(self) -> list[Floats]:
+        """Return the inputs of each batch of an epoch; none if epochs differ, or they are many."""
         how, schedule = self._how, self._schedule
-        n_pixels = schedule.steps_per_epoch * how.batch_size * self._weights.shape[2]
-        if how.shuffle or n_pixels * self._weights.itemsize > KEPT_BYTES:
+        n_inputs = schedule.steps_per_epoch * how.batch_size * self._weights.shape[2]
+        if how.shuffle or n_inputs * self._weights.itemsize > KEPT_BYTES:
             return []
-        return [self._reader.read(samples).copy() for samples in self._batches(epoch=0)]
+        return [self._reader.read(samples).made() for samples in self._batches(epoch=0)]
 
-    def _pixels(self, step: int, samples: NDArray[np.intp]) -> Floats:
-        """Return the pixels P of a batch, good until the next one's."""
+    def _inputs(self, step: int, samples: NDArray[np.intp]) -> Inputs:
+        """Return the inputs X of a batch, good until the next one's."""
         if self._kept:
             return self._kept[step % self._schedule.steps_per_epoch]
         return self._reader.read(samples)
 
-    def _step(self, P: Floats, Y: Floats) -> Floats:
+    def _step(self, X: Inputs, Y: Floats) -> Floats:
         """Move the weights against the gradient on one batch; return its logits before that."""
         W = self._weights
-        Z = logits(W, P)
+        Z = logits(W, X)
         R = self._head.predict(Z) - Y
-        W -= self._how.learning_rate * gradient(R, W, P, self._l2_lambdas)
+        W -= self._how.learning_rate * gradient(R, W, X, self._l2_lambdas)
         return Z

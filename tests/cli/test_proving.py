@@ -18,8 +18,8 @@ def test_the_gradients_of_both_heads_are_right_for_every_lambda(mnistlin):
 def test_a_missing_factor_is_found(mnistlin, monkeypatch):
     """With the 2 of 2λW left out, the lines with λ > 0 fail, and so does the command."""
 
-    def without_the_two(R, W, P, l2_lambdas):
-        return gradient(R, W, P, l2_lambdas / 2)
+    def without_the_two(R, W, X, l2_lambdas):
+        return gradient(R, W, X, l2_lambdas / 2)
 
     monkeypatch.setattr("mnistlin.model.gradient_check.gradient", without_the_two)
     result = mnistlin("check-gradients")

@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mnistlin.model import linear, optimum
 from mnistlin.model.heads import HEADS
+from mnistlin.model.inputs import Pixels
 from mnistlin.model.optimum import Objective, minimise
 
 heads = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
@@ -13,16 +14,21 @@ heads = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 
 def pixels(n_samples, n_features=6, seed=0):
     """Return random pixels P, (n_samples, n_features + 1), the white one last."""
-    P = linear.pixel_rows(n_samples, n_features, "float64")
+    P = np.full((n_samples, n_features + 1), 255.0)
     P[:, :-1] = np.random.default_rng(seed).integers(0, 256, (n_samples, n_features))
     return P
+
+
+def reader_of(P):
+    """Return what reads inputs of some samples."""
+    return lambda samples: Pixels(P[samples])
 
 
 def objective_of(head, l2_lambda=0.1, n_samples=80, seed=0):
     """Return an objective on random images with random labels, and its pixels."""
     P, n_classes = pixels(n_samples, seed=seed), 2 if head.name == "logistic" else 3
     targets = np.random.default_rng(seed + 1).integers(0, n_classes, n_samples)
-    return Objective(head, P.__getitem__, targets, n_classes, l2_lambda), P
+    return Objective(head, reader_of(P), targets, n_classes, l2_lambda), P
 
 
 def zeros(objective, P):
@@ -53,14 +59,13 @@ class TestBlocks:
         W = random_weights(objective, P)
         Y = head.one_hot(objective.targets, objective.n_classes, "float64")
         l2_lambdas = np.array([objective.l2_lambda])
-        R = head.predict(linear.logits(W[None], P)) - Y
+        R = head.predict(linear.logits(W[None], Pixels(P))) - Y
         place = objective.at(W)
-        expected = linear.objective(head, W[None], P, Y, l2_lambdas)[0]
+        expected = linear.objective(head, W[None], Pixels(P), Y, l2_lambdas)[0]
         assert place.value == pytest.approx(expected, rel=1e-13)
-        np.testing.assert_allclose(
-            place.gradient, linear.gradient(R, W[None], P, l2_lambdas)[0], rtol=1e-10, atol=1e-14
-        )
-        losses = head.losses(linear.logits(W[None], P), Y)
+        G = linear.gradient(R, W[None], Pixels(P), l2_lambdas)[0]
+        np.testing.assert_allclose(place.gradient, G, rtol=1e-10, atol=1e-14)
+        losses = head.losses(linear.logits(W[None], Pixels(P)), Y)
         assert place.largest_loss == pytest.approx(losses.max(), rel=1e-13)
 
     def test_a_stack_has_the_value_of_each_of_its_members(self, head):
@@ -77,7 +82,7 @@ class TestBlocks:
 
         def read(samples):
             sizes.append(len(samples))
-            return P[samples]
+            return Pixels(P[samples])
 
         watched = Objective(head, read, objective.targets, objective.n_classes, 0.1)
         minimise(watched, zeros(objective, P))
@@ -113,7 +118,7 @@ class TestMinimum:
         )
         is_logistic = head.name == "logistic"
         y = objective.targets == 0 if is_logistic else objective.targets
-        judge.fit(linear.inputs(P), y)
+        judge.fit(Pixels(P).made(), y)
         np.testing.assert_allclose(found.place.weights, judge.coef_, atol=1e-4)
         excess = found.place.value - objective.at(judge.coef_).value
         bound = found.place.gradient_norm**2 / (4 * l2_lambda)  # by strong convexity
@@ -142,7 +147,7 @@ def separable_objective(head):
     P = pixels(30, seed=5)
     P[:, :3] = 0
     P[np.arange(30), targets] = 255
-    return Objective(head, P.__getitem__, targets, n_classes, 0.0), P
+    return Objective(head, reader_of(P), targets, n_classes, 0.0), P
 
 
 @heads
@@ -154,7 +159,7 @@ class TestWithoutPenalty:
         objective, P = separable_objective(head)
         found = minimise(objective, zeros(objective, P)).place
         assert found.separates
-        Z = linear.logits(found.weights[None], P)
+        Z = linear.logits(found.weights[None], Pixels(P))
         assert all(head.is_right(Z, int(k))[0, i] for i, k in enumerate(objective.targets))
         values = objective.values(np.array([1, 2, 4, 8, 1000])[:, None, None] * found.weights)
         assert (np.diff(values) < 0).all()

@@ -1,4 +1,4 @@
-"""The order of the images, and their pixels as the model wants them."""
+"""The order of the images, and their inputs as the model wants them."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnistlin.training.batches import PixelReader, epoch_order
+from mnistlin.training.batches import PixelBuffer, PixelReader, epoch_order
 
 
 @given(st.integers(0, 200), st.integers(0, 2**31 - 1), st.integers(0, 10**6))
@@ -51,7 +51,7 @@ def test_samples_are_read_in_the_order_asked_for(make_split, dtype):
     """Rows of the split and not of the file, repeated ones too, and a white pixel at the end."""
     split = make_split(10)
     samples = np.array([9, 0, 3, 3])
-    pixels = PixelReader(split, 8, dtype).read(samples)
+    pixels = PixelReader(split, 8, dtype).read(samples).P
     assert pixels.dtype == dtype
     np.testing.assert_array_equal(pixels[:, :-1], split.images[split.rows[samples]])
     np.testing.assert_array_equal(pixels[:, -1], 255)
@@ -62,7 +62,7 @@ def test_a_reader_may_be_asked_for_few_and_then_for_many(make_split):
     split = make_split(10)
     reader = PixelReader(split, 6, "float64")
     for samples in (np.arange(6), np.array([7]), np.array([], dtype=np.intp), np.arange(4, 10)):
-        pixels = reader.read(samples)
+        pixels = reader.read(samples).P
         np.testing.assert_array_equal(pixels[:, :-1], split.images[split.rows[samples]])
         np.testing.assert_array_equal(pixels[:, -1], 255)
 
@@ -71,10 +71,21 @@ def test_two_readers_of_a_split_have_buffers_of_their_own(make_split):
     """Threads read side by side."""
     split = make_split(10)
     one, two = (PixelReader(split, 3, "float64") for _ in range(2))
-    first = one.read(np.array([0, 1]))
+    first = one.read(np.array([0, 1])).P
     before = first.copy()
     two.read(np.array([2, 3]))
     np.testing.assert_array_equal(first, before)
+
+
+def test_a_buffer_takes_images_of_fewer_pixels_too():
+    """Of any size up to its own, one after the other."""
+    buffer = PixelBuffer(4, 5, "float32")
+    for shape in ((4, 5), (2, 3), (4, 0), (3, 5)):
+        images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        pixels = buffer.fill(images)
+        assert pixels.flags.c_contiguous
+        np.testing.assert_array_equal(pixels[:, :-1], images)
+        np.testing.assert_array_equal(pixels[:, -1], 255)
 
 
 def test_memory_mapped_images_are_read_alike(make_split, tmp_path):
@@ -83,6 +94,6 @@ def test_memory_mapped_images_are_read_alike(make_split, tmp_path):
     split.images.tofile(tmp_path / "images")
     mapped = np.memmap(tmp_path / "images", np.uint8, mode="r", shape=split.images.shape)
     samples = np.arange(9, -1, -1)
-    expected = PixelReader(split, 10, "float32").read(samples)
-    found = PixelReader(replace(split, images=mapped), 10, "float32").read(samples)
+    expected = PixelReader(split, 10, "float32").read(samples).P
+    found = PixelReader(replace(split, images=mapped), 10, "float32").read(samples).P
     np.testing.assert_array_equal(found, expected)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 from mnistlin.config import EarlyStoppingConfig, TrainingConfig
-from mnistlin.model import linear
+from mnistlin.model import inputs
 from mnistlin.model.heads import HEADS
 from mnistlin.training import evaluation, schedule, sgd, stack
 from mnistlin.training.batches import epoch_order
@@ -36,7 +36,7 @@ def tune(
     patch.setattr(evaluation, "BLOCK_ROWS", block_rows)
     patch.setattr(schedule, "ROWS_PER_EVALUATION", rows_per_evaluation)
     patch.setattr(stack, "BATCHES_PER_CHUNK", batches_per_chunk)
-    patch.setattr(linear, "SMALL_PRODUCT", small_product)
+    patch.setattr(inputs, "SMALL_PRODUCT", small_product)
     patch.setattr(stack, "KEPT_BYTES", kept_bytes)
 
 

@@ -1,0 +1,70 @@
+"""Inputs as pixels, and the product under everything."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnistlin.model import inputs
+from mnistlin.model.inputs import Pixels, times
+
+
+def random_pixels(n_samples=6, n_features=4):
+    """Return pixels P with the white one last."""
+    P = np.full((n_samples, n_features + 1), 255.0)
+    P[:, :-1] = np.random.default_rng(0).integers(0, 256, (n_samples, n_features))
+    return P
+
+
+def test_inputs_are_pixels_in_plus_minus_one_and_a_bias_of_one():
+    """As in report part 2: black is -1, white 1, and the bias input exactly 1."""
+    X = Pixels(np.array([[0.0, 255, 255], [255, 0, 255], [127, 128, 255]])).made()
+    np.testing.assert_array_equal(X[:2], [[-1, 1, 1], [1, -1, 1]])
+    np.testing.assert_allclose(X[2], [-1 / 255, 1 / 255, 1], rtol=1e-12)
+
+
+def test_products_with_pixels_are_products_with_inputs():
+    """From both sides, for each of a stack of models; and what is multiplied stays as it is."""
+    X = Pixels(random_pixels())
+    rng = np.random.default_rng(1)
+    for right in (X, X.T):
+        A = rng.standard_normal((3, 2, right.shape[0]))
+        before = A.copy(), right.P.copy()
+        expected = A @ (right.P / 127.5 - 1)
+        for form in (right, right.made()):
+            np.testing.assert_allclose(times(A, form), expected, rtol=1e-12, atol=1e-12)
+        np.testing.assert_array_equal(A, before[0])
+        np.testing.assert_array_equal(right.P, before[1])
+
+
+@given(
+    st.integers(1, 6),
+    st.integers(1, 30),
+    st.integers(1, 7),
+    st.integers(1, 7),
+    st.sampled_from([1, 30, 200, 10**6]),
+    st.sampled_from([1, 2, 16]),
+)
+def test_the_tiled_product_is_the_plain_product(n_models, n_outputs, m, n, small_product, unit):
+    """Of any shape, wherever the limit of small products lies, and of a part of a stack."""
+    rng = np.random.default_rng(0)
+    whole, B = rng.standard_normal((n_models, 2, n_outputs, m)), rng.standard_normal((n, m)).T
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inputs, "SMALL_PRODUCT", small_product)
+        patch.setattr(inputs, "TILE_UNIT", unit)
+        for A in (whole[:, 0], whole[:, 0].copy()):
+            expected = np.einsum("kij,jl->kil", A, B)
+            np.testing.assert_allclose(inputs._product(A, B), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("m", "n"), [(785, 128), (128, 785), (785, 32), (785, 1024), (5, 7)])
+def test_tiles_are_whole_registers_wide_and_small_enough(m, n):
+    """A single row gains nothing, and of many rows one large product is faster."""
+    for n_rows in range(1, 100):
+        width = inputs._tile_width(n_rows, m, n)
+        if n_rows == 1 or n_rows > inputs.MAX_TILED_ROWS or n_rows * m * n <= inputs.SMALL_PRODUCT:
+            assert width == n
+        else:
+            assert width < n
+            assert width % inputs.TILE_UNIT == 0
+            assert n_rows * m * width <= inputs.SMALL_PRODUCT
