@@ -81,6 +81,26 @@ def times(A: Floats, X: Inputs) -> Floats:
     return AX
 
 
+def pixel_weights(W: Floats) -> Floats:
+    """Return the weights V of pixels with V Pᵀ = W Xᵀ.
+
+    A black pixel, p = 0, adds nothing to V Pᵀ, and where all images have it black, it and its
+    weights can be left out. What its input of -1 adds to W Xᵀ is in the weight of the white pixel.
+
+    Parameters
+    ----------
+    W : ndarray of shape (..., n_features + 1)
+        Weights, the bias last.
+
+    Returns
+    -------
+    ndarray of shape (..., n_features + 1)
+    """
+    V: Floats = W / HALF_RANGE
+    V[..., -1] = (2 * W[..., -1] - W.sum(axis=-1)) / WHITE
+    return V
+
+
 def _product(A: Floats, B: Floats) -> Floats:
     """Return A B for A of shape (n_models, n_outputs, m) and B of shape (m, n).
 

@@ -5,22 +5,20 @@ and one matrix product serves them all. Blocks, and the order in which their sum
 on the split alone: the same weights in the same company give the same bits, on any number of cores.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.data.splits import Split
 from mnistlin.model.heads import Floats, Head
+from mnistlin.model.inputs import pixel_weights
 from mnistlin.model.linear import logits
-from mnistlin.training.batches import PixelReader
-
-BLOCK_ROWS = 1024
-"""Rows evaluated at a time: half as many cost a tenth more, and twice as many gain nothing."""
+from mnistlin.training.batches import PixelBuffer, PixelReader
+from mnistlin.training.blocks import BLOCK_ROWS, Block, one_class_blocks
 
 
 @dataclass(frozen=True)
@@ -79,11 +77,12 @@ class Evaluator:
     def __init__(self, split: Split, head: Head, dtype: str, n_helpers: int) -> None:
         self._split, self._head, self._dtype = split, head, dtype
         self._n_helpers = n_helpers
-        self._blocks = list(_one_class_blocks(split.targets))
-        self._readers: SimpleQueue[PixelReader] = SimpleQueue()
+        self._blocks = list(one_class_blocks(split))
+        self._buffers: SimpleQueue[PixelBuffer] = SimpleQueue()
         for _ in range(n_helpers + 1):  # one for who waits
-            self._readers.put(PixelReader(split, BLOCK_ROWS, dtype))
+            self._buffers.put(PixelBuffer(BLOCK_ROWS, split.n_features, dtype))
 
+    @np.errstate(over="ignore", invalid="ignore")
     def start(self, weights: Floats, pool: Executor) -> Callable[[], Score]:
         """Begin to score weights in the threads of a pool.
 
@@ -101,15 +100,16 @@ class Evaluator:
         """
         loss = np.empty((len(self._blocks), len(weights)))
         right = np.empty((len(self._blocks), len(weights)))
+        V = pixel_weights(weights)
         todo = iter(range(len(self._blocks)))  # shared: whoever is free takes the next
 
         def work() -> None:
-            reader = self._readers.get()
+            buffer = self._buffers.get()
             try:
                 for i in todo:
-                    loss[i], right[i] = self._score_block(weights, reader, *self._blocks[i])
+                    loss[i], right[i] = self._score_block(V, buffer, self._blocks[i])
             finally:
-                self._readers.put(reader)
+                self._buffers.put(buffer)
 
         helpers = [pool.submit(work) for _ in range(self._n_helpers)]
 
@@ -124,13 +124,13 @@ class Evaluator:
 
     @np.errstate(over="ignore", invalid="ignore")
     def _score_block(
-        self, weights: Floats, reader: PixelReader, k: int, samples: NDArray[np.intp]
+        self, V: Floats, buffer: PixelBuffer, block: Block
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Return the summed loss, and the number of rightly classified, of samples of class k."""
-        Z = logits(weights, reader.read(samples))
-        Y = self._head.one_hot(np.array([k]), len(self._split.classes), self._dtype)
+        """Return the summed loss, and the number of rightly classified samples."""
+        Z = logits(V[..., block.columns], buffer.fill(block.pixels()))
+        Y = self._head.one_hot(np.array([block.k]), len(self._split.classes), self._dtype)
         losses = self._head.losses(Z, Y)
-        return losses.sum(axis=-1, dtype=np.float64), self._head.is_right(Z, k).sum(axis=-1)
+        return losses.sum(axis=-1, dtype=np.float64), self._head.is_right(Z, block.k).sum(axis=-1)
 
 
 def predict(split: Split, weights: Floats, head: Head) -> Predictions:
@@ -174,13 +174,3 @@ def confusion_counts(
     """Return how often class i (row) was taken for class j (column), (n_classes, n_classes)."""
     pairs = np.bincount(targets * n_classes + predicted, minlength=n_classes**2)
     return pairs.reshape(n_classes, n_classes)
-
-
-def _one_class_blocks(
-    targets: NDArray[np.integer[Any]],
-) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """Yield (class, samples of that class), each sample once, at most BLOCK_ROWS at a time."""
-    for k in np.unique(targets):
-        samples = np.flatnonzero(targets == k)
-        for first in range(0, len(samples), BLOCK_ROWS):
-            yield int(k), samples[first : first + BLOCK_ROWS]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnistlin.model import inputs
-from mnistlin.model.inputs import Pixels, times
+from mnistlin.model.inputs import Pixels, pixel_weights, times
 
 
 def random_pixels(n_samples=6, n_features=4):
@@ -35,6 +35,24 @@ def test_products_with_pixels_are_products_with_inputs():
             np.testing.assert_allclose(times(A, form), expected, rtol=1e-12, atol=1e-12)
         np.testing.assert_array_equal(A, before[0])
         np.testing.assert_array_equal(right.P, before[1])
+
+
+def test_weights_of_pixels_give_the_same_products():
+    """V Pᵀ = W Xᵀ."""
+    X = Pixels(random_pixels())
+    W = np.random.default_rng(1).standard_normal((3, 2, 5))
+    found = pixel_weights(W) @ X.P.T
+    np.testing.assert_allclose(found, W @ X.made().T, rtol=1e-12, atol=1e-12)
+
+
+def test_black_pixels_can_be_left_out_with_their_weights():
+    """What they add to W Xᵀ is in the weight of the white pixel."""
+    P = random_pixels()
+    P[:, [0, 2]] = 0
+    W = np.random.default_rng(1).standard_normal((3, 2, 5))
+    columns = [1, 3, 4]
+    found = pixel_weights(W)[..., columns] @ P[:, columns].T
+    np.testing.assert_allclose(found, W @ Pixels(P).made().T, rtol=1e-12, atol=1e-12)
 
 
 @given(

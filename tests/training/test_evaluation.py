@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
 from mnistlin.model.heads import HEADS
-from mnistlin.training import evaluation
+from mnistlin.training import blocks, evaluation
 from mnistlin.training.evaluation import Evaluator, confusion_counts, predict
 
 heads = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
@@ -53,15 +53,19 @@ def test_scores_agree_with_scikit_learn(head, make_split):
     st.integers(5, 40),
     st.integers(1, 9),
     st.integers(0, 4),
+    st.sampled_from([0, 10**6]),
 )
-def test_blocks_and_helpers_change_nothing(make_split, name, n_samples, block_rows, n_helpers):
+def test_blocks_and_helpers_change_nothing(
+    make_split, name, n_samples, block_rows, n_helpers, kept_bytes
+):
     """Every sample counts once, wherever blocks end; and the bits do not depend on the threads."""
     head = HEADS[name]
     split = make_split(n_samples, 2 if name == "logistic" else 4)
     weights = weights_for(split, head)
     whole = score(split, head, weights)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "BLOCK_ROWS", block_rows)
+        patch.setattr(blocks, "BLOCK_ROWS", block_rows)
+        patch.setattr(blocks, "KEPT_BYTES", kept_bytes)
         alone = score(split, head, weights)
         beside = score(split, head, weights, n_helpers)
     np.testing.assert_allclose(alone.loss, whole.loss, rtol=1e-12)
@@ -116,7 +120,8 @@ def test_at_zero_weights_the_first_class_is_right(head, make_split):
 @heads
 def test_predictions_agree_with_the_scores(head, make_split, monkeypatch):
     """Sample by sample, in the order of the split, over several blocks."""
-    monkeypatch.setattr(evaluation, "BLOCK_ROWS", 7)
+    for module in (blocks, evaluation):
+        monkeypatch.setattr(module, "BLOCK_ROWS", 7)
     split = make_split(50, 2 if head.name == "logistic" else 5)
     weights = weights_for(split, head, n_weights=1)
     predictions = predict(split, weights[0], head)

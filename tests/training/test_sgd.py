@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info
 from mnistlin.config import EarlyStoppingConfig, TrainingConfig
 from mnistlin.model import inputs
 from mnistlin.model.heads import HEADS
-from mnistlin.training import evaluation, schedule, sgd, stack
+from mnistlin.training import blocks, evaluation, schedule, sgd, stack
 from mnistlin.training.batches import epoch_order
 from mnistlin.training.legs import MAX_LOSS
 from mnistlin.training.setup import Setup
@@ -33,7 +33,8 @@ def tune(
     kept_bytes=10**7,
 ):
     """Set the constants that decide how work is grouped, and must decide nothing else."""
-    patch.setattr(evaluation, "BLOCK_ROWS", block_rows)
+    patch.setattr(blocks, "BLOCK_ROWS", block_rows)
+    patch.setattr(blocks, "KEPT_BYTES", kept_bytes)
     patch.setattr(schedule, "ROWS_PER_EVALUATION", rows_per_evaluation)
     patch.setattr(stack, "BATCHES_PER_CHUNK", batches_per_chunk)
     patch.setattr(inputs, "SMALL_PRODUCT", small_product)
@@ -217,7 +218,7 @@ class TestRepeatability:
     ):
         """And so does a second run."""
         setup = make_setup(head, (0.0, 0.1), PATIENT, dtype=dtype)
-        monkeypatch.setattr(evaluation, "BLOCK_ROWS", 3)
+        monkeypatch.setattr(blocks, "BLOCK_ROWS", 3)
         found = []
         for n_cores in (1, 1, 2, 3, 64):
             monkeypatch.setattr(sgd, "_n_cores", lambda n_cores=n_cores: n_cores)
