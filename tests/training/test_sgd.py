@@ -24,6 +24,14 @@ heads = pytest.mark.parametrize("head", HEADS)
 PATIENT = EarlyStoppingConfig(patience=2)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def long_steps():
+    """Have small setups train as large ones do, with evaluation beside them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sgd, "SHORT_STEP", 0)
+        yield
+
+
 def tune(
     patch,
     block_rows=512,
@@ -31,6 +39,7 @@ def tune(
     batches_per_chunk=32,
     small_product=10**6,
     kept_bytes=10**7,
+    short_step=0,
 ):
     """Set the constants that decide how work is grouped, and must decide nothing else."""
     patch.setattr(blocks, "BLOCK_ROWS", block_rows)
@@ -39,6 +48,7 @@ def tune(
     patch.setattr(stack, "BATCHES_PER_CHUNK", batches_per_chunk)
     patch.setattr(inputs, "SMALL_PRODUCT", small_product)
     patch.setattr(stack, "KEPT_BYTES", kept_bytes)
+    patch.setattr(sgd, "SHORT_STEP", short_step)
 
 
 tunings = st.fixed_dictionaries(
@@ -48,6 +58,7 @@ tunings = st.fixed_dictionaries(
         "batches_per_chunk": st.sampled_from([1, 3, 32]),
         "small_product": st.sampled_from([1, 300, 10**6]),
         "kept_bytes": st.sampled_from([0, 10**7]),
+        "short_step": st.sampled_from([0, 10**6]),
     }
 )
 
@@ -216,14 +227,15 @@ class TestRepeatability:
     def test_any_number_of_cores_gives_the_same_bits(
         self, head, dtype, make_setup, histories, monkeypatch
     ):
-        """And so does a second run."""
+        """And so does a second run, and evaluation that waits until a leg is trained."""
         setup = make_setup(head, (0.0, 0.1), PATIENT, dtype=dtype)
         monkeypatch.setattr(blocks, "BLOCK_ROWS", 3)
         found = []
-        for n_cores in (1, 1, 2, 3, 64):
+        for n_cores, short_step in ((1, 0), (1, 0), (2, 0), (3, 0), (3, 10**6), (64, 0)):
             monkeypatch.setattr(sgd, "_n_cores", lambda n_cores=n_cores: n_cores)
+            monkeypatch.setattr(sgd, "SHORT_STEP", short_step)
             found.append([self.bits(history) for history in histories(setup)])
-        assert found == [found[0]] * 5
+        assert found == [found[0]] * 6
 
     @heads
     @pytest.mark.parametrize("stopping", [None, EarlyStoppingConfig(patience=4)])
@@ -350,11 +362,13 @@ class TestThreads:
         libraries = [each for each in threadpool_info() if each["user_api"] == "blas"]
         return [library["num_threads"] for library in libraries]
 
+    @pytest.mark.parametrize("short_step", [0, 10**6])
     @pytest.mark.parametrize("fails_at", [1, 2, 7])
     def test_what_evaluation_raises_is_raised_by_the_generator(
-        self, fails_at, make_setup, monkeypatch
+        self, fails_at, short_step, make_setup, monkeypatch
     ):
-        """In the first leg, a later one or the last."""
+        """In the first leg, a later one or the last, beside training or after it."""
+        monkeypatch.setattr(sgd, "SHORT_STEP", short_step)
         calls = []
         score_block = evaluation.Evaluator._score_block
 
@@ -412,15 +426,20 @@ def test_the_cores_counted_are_those_that_the_process_may_use(monkeypatch):
     assert sgd._n_cores() == 1
 
 
-def test_legs_come_while_training_goes_on(make_setup, monkeypatch):
-    """A leg is yielded once the next is trained: rows, bar and interrupts need not wait longer."""
+@pytest.mark.parametrize(("short_step", "ahead"), [(0, 2), (10**6, 1)])
+def test_legs_come_while_training_goes_on(make_setup, monkeypatch, short_step, ahead):
+    """A leg is yielded once it is evaluated, beside the next one if steps are not too short.
+
+    Rows, bar and interrupts need not wait longer.
+    """
+    monkeypatch.setattr(sgd, "SHORT_STEP", short_step)
     trained = []
     train_leg = stack.Stack.train
     monkeypatch.setattr(
         stack.Stack, "train", lambda self, epochs: trained.append(epochs) or train_leg(self, epochs)
     )
     for i, _ in enumerate(train(make_setup(stopping=EarlyStoppingConfig(patience=99), epochs=4))):
-        assert len(trained) == min(i + 2, 4)
+        assert len(trained) == min(i + ahead, 4)
 
 
 def test_a_run_that_stops_yields_no_further_leg(make_setup):
