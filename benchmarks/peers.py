@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.works import all_works
 
 TRAINERS = {
-    "mnistlin": ("mnistlin_stack", "train", "float32, one stack, evaluation beside it"),
+    "mnistlin": ("mnistlin_stack", "train", "float32, one stack, no black pixels in evaluation"),
     "plain NumPy": ("plain_numpy", "train", "float64, row-major, BLAS threads at default"),
     "PyTorch, by hand": ("torch_loop", "train", "float32 tensors in memory, no autograd"),
     "PyTorch, tutorial": ("torch_tutorial", "train", "DataLoader, autograd, SGD, .item()"),

@@ -65,7 +65,7 @@ class Work:
 
     @cached_property
     def flops(self) -> float:
-        """Arithmetic that the work cannot do without: its matrix products."""
+        """Arithmetic of its matrix products, as the formulas have them."""
         setup, schedule = self.setup, self.setup.schedule
         n_steps = schedule.epochs * schedule.steps_per_epoch
         n_checks = len(schedule.checks(range(n_steps)))

@@ -15,7 +15,7 @@ BLOCK_ROWS = 1024
 """Samples of a block: half as many cost a tenth more, and twice as many gain nothing."""
 
 KEPT_BYTES = 64 * 2**20
-"""Splits of up to this size are kept once more in blocks; others are gathered anew each time."""
+"""Splits of up to this size may be kept once more in blocks; others are gathered each time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +51,21 @@ class Block:
         return Block(self.k, pixels.take(lit, axis=1), slice(None), columns)
 
 
-def one_class_blocks(split: Split) -> Iterator[Block]:
+def one_class_blocks(split: Split, *, keep: bool) -> Iterator[Block]:
     """Yield blocks in which each sample of a split is once, at most BLOCK_ROWS in each.
 
-    They depend on the split alone.
+    Parameters
+    ----------
+    split : Split
+        What is to be evaluated.
+    keep : bool
+        Whether blocks may be kept, which takes a pass over the images and saves a third of each
+        evaluation.
     """
-    is_small = split.n_samples * split.n_features <= KEPT_BYTES
+    keep = keep and split.n_samples * split.n_features <= KEPT_BYTES
     all_columns = np.arange(split.n_features + 1)
     for k in np.unique(split.targets):
         samples = np.flatnonzero(split.targets == k)
         for block in np.array_split(samples, -(-len(samples) // BLOCK_ROWS)):
             gathered = Block(int(k), split.images, split.rows[block], all_columns)
-            yield gathered.kept() if is_small else gathered
+            yield gathered.kept() if keep else gathered

@@ -72,12 +72,16 @@ class Evaluator:
         Precision of the logits; sums are float64.
     n_helpers : int
         How many threads work on a score before somebody waits for it.
+    keep_blocks : bool
+        Whether it pays to keep the images in blocks, because there are several scores to come.
     """
 
-    def __init__(self, split: Split, head: Head, dtype: str, n_helpers: int) -> None:
+    def __init__(
+        self, split: Split, head: Head, dtype: str, n_helpers: int, *, keep_blocks: bool
+    ) -> None:
         self._split, self._head, self._dtype = split, head, dtype
         self._n_helpers = n_helpers
-        self._blocks = list(one_class_blocks(split))
+        self._blocks = list(one_class_blocks(split, keep=keep_blocks))
         self._buffers: SimpleQueue[PixelBuffer] = SimpleQueue()
         for _ in range(n_helpers + 1):  # one for who waits
             self._buffers.put(PixelBuffer(BLOCK_ROWS, split.n_features, dtype))

@@ -57,6 +57,11 @@ class Schedule:
         epochs_per_leg = 1 if stops_early else max(1, round(together))
         return cls(training.epochs, steps_per_epoch, check_every, epochs_per_leg)
 
+    @property
+    def has_several_legs(self) -> bool:
+        """Whether there is more than one leg, if nothing stops it."""
+        return self.epochs > self.epochs_per_leg
+
     def legs(self, first_epoch: int) -> Iterator[range]:
         """Yield the epochs of each leg, from the one that begins with first_epoch."""
         for epoch in range(first_epoch, self.epochs, self.epochs_per_leg):

@@ -99,7 +99,13 @@ class _Referee:
     def __init__(self, setup: Setup) -> None:
         self.n_helpers = min(MAX_HELPERS, _n_cores() - 1)
         self._train, self._val = (
-            Evaluator(split, setup.head, setup.training.dtype, self.n_helpers)
+            Evaluator(
+                split,
+                setup.head,
+                setup.training.dtype,
+                self.n_helpers,
+                keep_blocks=setup.schedule.has_several_legs,
+            )
             for split in (setup.train, setup.val)
         )
         self._setup = setup

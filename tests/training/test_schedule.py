@@ -49,6 +49,7 @@ def test_legs_cover_all_epochs_in_order(drawn):
     schedule, training, _, _ = drawn
     legs = list(schedule.legs(0))
     assert [epoch for leg in legs for epoch in leg] == list(range(training.epochs))
+    assert schedule.has_several_legs == (len(legs) > 1)
     steps = [step for leg in legs for step in schedule.steps(leg)]
     assert steps == list(range(training.epochs * schedule.steps_per_epoch))
 
