@@ -28,13 +28,14 @@ TILE_UNIT = 16
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pixels:
-    """Inputs X that are not made, for most are used once: their products are scaled instead.
+    """Inputs X as the pixels P that they come from.
 
-    A X = A P / 127.5 - A 1, and products are small where pixels are many.
+    Most are used once, and then it is cheaper to scale products with P, which are small, than P:
+    A X = A P / 127.5 - A 1.
 
     Attributes
     ----------
-    P : ndarray of shape (n_samples, n_features + 1)
+    P : ndarray of shape (n_samples, n_features + 1), or its transpose
         The pixels, the white one last.
     """
 
@@ -50,13 +51,13 @@ class Pixels:
         """Xᵀ."""
         return Pixels(self.P.T)
 
-    def made(self) -> Floats:
+    def to_array(self) -> Floats:
         """Return X."""
         return self.P / HALF_RANGE - 1
 
 
 Inputs: TypeAlias = Floats | Pixels
-"""X as an array, where it is used again and again, or as pixels."""
+"""X as pixels, or as an array where it is used again and again."""
 
 
 def times(A: Floats, X: Inputs) -> Floats:

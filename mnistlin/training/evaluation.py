@@ -2,7 +2,8 @@
 
 All weights that are evaluated together stand in one matrix, so a block of images is converted once
 and one matrix product serves them all. Blocks, and the order in which their sums are added, depend
-on the split alone: the same weights in the same company give the same bits, on any number of cores.
+on the config alone: the same weights in the same company give the same bits, on any number of
+cores.
 """
 
 from collections.abc import Callable
@@ -93,7 +94,7 @@ class Evaluator:
         Parameters
         ----------
         weights : ndarray of shape (n_weights, n_outputs, n_features + 1)
-            Not to be changed until the score is there.
+            The models.
         pool : Executor
             Has the helpers.
 

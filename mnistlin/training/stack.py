@@ -115,7 +115,7 @@ class Stack:
         n_inputs = schedule.steps_per_epoch * how.batch_size * self._weights.shape[2]
         if how.shuffle or n_inputs * self._weights.itemsize > KEPT_BYTES:
             return []
-        return [self._reader.read(samples).made() for samples in self._batches(epoch=0)]
+        return [self._reader.read(samples).to_array() for samples in self._batches(epoch=0)]
 
     def _inputs(self, step: int, samples: NDArray[np.intp]) -> Inputs:
         """Return the inputs X of a batch, good until the next one's."""

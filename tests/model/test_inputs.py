@@ -18,7 +18,7 @@ def random_pixels(n_samples=6, n_features=4):
 
 def test_inputs_are_pixels_in_plus_minus_one_and_a_bias_of_one():
     """As in report part 2: black is -1, white 1, and the bias input exactly 1."""
-    X = Pixels(np.array([[0.0, 255, 255], [255, 0, 255], [127, 128, 255]])).made()
+    X = Pixels(np.array([[0.0, 255, 255], [255, 0, 255], [127, 128, 255]])).to_array()
     np.testing.assert_array_equal(X[:2], [[-1, 1, 1], [1, -1, 1]])
     np.testing.assert_allclose(X[2], [-1 / 255, 1 / 255, 1], rtol=1e-12)
 
@@ -31,7 +31,7 @@ def test_products_with_pixels_are_products_with_inputs():
         A = rng.standard_normal((3, 2, right.shape[0]))
         before = A.copy(), right.P.copy()
         expected = A @ (right.P / 127.5 - 1)
-        for form in (right, right.made()):
+        for form in (right, right.to_array()):
             np.testing.assert_allclose(times(A, form), expected, rtol=1e-12, atol=1e-12)
         np.testing.assert_array_equal(A, before[0])
         np.testing.assert_array_equal(right.P, before[1])
@@ -42,7 +42,7 @@ def test_weights_of_pixels_give_the_same_products():
     X = Pixels(random_pixels())
     W = np.random.default_rng(1).standard_normal((3, 2, 5))
     found = pixel_weights(W) @ X.P.T
-    np.testing.assert_allclose(found, W @ X.made().T, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found, W @ X.to_array().T, rtol=1e-12, atol=1e-12)
 
 
 def test_black_pixels_can_be_left_out_with_their_weights():
@@ -52,7 +52,7 @@ def test_black_pixels_can_be_left_out_with_their_weights():
     W = np.random.default_rng(1).standard_normal((3, 2, 5))
     columns = [1, 3, 4]
     found = pixel_weights(W)[..., columns] @ P[:, columns].T
-    np.testing.assert_allclose(found, W @ Pixels(P).made().T, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found, W @ Pixels(P).to_array().T, rtol=1e-12, atol=1e-12)
 
 
 @given(

@@ -40,14 +40,14 @@ class TestBothHeads:
     def test_logits_are_weights_times_inputs(self, head):
         """Of pixels as of inputs that are made."""
         W, X, _ = case(head)
-        for inputs in (X, X.made()):
+        for inputs in (X, X.to_array()):
             found = linear.logits(W, inputs)
-            np.testing.assert_allclose(found, W @ X.made().T, rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(found, W @ X.to_array().T, rtol=1e-12, atol=1e-12)
 
     def test_float32_logits_are_near(self, head):
         """Within single precision, of 784 pixels too."""
         W, X, _ = case(head, n_features=784, dtype="float32")
-        expected = W.astype("float64") @ Pixels(X.P.astype("float64")).made().T
+        expected = W.astype("float64") @ Pixels(X.P.astype("float64")).to_array().T
         found = linear.logits(W, X)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
@@ -56,7 +56,7 @@ class TestBothHeads:
         """J = C + λ Σ W², without ½ and with the bias."""
         W, X, Y = case(head)
         for i, l2_lambda in enumerate(LAMBDAS):
-            cost = head.losses(W[i] @ X.made().T, Y).mean()
+            cost = head.losses(W[i] @ X.to_array().T, Y).mean()
             expected = cost + l2_lambda * sum(w**2 for w in W[i].ravel())
             found = linear.objective(head, W, X, Y, LAMBDAS)[i]
             assert found == pytest.approx(expected, rel=1e-12)
@@ -64,7 +64,7 @@ class TestBothHeads:
     def test_the_gradient_is_the_slope_of_the_objective(self, head):
         """In every coordinate of every model, bias and penalty included."""
         W, X, Y = case(head)
-        for inputs in (X, X.made()):
+        for inputs in (X, X.to_array()):
             R = head.predict(linear.logits(W, inputs)) - Y
             analytic = linear.gradient(R, W, inputs, LAMBDAS)
             numeric = numeric_gradient(head, W, inputs, Y, LAMBDAS)

@@ -118,7 +118,7 @@ class TestMinimum:
         )
         is_logistic = head.name == "logistic"
         y = objective.targets == 0 if is_logistic else objective.targets
-        judge.fit(Pixels(P).made(), y)
+        judge.fit(Pixels(P).to_array(), y)
         np.testing.assert_allclose(found.place.weights, judge.coef_, atol=1e-4)
         excess = found.place.value - objective.at(judge.coef_).value
         bound = found.place.gradient_norm**2 / (4 * l2_lambda)  # by strong convexity
