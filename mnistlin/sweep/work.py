@@ -77,7 +77,10 @@ def train_stack(
         started = time.perf_counter()
         for leg in train(setup_for(config, splits, stack.l2_lambdas)):
             for each in leg.members:
-                legs[each.member].append(each)
+                past = legs[each.member]
+                if past:  # only the newest state is needed
+                    past[-1] = replace(past[-1], state=each.state)
+                past.append(each)
             if on_leg is not None and on_leg(leg.epochs) and _goes_on(leg):
                 return None
         train_seconds = time.perf_counter() - started

@@ -189,7 +189,7 @@ def judge(
         steps=trail.steps[:n_steps],
         batch_losses=trail.batch_losses[:n_steps],
         checks=tuple(checks),
-        state=replace(state, weights=trail.weights),
+        state=replace(state, weights=trail.weights.copy()),
         outcome=outcome,
     )
 
@@ -197,7 +197,8 @@ def judge(
 def _after_check(
     state: MemberState, check: Check, weights: Floats, min_delta: float
 ) -> MemberState:
-    state = replace(state, last=weights, stopper=state.stopper.after(check.val_loss, min_delta))
+    own = weights.copy()  # a view would keep all snapshots of the leg in memory
+    state = replace(state, last=own, stopper=state.stopper.after(check.val_loss, min_delta))
     if check.val_loss < state.best_loss:
-        return replace(state, best=weights, best_loss=check.val_loss)
+        return replace(state, best=own, best_loss=check.val_loss)
     return state

@@ -162,3 +162,9 @@ def test_divergence_keeps_the_last_good_weights_of_the_leg_before():
     assert leg.state.last is first.state.last
     assert leg.state.best is first.state.best
     assert len(leg.steps) == len(leg.batch_losses) == 0
+
+
+def test_a_state_has_its_weights_to_itself():
+    """Views would keep every snapshot of every leg in memory for as long as the state."""
+    state = judged(trail([2, 1, 3])).state
+    assert all(array.base is None for array in (state.weights, state.last, state.best))
