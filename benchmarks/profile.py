@@ -1,7 +1,7 @@
 """Where the time of one run goes: `python -m benchmarks.profile --config softmax`.
 
-The trainer has no timers of its own; Python's profiler is laid around it from outside. Threads
-that evaluate beside training are not in the table: it shows what the training thread does.
+The trainer has no timers of its own; Python's profiler is laid around it from outside. The table
+shows what the training thread does, its share of evaluation included; its helpers are not in it.
 """
 
 import argparse

@@ -49,7 +49,7 @@ def lambda_weights_figure(sweep: Sweep) -> Figure:
         If there are none, or a file of weights is missing or damaged.
     """
     runs = {l2_lambda: members[0] for l2_lambda, members in groups_of(sweep).items()}
-    weights = np.stack([_pixel_weights(run) for run in runs.values()])
+    weights = np.stack([_without_bias(run) for run in runs.values()])
     first = next(iter(runs.values()))
     rows, height = _layout(weights.shape[0], weights.shape[1], first.image_shape)
     words = captions.of_sweep("Weights", sweep, list(runs.values()))
@@ -90,7 +90,7 @@ def _signed_square(x: NDArray[Any]) -> NDArray[Any]:
     return square
 
 
-def _pixel_weights(run: Run) -> NDArray[Any]:
+def _without_bias(run: Run) -> NDArray[Any]:
     """Return the last weights without the bias, (n_outputs, height, width)."""
     W = run.weights["last"]
     if not np.isfinite(W).all():

@@ -152,7 +152,7 @@ class Objective:
         At W = 0 all classes are equally likely, and the block of an output is p (1 - p) Xᵀ X / n +
         2 λ with p = 1/2 (logistic) or about 1 / n_classes (softmax, save for blocks beside it).
         """
-        inputs_of_blocks = ((share, pixels.to_array()) for share, pixels, _ in self._blocks())
+        inputs_of_blocks = ((share, X.to_array()) for share, X, _ in self._blocks())
         moments = sum((share * (X.T @ X) / len(X) for share, X in inputs_of_blocks), np.zeros(()))
         p = 1 / self.n_classes
         return p * (1 - p) * moments + 2 * self.l2_lambda * np.eye(len(moments))

@@ -1,8 +1,10 @@
-"""A split cut into blocks for evaluation: samples of one class, without what is black in all.
+"""A split cut into blocks of one class, for evaluation.
 
-In images of one class that is a third of MNIST's pixels, and so of the arithmetic.
+Blocks that are kept have pixels of their own, without those that are black in all of a block: a
+third of MNIST's, and so of the arithmetic.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.data.splits import Split
+from mnistlin.model.heads import Floats
 
 BLOCK_ROWS = 1024
 """Samples of a block: half as many cost a tenth more, and twice as many gain nothing."""
 
-KEPT_BYTES = 64 * 2**20
-"""Splits of up to this size may be kept once more in blocks; others are gathered each time."""
+KEPT_IMAGE_BYTES = 64 * 2**20
+"""A split whose images take at most this is kept in blocks, if it is evaluated more than once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,28 +30,27 @@ class Block:
     k : int
         Index of their class.
     images : ndarray of shape (n_rows, n_lit), uint8
-        Where their pixels are.
+        The array that has their pixels: that of the split, or one of the block's own.
     rows : ndarray of shape (n,), or slice
-        Which rows of it are theirs.
-    columns : ndarray of shape (n_lit + 1,)
-        Which columns of P these pixels are, and the white one; all other columns are black.
+        Which of its rows are theirs; all of them if it is the block's own.
+    columns : ndarray of shape (n_lit + 1,), or None
+        Which columns of P these pixels are, and the white one; all other columns are black. None if
+        the pixels are all that there are.
     """
 
     k: int
     images: NDArray[np.uint8]
     rows: NDArray[np.intp] | slice
-    columns: NDArray[np.intp]
+    columns: NDArray[np.intp] | None
 
-    def pixels(self) -> NDArray[np.uint8]:
+    def gather(self) -> NDArray[np.uint8]:
         """Return the pixels of the samples, (n, n_lit)."""
         return self.images[self.rows]
 
-    def kept(self) -> "Block":
-        """Return the same block with pixels of its own, without those that are black in all."""
-        pixels = self.pixels()
-        lit = np.flatnonzero(pixels.any(axis=0))
-        columns = np.append(lit, self.columns[-1])
-        return Block(self.k, pixels.take(lit, axis=1), slice(None), columns)
+    def weights(self, V: Floats) -> Floats:
+        """Return of V, (..., n_features + 1), the columns that the block has, (..., n_lit + 1)."""
+        # Not V[..., columns], whose elements lie in another order: BLAS takes up to twice as long.
+        return V if self.columns is None else V.take(self.columns, axis=-1)
 
 
 def one_class_blocks(split: Split, *, keep: bool) -> Iterator[Block]:
@@ -62,10 +64,18 @@ def one_class_blocks(split: Split, *, keep: bool) -> Iterator[Block]:
         Whether blocks may be kept, which takes a pass over the images and saves a third of each
         evaluation.
     """
-    keep = keep and split.n_samples * split.n_features <= KEPT_BYTES
-    all_columns = np.arange(split.n_features + 1)
+    keep = keep and split.n_samples * split.n_features <= KEPT_IMAGE_BYTES
     for k in np.unique(split.targets):
         samples = np.flatnonzero(split.targets == k)
-        for block in np.array_split(samples, -(-len(samples) // BLOCK_ROWS)):
-            gathered = Block(int(k), split.images, split.rows[block], all_columns)
-            yield gathered.kept() if keep else gathered
+        # In equal parts, for a small last one would cost as many calls as a whole one.
+        for part in np.array_split(samples, math.ceil(len(samples) / BLOCK_ROWS)):
+            block = Block(int(k), split.images, split.rows[part], columns=None)
+            yield _kept(block) if keep else block
+
+
+def _kept(block: Block) -> Block:
+    """Return the same samples with pixels of their own, without those that are black in all."""
+    images = block.gather()
+    lit = np.flatnonzero(images.any(axis=0))
+    columns = np.append(lit, images.shape[1])
+    return Block(block.k, images.take(lit, axis=1), slice(None), columns)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mnistlin.data.splits import Split
 from mnistlin.model.heads import Floats, Head
-from mnistlin.model.inputs import pixel_weights
+from mnistlin.model.inputs import pixel_weights, times
 from mnistlin.model.linear import logits
 from mnistlin.training.batches import PixelBuffer, PixelReader
 from mnistlin.training.blocks import BLOCK_ROWS, Block, one_class_blocks
@@ -60,8 +60,8 @@ class Predictions:
 class Evaluator:
     """Scores weights on a split, in blocks of samples that all have one class.
 
-    With one class a block, the logit of the true class is one row of Z, and whether it is the
-    largest takes two maxima in place of an argmax.
+    With one class a block, one column of Y serves all samples, and whether the true class has the
+    largest logit takes two maxima in place of an argmax.
 
     Parameters
     ----------
@@ -87,14 +87,13 @@ class Evaluator:
         for _ in range(n_helpers + 1):  # one for who waits
             self._buffers.put(PixelBuffer(BLOCK_ROWS, split.n_features, dtype))
 
-    @np.errstate(over="ignore", invalid="ignore")
     def start(self, weights: Floats, pool: Executor) -> Callable[[], Score]:
         """Begin to score weights in the threads of a pool.
 
         Parameters
         ----------
         weights : ndarray of shape (n_weights, n_outputs, n_features + 1)
-            The models.
+            The models; a copy is taken, so they may change at once.
         pool : Executor
             Has the helpers.
 
@@ -105,8 +104,10 @@ class Evaluator:
         """
         loss = np.empty((len(self._blocks), len(weights)))
         right = np.empty((len(self._blocks), len(weights)))
-        V = pixel_weights(weights)
-        todo = iter(range(len(self._blocks)))  # shared: whoever is free takes the next
+        with _overflow_allowed():
+            V = pixel_weights(weights)
+        # Shared: whoever is free takes the next, which is one step under the interpreter's lock.
+        todo = iter(range(len(self._blocks)))
 
         def work() -> None:
             buffer = self._buffers.get()
@@ -123,19 +124,29 @@ class Evaluator:
             for helper in helpers:
                 helper.result()
             n = self._split.n_samples
-            return Score(loss.sum(axis=0) / n, right.sum(axis=0) / n)
+            with _overflow_allowed():
+                return Score(loss.sum(axis=0) / n, right.sum(axis=0) / n)
 
         return wait
 
-    @np.errstate(over="ignore", invalid="ignore")
     def _score_block(
         self, V: Floats, buffer: PixelBuffer, block: Block
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Return the summed loss, and the number of rightly classified samples."""
-        Z = logits(V[..., block.columns], buffer.fill(block.pixels()))
+        P = buffer.fill(block.gather())
         Y = self._head.one_hot(np.array([block.k]), len(self._split.classes), self._dtype)
-        losses = self._head.losses(Z, Y)
-        return losses.sum(axis=-1, dtype=np.float64), self._head.is_right(Z, block.k).sum(axis=-1)
+        with _overflow_allowed():
+            Z = times(block.weights(V), P.T)  # V Pᵀ = W Xᵀ
+            loss = self._head.losses(Z, Y).sum(axis=-1, dtype=np.float64)
+        return loss, self._head.is_right(Z, block.k).sum(axis=-1)
+
+
+def _overflow_allowed() -> np.errstate:
+    """Return a context without warnings of overflow: a loss of inf or nan is judged elsewhere.
+
+    One for each use; before NumPy 2, threads would share the state of one that decorates.
+    """
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def predict(split: Split, weights: Floats, head: Head) -> Predictions:

@@ -17,7 +17,7 @@ from mnistlin.training.setup import Setup
 BATCHES_PER_CHUNK = 32
 """Batches whose logits are kept until all their losses are computed at once."""
 
-KEPT_BYTES = 16 * 2**20
+KEPT_INPUT_BYTES = 16 * 2**20
 """Inputs are kept up to this size, if all epochs have the same batches: reading them anew would
 double the time of a binary step."""
 
@@ -113,12 +113,16 @@ class Stack:
         """Return the inputs of each batch of an epoch; none if epochs differ, or they are many."""
         how, schedule = self._how, self._schedule
         n_inputs = schedule.steps_per_epoch * how.batch_size * self._weights.shape[2]
-        if how.shuffle or n_inputs * self._weights.itemsize > KEPT_BYTES:
+        if (
+            how.shuffle
+            or schedule.epochs == 1
+            or n_inputs * self._weights.itemsize > KEPT_INPUT_BYTES
+        ):
             return []
         return [self._reader.read(samples).to_array() for samples in self._batches(epoch=0)]
 
     def _inputs(self, step: int, samples: NDArray[np.intp]) -> Inputs:
-        """Return the inputs X of a batch, good until the next one's."""
+        """Return the inputs X of a batch, to be used before the next one's are asked for."""
         if self._kept:
             return self._kept[step % self._schedule.steps_per_epoch]
         return self._reader.read(samples)

@@ -61,28 +61,43 @@ def test_black_pixels_can_be_left_out_with_their_weights():
     st.integers(1, 7),
     st.integers(1, 7),
     st.sampled_from([1, 30, 200, 10**6]),
+    st.sampled_from([1, 30, 1200]),
     st.sampled_from([1, 2, 16]),
+    st.booleans(),
 )
-def test_the_tiled_product_is_the_plain_product(n_models, n_outputs, m, n, small_product, unit):
-    """Of any shape, wherever the limit of small products lies, and of a part of a stack."""
+def test_the_tiled_product_is_the_plain_product(
+    n_models, n_outputs, m, n, small_product, small_output, unit, is_transpose
+):
+    """Of any shape, wherever the limits of small products lie, and of a part of a stack."""
     rng = np.random.default_rng(0)
-    whole, B = rng.standard_normal((n_models, 2, n_outputs, m)), rng.standard_normal((n, m)).T
+    whole, B = rng.standard_normal((n_models, 2, n_outputs, m)), rng.standard_normal((m, n))
+    if is_transpose:
+        B = np.asfortranarray(B)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inputs, "SMALL_PRODUCT", small_product)
+        patch.setattr(inputs, "SMALL_OUTPUT", small_output)
         patch.setattr(inputs, "TILE_UNIT", unit)
         for A in (whole[:, 0], whole[:, 0].copy()):
             expected = np.einsum("kij,jl->kil", A, B)
             np.testing.assert_allclose(inputs._product(A, B), expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("m", "n"), [(785, 128), (128, 785), (785, 32), (785, 1024), (5, 7)])
-def test_tiles_are_whole_registers_wide_and_small_enough(m, n):
-    """A single row gains nothing, and of many rows one large product is faster."""
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(
+    ("m", "n"), [(785, 128), (128, 785), (785, 32), (785, 1024), (197, 128), (5, 7), (1, 785)]
+)
+def test_tiles_are_whole_registers_wide_and_small_enough(m, n, order):
+    """A single row gains nothing, and of many rows one large product is as fast."""
+    B = np.empty((m, n), order=order)
     for n_rows in range(1, 100):
-        width = inputs._tile_width(n_rows, m, n)
-        if n_rows == 1 or n_rows > inputs.MAX_TILED_ROWS or n_rows * m * n <= inputs.SMALL_PRODUCT:
+        width = inputs._tile_width(n_rows, B)
+        is_small = n_rows * m * n <= inputs.SMALL_PRODUCT and (
+            B.flags.c_contiguous or n_rows * n <= inputs.SMALL_OUTPUT
+        )
+        if n_rows == 1 or n_rows > inputs.MAX_TILED_ROWS or is_small:
             assert width == n
         else:
             assert width < n
             assert width % inputs.TILE_UNIT == 0
             assert n_rows * m * width <= inputs.SMALL_PRODUCT
+            assert B.flags.c_contiguous or n_rows * width <= inputs.SMALL_OUTPUT

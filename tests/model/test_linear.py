@@ -10,10 +10,10 @@ from mnistlin.model.inputs import Pixels
 LAMBDAS = np.array([0.0, 0.3, 2.0])
 
 
-def case(head, n_models=3, n_samples=9, n_features=5, dtype="float64", seed=0):
+def case(head, n_models=3, n_samples=9, n_features=5, n_classes=4, dtype="float64", seed=0):
     """Return random weights W, inputs X as pixels, and one-hot targets Y."""
     rng = np.random.default_rng(seed)
-    n_classes = 2 if head.name == "logistic" else 4
+    n_classes = 2 if head.name == "logistic" else n_classes
     W = rng.standard_normal((n_models, head.n_outputs(n_classes), n_features + 1)).astype(dtype)
     P = np.full((n_samples, n_features + 1), 255, dtype)
     P[:, :-1] = rng.integers(0, 256, (n_samples, n_features))
@@ -45,8 +45,8 @@ class TestBothHeads:
             np.testing.assert_allclose(found, W @ X.to_array().T, rtol=1e-12, atol=1e-12)
 
     def test_float32_logits_are_near(self, head):
-        """Within single precision, of 784 pixels too."""
-        W, X, _ = case(head, n_features=784, dtype="float32")
+        """Within single precision, of 784 pixels too, and where products are tiled."""
+        W, X, _ = case(head, 1, n_samples=300, n_features=784, n_classes=10, dtype="float32")
         expected = W.astype("float64") @ Pixels(X.P.astype("float64")).to_array().T
         found = linear.logits(W, X)
         assert found.dtype == np.float32

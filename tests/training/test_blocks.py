@@ -21,9 +21,14 @@ def split(make_split):
 
 def whole_pixels(block, n_features):
     """Return the pixels of a block with its black ones, (n, n_features)."""
-    pixels = np.zeros((len(block.pixels()), n_features), np.uint8)
-    pixels[:, block.columns[:-1]] = block.pixels()
+    pixels = np.zeros((len(block.gather()), n_features), np.uint8)
+    pixels[:, columns_of(block, n_features)[:-1]] = block.gather()
     return pixels
+
+
+def columns_of(block, n_features):
+    """Return which columns of P a block has."""
+    return block.weights(np.arange(n_features + 1)[None])[0]
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -32,7 +37,7 @@ def test_each_sample_is_in_one_block_of_its_class(split, monkeypatch, keep, bloc
     """With all of its pixels: those that its block lacks are black."""
     monkeypatch.setattr(blocks, "BLOCK_ROWS", block_rows)
     found = list(one_class_blocks(split, keep=keep))
-    assert max(len(block.pixels()) for block in found) <= block_rows
+    assert max(len(block.gather()) for block in found) <= block_rows
     for k in range(3):
         of_class = [whole_pixels(block, split.n_features) for block in found if block.k == k]
         expected = split.images[split.rows[split.targets == k]]
@@ -42,15 +47,15 @@ def test_each_sample_is_in_one_block_of_its_class(split, monkeypatch, keep, bloc
 def test_kept_blocks_lose_what_is_black_in_a_whole_block(split):
     """In the images of one class that is more than in all of them."""
     found = one_class_blocks(split, keep=True)
-    left_out = {block.k: set(range(13)) - set(block.columns) for block in found}
+    left_out = {block.k: set(range(13)) - set(columns_of(block, 12)) for block in found}
     assert left_out == {0: {5}, 1: {5, 7}, 2: {5}}
 
 
 def test_the_white_pixel_comes_last(split):
     """In kept blocks as in others."""
     for keep in (False, True):
-        last = {block.columns[-1] for block in one_class_blocks(split, keep=keep)}
-        assert last == {split.n_features}
+        for block in one_class_blocks(split, keep=keep):
+            assert columns_of(block, split.n_features)[-1] == split.n_features
 
 
 def test_images_may_be_black_altogether(split):
@@ -58,19 +63,37 @@ def test_images_may_be_black_altogether(split):
     black = replace(split, images=np.zeros_like(split.images))
     for block in one_class_blocks(black, keep=True):
         assert block.columns.tolist() == [split.n_features]
-        assert block.pixels().shape[1] == 0
+        assert block.gather().shape[1] == 0
+
+
+def test_kept_blocks_have_their_pixels_to_themselves(split):
+    """And nothing else: neither the file they come from nor rows of other blocks."""
+    for block in one_class_blocks(split, keep=True):
+        assert not np.shares_memory(block.images, split.images)
+        assert block.images.flags.c_contiguous
+        assert len(block.images) == len(block.gather())
 
 
 def test_large_splits_are_not_held_twice(split, monkeypatch):
     """Their pixels stay where they are, in a file maybe, until they are asked for."""
-    monkeypatch.setattr(blocks, "KEPT_BYTES", split.n_samples * split.n_features - 1)
-    found = one_class_blocks(split, keep=True)
-    assert all(block.images is split.images for block in found)
+    n_bytes = split.n_samples * split.n_features
+    for limit, is_kept in ((n_bytes, True), (n_bytes - 1, False)):
+        monkeypatch.setattr(blocks, "KEPT_IMAGE_BYTES", limit)
+        found = one_class_blocks(split, keep=True)
+        assert {block.images is split.images for block in found} == {not is_kept}
+
+
+def test_weights_of_a_block_lie_row_after_row(split):
+    """Other orders would be right, and slow."""
+    V = np.random.default_rng(0).standard_normal((3, 2, split.n_features + 1))
+    for keep in (False, True):
+        for block in one_class_blocks(split, keep=keep):
+            assert block.weights(V).flags.c_contiguous
 
 
 def test_blocks_are_about_equally_large(make_split, monkeypatch):
     """A last block of a few samples would cost as many calls as a whole one."""
     monkeypatch.setattr(blocks, "BLOCK_ROWS", 10)
     split = make_split(50, 2)
-    sizes = [len(block.pixels()) for block in one_class_blocks(split, keep=True) if block.k == 0]
+    sizes = [len(block.gather()) for block in one_class_blocks(split, keep=True) if block.k == 0]
     assert max(sizes) - min(sizes) <= 1

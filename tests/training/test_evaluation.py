@@ -1,6 +1,7 @@
 """Loss and accuracy on a whole split, and predictions."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,6 +144,49 @@ def test_predictions_of_float32_weights_are_float64(make_split):
     assert predictions.loss.dtype == predictions.probability.dtype == np.float64
     exact = predict(split, W.astype("float64"), head)
     np.testing.assert_array_equal(predictions.loss, exact.loss)
+
+
+@pytest.fixture
+def dark_split(make_split):
+    """Return a split of which some pixels are black, in all images or in those of one class."""
+    whole = make_split(60, 3)
+    images = whole.images.copy()
+    images[:, 5] = 0
+    images[whole.rows[whole.targets == 1], 7] = 0
+    return replace(whole, images=images)
+
+
+@pytest.mark.parametrize("keep_blocks", [False, True])
+class TestBlackPixels:
+    """Left out of the product or not, they count as the inputs of -1 that they are."""
+
+    def test_scores_agree_with_scikit_learn(self, dark_split, keep_blocks):
+        """Where single pixels are black, and where all are."""
+        head = HEADS["softmax"]
+        dark = replace(dark_split, images=np.zeros_like(dark_split.images))
+        for split in (dark_split, dark):
+            weights = weights_for(split, head)
+            found = score(split, head, weights, keep_blocks=keep_blocks)
+            expected = [judged_by_scikit_learn(split, head, W) for W in weights]
+            figures = np.transpose([found.loss, found.accuracy])
+            np.testing.assert_allclose(figures, expected, rtol=1e-12)
+
+    @pytest.mark.parametrize("weight", [np.inf, -np.inf, np.nan])
+    def test_a_weight_that_is_no_number_is_seen(self, dark_split, keep_blocks, weight):
+        """Although nothing is multiplied with it, for that is divergence."""
+        head = HEADS["softmax"]
+        weights = weights_for(dark_split, head)
+        weights[:, 0, 5] = weight
+        assert not np.isfinite(score(dark_split, head, weights, keep_blocks=keep_blocks).loss).any()
+
+
+def test_losses_whose_sum_overflows_raise_no_warning(make_split, monkeypatch):
+    """The trainer sees an infinite loss, and calls that divergence."""
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", 1)
+    split, head = make_split(40), HEADS["logistic"]
+    weights = np.zeros_like(weights_for(split, head, n_weights=1))
+    weights[..., -1] = 1.7e307
+    assert score(split, head, weights).loss[0] == np.inf
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=50))

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info
 from mnistlin.config import EarlyStoppingConfig, TrainingConfig
 from mnistlin.model import inputs
 from mnistlin.model.heads import HEADS
-from mnistlin.training import blocks, evaluation, schedule, sgd, stack
+from mnistlin.training import batches, blocks, evaluation, schedule, sgd, stack
 from mnistlin.training.batches import epoch_order
 from mnistlin.training.legs import MAX_LOSS
 from mnistlin.training.setup import Setup
@@ -22,6 +22,7 @@ from mnistlin.training.sgd import train
 
 heads = pytest.mark.parametrize("head", HEADS)
 PATIENT = EarlyStoppingConfig(patience=2)
+SHORT_STEP = sgd.SHORT_STEP
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,16 +39,21 @@ def tune(
     rows_per_evaluation=256,
     batches_per_chunk=32,
     small_product=10**6,
-    kept_bytes=10**7,
+    small_output=1200,
+    tile_unit=16,
+    kept_image_bytes=10**7,
+    kept_input_bytes=10**7,
     short_step=0,
 ):
     """Set the constants that decide how work is grouped, and must decide nothing else."""
     patch.setattr(blocks, "BLOCK_ROWS", block_rows)
-    patch.setattr(blocks, "KEPT_BYTES", kept_bytes)
+    patch.setattr(blocks, "KEPT_IMAGE_BYTES", kept_image_bytes)
     patch.setattr(schedule, "ROWS_PER_EVALUATION", rows_per_evaluation)
     patch.setattr(stack, "BATCHES_PER_CHUNK", batches_per_chunk)
     patch.setattr(inputs, "SMALL_PRODUCT", small_product)
-    patch.setattr(stack, "KEPT_BYTES", kept_bytes)
+    patch.setattr(inputs, "SMALL_OUTPUT", small_output)
+    patch.setattr(inputs, "TILE_UNIT", tile_unit)
+    patch.setattr(stack, "KEPT_INPUT_BYTES", kept_input_bytes)
     patch.setattr(sgd, "SHORT_STEP", short_step)
 
 
@@ -57,7 +63,10 @@ tunings = st.fixed_dictionaries(
         "rows_per_evaluation": st.sampled_from([1, 12, 40, 256]),
         "batches_per_chunk": st.sampled_from([1, 3, 32]),
         "small_product": st.sampled_from([1, 300, 10**6]),
-        "kept_bytes": st.sampled_from([0, 10**7]),
+        "small_output": st.sampled_from([30, 1200]),
+        "tile_unit": st.sampled_from([1, 16]),
+        "kept_image_bytes": st.sampled_from([0, 10**7]),
+        "kept_input_bytes": st.sampled_from([0, 10**7]),
         "short_step": st.sampled_from([0, 10**6]),
     }
 )
@@ -256,6 +265,25 @@ class TestRepeatability:
             for found, expected in zip(resumed, unbroken[i + 1 :], strict=True):
                 assert vars_as_bytes(found) == vars_as_bytes(expected)
 
+    @pytest.mark.parametrize("head", HEADS)
+    @pytest.mark.parametrize("n_legs", [1, 3])
+    def test_how_work_is_grouped_does_not_depend_on_the_cores(
+        self, head, n_legs, make_setup, monkeypatch
+    ):
+        """Other blocks, or legs in another order, could give other bits."""
+        monkeypatch.setattr(schedule, "ROWS_PER_EVALUATION", 1 if n_legs > 1 else 1000)
+        monkeypatch.setattr(sgd, "SHORT_STEP", 10**6 if head == "logistic" else 0)
+        found = []
+        for n_cores in (1, 2, 64):
+            monkeypatch.setattr(sgd, "_n_cores", lambda n_cores=n_cores: n_cores)
+            setup = make_setup(head)
+            referee = sgd._Referee(setup)
+            columns = [block.columns for block in referee._train._blocks]
+            assert all((each is None) == (n_legs == 1) for each in columns)
+            found.append((events_of(setup, monkeypatch), repr(columns)))
+        assert len(found[0][0]) == 2 * n_legs
+        assert found == [found[0]] * 3
+
     def test_without_shuffle_all_seeds_are_one_run(self, make_setup, histories):
         """The order of batches is a run's only randomness."""
         off = [histories(make_setup(shuffle=False, seed=seed))[0] for seed in (0, 1)]
@@ -424,6 +452,56 @@ def test_the_cores_counted_are_those_that_the_process_may_use(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert sgd._n_cores() == 1
+
+
+def events_of(setup, monkeypatch):
+    """Return in which order the legs of a run are trained and yielded."""
+    events, train_leg = [], stack.Stack.train
+
+    def note(what, epochs):
+        events.append((what, epochs.start))
+
+    def watched(self, epochs):
+        note("trained", epochs)
+        return train_leg(self, epochs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stack.Stack, "train", watched)
+        for leg in train(setup):
+            note("yielded", leg.epochs)
+    return events
+
+
+@pytest.mark.parametrize(("name", "is_short"), [("binary", True), ("softmax", False)])
+def test_binary_steps_are_short_and_softmax_steps_are_not(name, is_short, make_setup, make_split):
+    """On images of 28 x 28 pixels, in batches of 128; more models or larger batches take longer."""
+    head, n_classes = ("logistic", 2) if name == "binary" else ("softmax", 10)
+    splits = make_split(40, n_classes, (28, 28)), make_split(40, n_classes, (28, 28))
+    for l2_lambdas, batch_size in (((0.0,), 128), ((0.0,) * 5, 128), ((0.0,), 640)):
+        setup = make_setup(head, l2_lambdas, splits=splits, batch_size=batch_size)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sgd, "SHORT_STEP", SHORT_STEP)
+            found = sgd._has_short_steps(setup)
+        assert found == (is_short and len(l2_lambdas) * batch_size == 128)
+
+
+@pytest.mark.parametrize(
+    ("shuffle", "epochs", "n_kept"), [(False, 3, 5), (True, 3, 0), (False, 1, 0)]
+)
+def test_batches_that_come_again_are_read_once(shuffle, epochs, n_kept, make_setup, monkeypatch):
+    """Of five batches an epoch, and only if there is another epoch."""
+    calls, read = [], batches.PixelReader.read
+
+    def counted(self, samples):
+        calls.append(len(samples))
+        return read(self, samples)
+
+    monkeypatch.setattr(batches.PixelReader, "read", counted)
+    setup = make_setup(shuffle=shuffle, epochs=epochs)
+    list(train(setup))
+    assert calls == [8] * (n_kept or 5 * epochs)
+    kept = stack.Stack(setup, np.zeros(setup.weights_shape))._kept
+    assert len(kept) == n_kept
 
 
 @pytest.mark.parametrize(("short_step", "ahead"), [(0, 2), (10**6, 1)])
