@@ -110,14 +110,11 @@ class Stack:
         return means
 
     def _inputs_to_keep(self) -> list[Floats]:
-        """Return the inputs of each batch of an epoch; none if epochs differ, or they are many."""
+        """Return the inputs of each batch of an epoch; none if they come once, or are many."""
         how, schedule = self._how, self._schedule
         n_inputs = schedule.steps_per_epoch * how.batch_size * self._weights.shape[2]
-        if (
-            how.shuffle
-            or schedule.epochs == 1
-            or n_inputs * self._weights.itemsize > KEPT_INPUT_BYTES
-        ):
+        come_again = schedule.epochs > 1 and not how.shuffle
+        if not come_again or n_inputs * self._weights.itemsize > KEPT_INPUT_BYTES:
             return []
         return [self._reader.read(samples).to_array() for samples in self._batches(epoch=0)]
 

@@ -9,16 +9,6 @@ from mnistlin.training import blocks
 from mnistlin.training.blocks import one_class_blocks
 
 
-@pytest.fixture
-def split(make_split):
-    """Return a split of which some pixels are black, in all images or in those of one class."""
-    whole = make_split(40, 3)
-    images = whole.images.copy()
-    images[:, 5] = 0
-    images[whole.rows[whole.targets == 1], 7] = 0
-    return replace(whole, images=images)
-
-
 def whole_pixels(block, n_features):
     """Return the pixels of a block with its black ones, (n, n_features)."""
     pixels = np.zeros((len(block.gather()), n_features), np.uint8)
@@ -33,61 +23,61 @@ def columns_of(block, n_features):
 
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("block_rows", [1, 6, 100])
-def test_each_sample_is_in_one_block_of_its_class(split, monkeypatch, keep, block_rows):
+def test_each_sample_is_in_one_block_of_its_class(dark_split, monkeypatch, keep, block_rows):
     """With all of its pixels: those that its block lacks are black."""
     monkeypatch.setattr(blocks, "BLOCK_ROWS", block_rows)
-    found = list(one_class_blocks(split, keep=keep))
+    found = list(one_class_blocks(dark_split, keep=keep))
     assert max(len(block.gather()) for block in found) <= block_rows
     for k in range(3):
-        of_class = [whole_pixels(block, split.n_features) for block in found if block.k == k]
-        expected = split.images[split.rows[split.targets == k]]
+        of_class = [whole_pixels(block, dark_split.n_features) for block in found if block.k == k]
+        expected = dark_split.images[dark_split.rows[dark_split.targets == k]]
         np.testing.assert_array_equal(np.concatenate(of_class), expected)
 
 
-def test_kept_blocks_lose_what_is_black_in_a_whole_block(split):
+def test_kept_blocks_lose_what_is_black_in_a_whole_block(dark_split):
     """In the images of one class that is more than in all of them."""
-    found = one_class_blocks(split, keep=True)
+    found = one_class_blocks(dark_split, keep=True)
     left_out = {block.k: set(range(13)) - set(columns_of(block, 12)) for block in found}
     assert left_out == {0: {5}, 1: {5, 7}, 2: {5}}
 
 
-def test_the_white_pixel_comes_last(split):
+def test_the_white_pixel_comes_last(dark_split):
     """In kept blocks as in others."""
     for keep in (False, True):
-        for block in one_class_blocks(split, keep=keep):
-            assert columns_of(block, split.n_features)[-1] == split.n_features
+        for block in one_class_blocks(dark_split, keep=keep):
+            assert columns_of(block, dark_split.n_features)[-1] == dark_split.n_features
 
 
-def test_images_may_be_black_altogether(split):
+def test_images_may_be_black_altogether(dark_split):
     """Then the white pixel is all that is left."""
-    black = replace(split, images=np.zeros_like(split.images))
+    black = replace(dark_split, images=np.zeros_like(dark_split.images))
     for block in one_class_blocks(black, keep=True):
-        assert block.columns.tolist() == [split.n_features]
+        assert block.columns.tolist() == [dark_split.n_features]
         assert block.gather().shape[1] == 0
 
 
-def test_kept_blocks_have_their_pixels_to_themselves(split):
+def test_kept_blocks_have_their_pixels_to_themselves(dark_split):
     """And nothing else: neither the file they come from nor rows of other blocks."""
-    for block in one_class_blocks(split, keep=True):
-        assert not np.shares_memory(block.images, split.images)
+    for block in one_class_blocks(dark_split, keep=True):
+        assert not np.shares_memory(block.images, dark_split.images)
         assert block.images.flags.c_contiguous
         assert len(block.images) == len(block.gather())
 
 
-def test_large_splits_are_not_held_twice(split, monkeypatch):
+def test_large_splits_are_not_held_twice(dark_split, monkeypatch):
     """Their pixels stay where they are, in a file maybe, until they are asked for."""
-    n_bytes = split.n_samples * split.n_features
+    n_bytes = dark_split.n_samples * dark_split.n_features
     for limit, is_kept in ((n_bytes, True), (n_bytes - 1, False)):
         monkeypatch.setattr(blocks, "KEPT_IMAGE_BYTES", limit)
-        found = one_class_blocks(split, keep=True)
-        assert {block.images is split.images for block in found} == {not is_kept}
+        found = one_class_blocks(dark_split, keep=True)
+        assert {block.images is dark_split.images for block in found} == {not is_kept}
 
 
-def test_weights_of_a_block_lie_row_after_row(split):
+def test_weights_of_a_block_lie_row_after_row(dark_split):
     """Other orders would be right, and slow."""
-    V = np.random.default_rng(0).standard_normal((3, 2, split.n_features + 1))
+    V = np.random.default_rng(0).standard_normal((3, 2, dark_split.n_features + 1))
     for keep in (False, True):
-        for block in one_class_blocks(split, keep=keep):
+        for block in one_class_blocks(dark_split, keep=keep):
             assert block.weights(V).flags.c_contiguous
 
 

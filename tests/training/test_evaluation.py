@@ -146,16 +146,6 @@ def test_predictions_of_float32_weights_are_float64(make_split):
     np.testing.assert_array_equal(predictions.loss, exact.loss)
 
 
-@pytest.fixture
-def dark_split(make_split):
-    """Return a split of which some pixels are black, in all images or in those of one class."""
-    whole = make_split(60, 3)
-    images = whole.images.copy()
-    images[:, 5] = 0
-    images[whole.rows[whole.targets == 1], 7] = 0
-    return replace(whole, images=images)
-
-
 @pytest.mark.parametrize("keep_blocks", [False, True])
 class TestBlackPixels:
     """Left out of the product or not, they count as the inputs of -1 that they are."""

@@ -265,7 +265,7 @@ class TestRepeatability:
             for found, expected in zip(resumed, unbroken[i + 1 :], strict=True):
                 assert vars_as_bytes(found) == vars_as_bytes(expected)
 
-    @pytest.mark.parametrize("head", HEADS)
+    @heads
     @pytest.mark.parametrize("n_legs", [1, 3])
     def test_how_work_is_grouped_does_not_depend_on_the_cores(
         self, head, n_legs, make_setup, monkeypatch
@@ -273,12 +273,10 @@ class TestRepeatability:
         """Other blocks, or legs in another order, could give other bits."""
         monkeypatch.setattr(schedule, "ROWS_PER_EVALUATION", 1 if n_legs > 1 else 1000)
         monkeypatch.setattr(sgd, "SHORT_STEP", 10**6 if head == "logistic" else 0)
-        found = []
+        setup, found = make_setup(head), []
         for n_cores in (1, 2, 64):
             monkeypatch.setattr(sgd, "_n_cores", lambda n_cores=n_cores: n_cores)
-            setup = make_setup(head)
-            referee = sgd._Referee(setup)
-            columns = [block.columns for block in referee._train._blocks]
+            columns = [block.columns for block in sgd._Referee(setup)._train._blocks]
             assert all((each is None) == (n_legs == 1) for each in columns)
             found.append((events_of(setup, monkeypatch), repr(columns)))
         assert len(found[0][0]) == 2 * n_legs
@@ -472,17 +470,18 @@ def events_of(setup, monkeypatch):
     return events
 
 
-@pytest.mark.parametrize(("name", "is_short"), [("binary", True), ("softmax", False)])
-def test_binary_steps_are_short_and_softmax_steps_are_not(name, is_short, make_setup, make_split):
+@pytest.mark.parametrize(
+    ("head", "n_classes", "is_short"), [("logistic", 2, True), ("softmax", 10, False)]
+)
+def test_binary_steps_are_short_and_softmax_steps_are_not(
+    head, n_classes, is_short, make_setup, make_split, monkeypatch
+):
     """On images of 28 x 28 pixels, in batches of 128; more models or larger batches take longer."""
-    head, n_classes = ("logistic", 2) if name == "binary" else ("softmax", 10)
+    monkeypatch.setattr(sgd, "SHORT_STEP", SHORT_STEP)
     splits = make_split(40, n_classes, (28, 28)), make_split(40, n_classes, (28, 28))
     for l2_lambdas, batch_size in (((0.0,), 128), ((0.0,) * 5, 128), ((0.0,), 640)):
         setup = make_setup(head, l2_lambdas, splits=splits, batch_size=batch_size)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sgd, "SHORT_STEP", SHORT_STEP)
-            found = sgd._has_short_steps(setup)
-        assert found == (is_short and len(l2_lambdas) * batch_size == 128)
+        assert sgd._has_short_steps(setup) == (is_short and len(l2_lambdas) * batch_size == 128)
 
 
 @pytest.mark.parametrize(
@@ -511,13 +510,11 @@ def test_legs_come_while_training_goes_on(make_setup, monkeypatch, short_step, a
     Rows, bar and interrupts need not wait longer.
     """
     monkeypatch.setattr(sgd, "SHORT_STEP", short_step)
-    trained = []
-    train_leg = stack.Stack.train
-    monkeypatch.setattr(
-        stack.Stack, "train", lambda self, epochs: trained.append(epochs) or train_leg(self, epochs)
-    )
-    for i, _ in enumerate(train(make_setup(stopping=EarlyStoppingConfig(patience=99), epochs=4))):
-        assert len(trained) == min(i + ahead, 4)
+    setup = make_setup(stopping=EarlyStoppingConfig(patience=99), epochs=4)
+    events = events_of(setup, monkeypatch)
+    for i in range(4):
+        before = events[: events.index(("yielded", i))]
+        assert [what for what, _ in before].count("trained") == min(i + ahead, 4)
 
 
 def test_a_run_that_stops_yields_no_further_leg(make_setup):
