@@ -5,7 +5,7 @@ How a run is drawn, and how it is shown while it goes, is decided by the caller.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -232,7 +232,7 @@ def _train(
 
 def _prefixed(prefix: str, check: Check | None) -> dict[str, Any]:
     """Return a check's values under names such as last_val_loss; None for each without a check."""
-    return {f"{prefix}_{f.name}": getattr(check, f.name, None) for f in fields(Check)}
+    return {f"{prefix}_{name}": getattr(check, name, None) for name in Check._fields}
 
 
 def _test_score(splits: Splits, end: MemberLeg, head: Head) -> dict[str, float]:

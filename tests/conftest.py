@@ -107,7 +107,7 @@ def _history(legs, steps_per_epoch):
         for leg in legs
         for step, loss in zip(leg.steps, leg.batch_losses, strict=True)
     ]
-    metrics = [tuple(vars(check).values()) for leg in legs for check in leg.checks]
+    metrics = [check for leg in legs for check in leg.checks]
     end = legs[-1]
     return History(
         np.array(steps).reshape(-1, 3),

@@ -4,7 +4,6 @@ import json
 import math
 import shutil
 import threading
-from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -95,9 +94,9 @@ class TestResults:
         run = run_experiment(make_config(early_stopping=PATIENT, epochs=50), tmp_path)
         summary, metrics = run.summary, run.metrics
         best = metrics["val_loss"].argmin()
-        for field in fields(Check):
-            assert summary[f"last_{field.name}"] == metrics[field.name][-1]
-            assert summary[f"best_{field.name}"] == metrics[field.name][best]
+        for name in Check._fields:
+            assert summary[f"last_{name}"] == metrics[name][-1]
+            assert summary[f"best_{name}"] == metrics[name][best]
         assert summary["stop_reason"] == run.status == "early_stopped"
         assert summary["stop_step"] == run.steps["step"][-1] == metrics["step"][-1]
         assert summary["stop_epoch"] == summary["stop_step"] // 7 < 49

@@ -21,7 +21,7 @@ from mnistlin.runs.files import open_plain
 from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import ORIGIN_KEYS, differences
 from mnistlin.runs.resumption import ENDED
-from mnistlin.runs.tables import csv_text, metrics_rows, steps_rows
+from mnistlin.runs.tables import csv_text, steps_rows
 from mnistlin.sweep.plan import Stack
 from mnistlin.sweep.work import train_stack
 
@@ -115,7 +115,7 @@ def replay(run: Run, on_leg: Callable[[range], bool] | None = None) -> Replay | 
     steps_per_epoch = setup_for(run.config, splits, stack.l2_lambdas).schedule.steps_per_epoch
     weights_now = {"last": member.state.last.T, "best": member.state.best.T}
     tables = [
-        _Table("metrics.csv", metrics, [*metrics_rows(member)]),
+        _Table("metrics.csv", metrics, member.checks),
         _Table("steps.csv", steps, [*steps_rows(member, steps_per_epoch)]),
     ]
     differing = [table.file for table in tables if not table.is_identical(run.path)]

@@ -6,7 +6,6 @@ CSV is UTF-8, comma, newline, a fixed header, and floats that read back the same
 import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +16,7 @@ from mnistlin.errors import RunError
 from mnistlin.runs.files import open_plain
 from mnistlin.training.legs import Check, MemberLeg
 
-METRICS_COLUMNS = tuple(field.name for field in fields(Check))
+METRICS_COLUMNS = Check._fields
 STEPS_COLUMNS = ("step", "epoch", "batch_loss")
 MEASUREMENTS = frozenset(
     {
@@ -55,11 +54,6 @@ def aligned(
 def csv_text(rows: Iterable[Sequence[Value]]) -> str:
     """Return rows as CSV lines; Python's shortest float text reads back as the same float."""
     return "".join(f"{','.join(map(_cell, row))}\n" for row in rows)
-
-
-def metrics_rows(leg: MemberLeg) -> Iterator[tuple[Value, ...]]:
-    """Return the rows that a leg adds to metrics.csv."""
-    return map(astuple, leg.checks)
 
 
 def steps_rows(leg: MemberLeg, steps_per_epoch: int) -> Iterator[tuple[Value, ...]]:

@@ -21,13 +21,7 @@ from mnistlin.runs.files import (
 )
 from mnistlin.runs.folder import Status
 from mnistlin.runs.provenance import utc_now
-from mnistlin.runs.tables import (
-    METRICS_COLUMNS,
-    STEPS_COLUMNS,
-    csv_text,
-    metrics_rows,
-    steps_rows,
-)
+from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, csv_text, steps_rows
 from mnistlin.training.legs import MemberLeg, MemberState
 
 
@@ -83,7 +77,7 @@ class RunWriter:
 
     def append(self, leg: MemberLeg) -> None:
         """Add the rows of a leg to both CSV files, and hand them to the operating system."""
-        self._metrics.append(csv_text(metrics_rows(leg)))
+        self._metrics.append(csv_text(leg.checks))
         self._steps.append(csv_text(steps_rows(leg, self.steps_per_epoch)))
 
     def save(self, epoch: int, state: MemberState, train_seconds: float) -> None:

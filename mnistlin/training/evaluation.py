@@ -1,4 +1,4 @@
-"""Loss and accuracy of many weights on a whole split, and the predictions of one.
+"""Loss and accuracy of many weights on whole splits, and the predictions of one.
 
 All weights that are evaluated together stand in one matrix, so a block of images is converted once
 and one matrix product serves them all. Blocks, and the order in which their sums are added, depend
@@ -6,9 +6,10 @@ on the config alone: the same weights in the same company give the same bits, on
 cores.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import chain
 from queue import SimpleQueue
 
 import numpy as np
@@ -24,13 +25,13 @@ from mnistlin.training.blocks import BLOCK_ROWS, Block, one_class_blocks
 
 @dataclass(frozen=True)
 class Score:
-    """Mean loss and accuracy of some weights on one split.
+    """Mean loss and accuracy of some weights on each of some splits.
 
     Attributes
     ----------
-    loss : ndarray of shape (n_weights,)
+    loss : ndarray of shape (n_splits, n_weights)
         Mean cross entropy in nats, summed in float64.
-    accuracy : ndarray of shape (n_weights,)
+    accuracy : ndarray of shape (n_splits, n_weights)
         Fraction of samples that are classified rightly.
     """
 
@@ -58,15 +59,15 @@ class Predictions:
 
 
 class Evaluator:
-    """Scores weights on a split, in blocks of samples that all have one class.
+    """Scores weights on some splits, in blocks of samples that all have one class.
 
     With one class a block, one column of Y serves all samples, and whether the true class has the
     largest logit takes two maxima in place of an argmax.
 
     Parameters
     ----------
-    split : Split
-        The samples to evaluate on.
+    splits : sequence of Split
+        The samples to evaluate on, all of the same classes.
     head : Head
         What the logits mean.
     dtype : str
@@ -78,14 +79,22 @@ class Evaluator:
     """
 
     def __init__(
-        self, split: Split, head: Head, dtype: str, n_helpers: int, *, keep_blocks: bool
+        self,
+        splits: Sequence[Split],
+        head: Head,
+        dtype: str,
+        n_helpers: int,
+        *,
+        keep_blocks: bool,
     ) -> None:
-        self._split, self._head, self._dtype = split, head, dtype
+        self._splits, self._head, self._dtype = splits, head, dtype
         self._n_helpers = n_helpers
-        self._blocks = list(one_class_blocks(split, keep=keep_blocks))
+        blocks = [list(one_class_blocks(split, keep=keep_blocks)) for split in splits]
+        self._blocks = list(chain(*blocks))
+        self._first_blocks = np.cumsum([0, *map(len, blocks[:-1])])
         self._buffers: SimpleQueue[PixelBuffer] = SimpleQueue()
         for _ in range(n_helpers + 1):  # one for who waits
-            self._buffers.put(PixelBuffer(BLOCK_ROWS, split.n_features, dtype))
+            self._buffers.put(PixelBuffer(BLOCK_ROWS, splits[0].n_features, dtype))
 
     def start(self, weights: Floats, pool: Executor) -> Callable[[], Score]:
         """Begin to score weights in the threads of a pool.
@@ -123,18 +132,23 @@ class Evaluator:
             work()
             for helper in helpers:
                 helper.result()
-            n = self._split.n_samples
             with _overflow_allowed():
-                return Score(loss.sum(axis=0) / n, right.sum(axis=0) / n)
+                return Score(self._means(loss), self._means(right))
 
         return wait
+
+    def _means(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the means over each split, (n_splits, n_weights), of sums over each block."""
+        n_samples = np.array([[split.n_samples] for split in self._splits])
+        means: NDArray[np.float64] = np.add.reduceat(sums, self._first_blocks) / n_samples
+        return means
 
     def _score_block(
         self, V: Floats, buffer: PixelBuffer, block: Block
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Return the summed loss, and the number of rightly classified samples."""
         P = buffer.fill(block.gather())
-        Y = self._head.one_hot(np.array([block.k]), len(self._split.classes), self._dtype)
+        Y = self._head.one_hot(np.array([block.k]), len(self._splits[0].classes), self._dtype)
         with _overflow_allowed():
             Z = times(block.weights(V), P.T)  # V Pᵀ = W Xᵀ
             loss = self._head.losses(Z, Y).sum(axis=-1, dtype=np.float64)

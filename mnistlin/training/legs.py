@@ -9,7 +9,7 @@ two legs.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,11 @@ MAX_LOSS = 1e6
 Outcome: TypeAlias = Literal["finished", "early_stopped", "diverged"]
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """One row of metrics.csv: the model after the update of a step, measured on both whole sets.
 
-    Losses are mean cross entropies in nats, without the penalty; accuracies are fractions.
+    Losses are mean cross entropies in nats, without the penalty; accuracies are fractions. The last
+    column is known once the check has been judged.
     """
 
     step: int
@@ -39,7 +39,7 @@ class Check:
     val_accuracy: float
     l2_penalty: float
     weight_norm: float
-    checks_without_improvement: int
+    checks_without_improvement: int = 0
 
     @property
     def is_sound(self) -> bool:
@@ -91,7 +91,7 @@ class Trail:
     batch_losses : ndarray of shape (n_steps,)
         Mean cross entropy of each batch before its update, in nats.
     checks : sequence of Check
-        As measured, with `checks_without_improvement` still 0.
+        As measured, not yet judged.
     snapshots : ndarray of shape (n_checks, n_outputs, n_features + 1)
         The weights that were measured.
     weights : ndarray of shape (n_outputs, n_features + 1)
@@ -170,17 +170,17 @@ def judge(
     bad = np.flatnonzero(~(trail.batch_losses <= MAX_LOSS))  # not <=, so that nan is bad
     end = trail.steps[bad[0]] if bad.size else trail.steps.stop
     outcome: Outcome | None = "diverged" if bad.size else "finished" if is_last else None
-    checks: list[Check] = []
-    for check, weights in zip(trail.checks, trail.snapshots, strict=True):
+    stopper, checks = state.stopper, []
+    for check in trail.checks:
         if check.step >= end:
             break
         if not check.is_sound:
             outcome, end = "diverged", check.step + 1
             break
-        state = _after_check(state, check, weights, stopping.min_delta if stopping else 0.0)
-        waited = state.stopper.checks_without_improvement
-        checks.append(replace(check, checks_without_improvement=waited))
-        if stopping and state.stopper.is_out_of(stopping.patience):
+        stopper = stopper.after(check.val_loss, stopping.min_delta if stopping else 0.0)
+        waited = stopper.checks_without_improvement
+        checks.append(check._replace(checks_without_improvement=waited))
+        if stopping and stopper.is_out_of(stopping.patience):
             outcome, end = "early_stopped", check.step + 1
             break
     n_steps = end - trail.steps.start
@@ -189,16 +189,22 @@ def judge(
         steps=trail.steps[:n_steps],
         batch_losses=trail.batch_losses[:n_steps],
         checks=tuple(checks),
-        state=replace(state, weights=trail.weights.copy()),
+        state=_state_after(state, trail, [check.val_loss for check in checks], stopper),
         outcome=outcome,
     )
 
 
-def _after_check(
-    state: MemberState, check: Check, weights: Floats, min_delta: float
+def _state_after(
+    state: MemberState, trail: Trail, val_losses: Sequence[float], stopper: Stopper
 ) -> MemberState:
-    own = weights.copy()  # a view would keep all snapshots of the leg in memory
-    state = replace(state, last=own, stopper=state.stopper.after(check.val_loss, min_delta))
-    if check.val_loss < state.best_loss:
-        return replace(state, best=own, best_loss=check.val_loss)
+    """Return the state that ends a leg, by the losses of the checks that count."""
+    # Copies, for views would keep all snapshots of the leg in memory.
+    state = replace(state, weights=trail.weights.copy(), stopper=stopper)
+    if not val_losses:
+        return state
+    state = replace(state, last=trail.snapshots[len(val_losses) - 1].copy())
+    if min(val_losses) < state.best_loss:
+        lowest = val_losses.index(min(val_losses))
+        best = trail.snapshots[lowest].copy()
+        state = replace(state, best=best, best_loss=val_losses[lowest])
     return state

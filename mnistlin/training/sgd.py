@@ -101,47 +101,36 @@ class _Referee:
 
     def __init__(self, setup: Setup) -> None:
         self.n_helpers = min(MAX_HELPERS, _n_cores() - 1)
-        self._train, self._val = (
-            Evaluator(
-                split,
-                setup.head,
-                setup.training.dtype,
-                self.n_helpers,
-                keep_blocks=setup.schedule.has_several_legs,
-            )
-            for split in (setup.train, setup.val)
+        self._evaluator = Evaluator(
+            (setup.train, setup.val),
+            setup.head,
+            setup.training.dtype,
+            self.n_helpers,
+            keep_blocks=setup.schedule.has_several_legs,
         )
         self._setup = setup
 
     def start(self, recording: Recording, pool: Executor) -> Callable[[], _Evaluated]:
         """Begin to evaluate; what is returned waits for the result."""
         weights = recording.snapshots.reshape(-1, *self._setup.weights_shape)
-        train_score, val_score = self._train.start(weights, pool), self._val.start(weights, pool)
-        return lambda: _Evaluated(recording, self._checks(recording, train_score(), val_score()))
+        score = self._evaluator.start(weights, pool)
+        return lambda: _Evaluated(recording, self._checks(recording, score()))
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _checks(self, recording: Recording, train: Score, val: Score) -> list[list[Check]]:
+    def _checks(self, recording: Recording, score: Score) -> list[list[Check]]:
         """Return the checks of each member."""
         schedule = self._setup.schedule
         steps = schedule.checks(schedule.steps(recording.epochs))
         squares = squared_norm(recording.snapshots)
-        columns = {
-            "train_loss": train.loss.reshape(squares.shape),
-            "train_accuracy": train.accuracy.reshape(squares.shape),
-            "val_loss": val.loss.reshape(squares.shape),
-            "val_accuracy": val.accuracy.reshape(squares.shape),
-            "l2_penalty": squares * [self._setup.l2_lambdas[i] for i in recording.members],
-            "weight_norm": np.sqrt(squares),
-        }
+        train_loss, val_loss = score.loss.reshape(2, *squares.shape)
+        train_accuracy, val_accuracy = score.accuracy.reshape(2, *squares.shape)
+        l2_penalty = squares * [self._setup.l2_lambdas[i] for i in recording.members]
+        columns = (train_loss, train_accuracy, val_loss, val_accuracy, l2_penalty, np.sqrt(squares))
+        rows = np.stack(columns, axis=-1)  # as in Check, after step and epoch
         return [
             [
-                Check(
-                    step=step,
-                    epoch=step // schedule.steps_per_epoch,
-                    checks_without_improvement=0,
-                    **{name: float(column[row, i]) for name, column in columns.items()},
-                )
-                for row, step in enumerate(steps)
+                Check(step, step // schedule.steps_per_epoch, *row)
+                for step, row in zip(steps, rows[:, i].tolist(), strict=True)
             ]
             for i in range(len(recording.members))
         ]

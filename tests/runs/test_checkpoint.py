@@ -30,7 +30,7 @@ def checkpoint(setup, tmp_path):
     checks = tuple(Check(step, step // 5, *rng.random(6), 0) for step in steps)
     batches = [(step, step // 5, 1 / 3) for step in steps]
     tables = {
-        "metrics.csv": csv_text([METRICS_COLUMNS, *(vars(check).values() for check in checks)]),
+        "metrics.csv": csv_text([METRICS_COLUMNS, *checks]),
         "steps.csv": csv_text([STEPS_COLUMNS, *batches]),
     }
     for name, text in tables.items():

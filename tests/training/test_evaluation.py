@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
 from mnistlin.model.heads import HEADS
 from mnistlin.training import blocks, evaluation
-from mnistlin.training.evaluation import Evaluator, confusion_counts, predict
+from mnistlin.training.evaluation import Evaluator, Score, confusion_counts, predict
 
 heads = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 
@@ -23,10 +23,11 @@ def weights_for(split, head, n_weights=4):
 
 
 def score(split, head, weights, n_helpers=0, dtype="float64", keep_blocks=True):
-    """Evaluate with the help of so many threads."""
+    """Evaluate on one split, with the help of so many threads."""
     with ThreadPoolExecutor(n_helpers + 1) as pool:
-        evaluator = Evaluator(split, head, dtype, n_helpers, keep_blocks=keep_blocks)
-        return evaluator.start(weights, pool)()
+        evaluator = Evaluator([split], head, dtype, n_helpers, keep_blocks=keep_blocks)
+        found = evaluator.start(weights, pool)()
+    return Score(found.loss[0], found.accuracy[0])
 
 
 def judged_by_scikit_learn(split, head, W):
@@ -48,6 +49,18 @@ def test_scores_agree_with_scikit_learn(head, make_split):
     found = score(split, head, weights)
     expected = [judged_by_scikit_learn(split, head, W) for W in weights]
     np.testing.assert_allclose(np.transpose([found.loss, found.accuracy]), expected, rtol=1e-12)
+
+
+def test_each_of_several_splits_has_a_score_of_its_own(make_split, monkeypatch):
+    """Whatever the number of its blocks, the same as if it were evaluated alone."""
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", 7)
+    head, splits = HEADS["softmax"], [make_split(n, 3, seed=n) for n in (50, 4, 20)]
+    weights = weights_for(splits[0], head)
+    with ThreadPoolExecutor(1) as pool:
+        found = Evaluator(splits, head, "float64", 1, keep_blocks=True).start(weights, pool)()
+    expected = [score(split, head, weights) for split in splits]
+    np.testing.assert_array_equal(found.loss, [each.loss for each in expected])
+    np.testing.assert_array_equal(found.accuracy, [each.accuracy for each in expected])
 
 
 @given(
@@ -197,7 +210,7 @@ def test_what_is_raised_reaches_the_caller(make_split, monkeypatch, n_helpers):
 
     monkeypatch.setattr(Evaluator, "_score_block", fail)
     with ThreadPoolExecutor(1) as pool:
-        evaluator = Evaluator(split, head, "float64", n_helpers, keep_blocks=True)
+        evaluator = Evaluator([split], head, "float64", n_helpers, keep_blocks=True)
         wait = evaluator.start(weights_for(split, head), pool)
     monkeypatch.undo()
     if n_helpers:

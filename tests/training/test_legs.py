@@ -1,7 +1,6 @@
 """How a trail is judged: where it ends, and what is kept of it."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,7 +31,7 @@ def trail(val_losses, batch_losses=None):
     The snapshot of the i-th check holds nothing but i, so that it can be recognised.
     """
     n = len(val_losses)
-    checks = [replace(GOOD, step=START + i, val_loss=loss) for i, loss in enumerate(val_losses)]
+    checks = [GOOD._replace(step=START + i, val_loss=loss) for i, loss in enumerate(val_losses)]
     snapshots = np.arange(n, dtype=float)[:, None, None] * np.ones((n, 1, 2))
     losses = np.full(n, 0.5) if batch_losses is None else np.array(batch_losses, dtype=float)
     return Trail(range(START, START + n), losses, checks, snapshots, np.full((1, 2), 99.0))
@@ -120,7 +119,7 @@ def test_a_bad_batch_loss_ends_training_before_its_row(loss):
 def test_a_bad_check_ends_training_before_its_row(column, value):
     """The batch loss of its step, measured before the update, was still sound and is kept."""
     a_trail = trail([3, 1, 2, 0])
-    a_trail.checks[2] = replace(a_trail.checks[2], **{column: value})
+    a_trail.checks[2] = a_trail.checks[2]._replace(**{column: value})
     leg = judged(a_trail, is_last=True)
     assert kept(leg) == (2, 3, 1, 1)
     assert leg.outcome == "diverged"
@@ -129,7 +128,7 @@ def test_a_bad_check_ends_training_before_its_row(column, value):
 def test_a_penalty_that_is_not_finite_is_divergence():
     """λ Σ W² can overflow where the norm does not, and tables never hold what is not a number."""
     a_trail = trail([3, 1])
-    a_trail.checks[1] = replace(a_trail.checks[1], l2_penalty=math.inf)
+    a_trail.checks[1] = a_trail.checks[1]._replace(l2_penalty=math.inf)
     leg = judged(a_trail)
     assert (len(leg.checks), leg.outcome) == (1, "diverged")
 
@@ -137,7 +136,7 @@ def test_a_penalty_that_is_not_finite_is_divergence():
 def test_losses_up_to_the_limit_are_sound():
     """A million nats, and not a hair more, is still a loss."""
     a_trail = trail([MAX_LOSS], [MAX_LOSS])
-    a_trail.checks[0] = replace(a_trail.checks[0], train_loss=MAX_LOSS)
+    a_trail.checks[0] = a_trail.checks[0]._replace(train_loss=MAX_LOSS)
     assert judged(a_trail).outcome is None
 
 

@@ -36,7 +36,7 @@ def long_steps():
 def tune(
     patch,
     block_rows=512,
-    rows_per_evaluation=256,
+    rows_per_evaluation=512,
     batches_per_chunk=32,
     small_product=10**6,
     small_output=1200,
@@ -60,7 +60,7 @@ def tune(
 tunings = st.fixed_dictionaries(
     {
         "block_rows": st.sampled_from([1, 7, 512]),
-        "rows_per_evaluation": st.sampled_from([1, 12, 40, 256]),
+        "rows_per_evaluation": st.sampled_from([1, 12, 40, 512]),
         "batches_per_chunk": st.sampled_from([1, 3, 32]),
         "small_product": st.sampled_from([1, 300, 10**6]),
         "small_output": st.sampled_from([30, 1200]),
@@ -276,7 +276,7 @@ class TestRepeatability:
         setup, found = make_setup(head), []
         for n_cores in (1, 2, 64):
             monkeypatch.setattr(sgd, "_n_cores", lambda n_cores=n_cores: n_cores)
-            columns = [block.columns for block in sgd._Referee(setup)._train._blocks]
+            columns = [block.columns for block in sgd._Referee(setup)._evaluator._blocks]
             assert all((each is None) == (n_legs == 1) for each in columns)
             found.append((events_of(setup, monkeypatch), repr(columns)))
         assert len(found[0][0]) == 2 * n_legs
