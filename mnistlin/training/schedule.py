@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from mnistlin.config import TrainingConfig
 from mnistlin.errors import ConfigError
 
-ROWS_PER_EVALUATION = 256
-"""Rows of weights evaluated together: from here on a larger matrix product is hardly faster."""
+ROWS_PER_EVALUATION = 512
+"""Rows of weights evaluated together: half as many take 7 % longer, and more gain nothing."""
 
 IMAGES_PER_LEG = 1_000_000
 """About as many images are trained on in a leg at most, so that an interrupt is heeded soon."""
