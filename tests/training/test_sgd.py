@@ -1,6 +1,9 @@
 """The trainer against its plain reference, and what else it promises."""
 
 import os
+import platform
+import subprocess
+import sys
 import threading
 import warnings
 from dataclasses import replace
@@ -501,6 +504,33 @@ def test_batches_that_come_again_are_read_once(shuffle, epochs, n_kept, make_set
     assert calls == [8] * (n_kept or 5 * epochs)
     kept = stack.Stack(setup, np.zeros(setup.weights_shape))._kept
     assert len(kept) == n_kept
+
+
+ROUNDS = """
+import resource
+import numpy as np
+from mnistlin.training import sgd
+
+def use_arrays():
+    arrays = [np.ones(2**20, np.uint8) for _ in range(8)]
+
+def n_page_faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+sgd._let_malloc_keep_memory()
+use_arrays()
+before = n_page_faults()
+for _ in range(10):
+    use_arrays()
+print(n_page_faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="each malloc has its own rules")
+def test_memory_of_arrays_that_come_and_go_is_kept():
+    """It has 20,480 pages here; those that the kernel must give anew take time."""
+    done = subprocess.run([sys.executable, "-c", ROUNDS], capture_output=True, check=True)
+    assert int(done.stdout) < 2_000
 
 
 @pytest.mark.parametrize(("short_step", "ahead"), [(0, 2), (10**6, 1)])
