@@ -1,5 +1,7 @@
 """Which images a step sees, and their inputs as the model wants them. No arithmetic on them."""
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,10 +51,12 @@ class PixelBuffer:
         Returns
         -------
         ndarray of shape (n, m + 1)
-            A view of the buffer, good until the next call.
+            A view of the buffer, good until the next call, which lies in memory as the images do:
+            one image after another, or one pixel of all after another.
         """
         n, m = images.shape
-        P = self._floats[: n * (m + 1)].reshape(n, m + 1)
+        order: Literal["C", "F"] = "C" if images.flags.c_contiguous else "F"
+        P = self._floats[: n * (m + 1)].reshape(n, m + 1, order=order)
         P[:, :-1] = images
         P[:, -1] = WHITE
         return P

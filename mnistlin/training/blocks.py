@@ -49,8 +49,7 @@ class Block:
 
     def weights(self, V: Floats) -> Floats:
         """Return of V, (..., n_features + 1), the columns that the block has, (..., n_lit + 1)."""
-        # Not V[..., columns], whose elements lie in another order: BLAS takes up to twice as long.
-        return V if self.columns is None else V.take(self.columns, axis=-1)
+        return V if self.columns is None else V[..., self.columns]
 
 
 def one_class_blocks(split: Split, *, keep: bool) -> Iterator[Block]:
@@ -74,8 +73,12 @@ def one_class_blocks(split: Split, *, keep: bool) -> Iterator[Block]:
 
 
 def _kept(block: Block) -> Block:
-    """Return the same samples with pixels of their own, without those that are black in all."""
+    """Return the same samples with pixels of their own, without those that are black in all.
+
+    They lie pixel after pixel, so that Pᵀ lies row after row: products with it take 5 % less time,
+    those of few weights up to a half.
+    """
     images = block.gather()
     lit = np.flatnonzero(images.any(axis=0))
     columns = np.append(lit, images.shape[1])
-    return Block(block.k, images.take(lit, axis=1), slice(None), columns)
+    return Block(block.k, np.asfortranarray(images[:, lit]), slice(None), columns)
