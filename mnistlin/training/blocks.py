@@ -64,7 +64,7 @@ def one_class_blocks(split: Split, *, keep: bool) -> Iterator[Block]:
         evaluation.
     """
     keep = keep and split.n_samples * split.n_features <= KEPT_IMAGE_BYTES
-    for k in np.unique(split.targets):
+    for k in np.flatnonzero(np.bincount(split.targets)):
         samples = np.flatnonzero(split.targets == k)
         # In equal parts, for a small last one would cost as many calls as a whole one.
         for part in np.array_split(samples, math.ceil(len(samples) / BLOCK_ROWS)):

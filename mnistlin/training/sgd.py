@@ -52,12 +52,12 @@ def train(setup: Setup, resume: tuple[int, MemberState] | None = None) -> Iterat
     Leg
         Judged epochs, with the states that end them. A member that has ended is in no further leg.
     """
+    _let_malloc_keep_memory()
     zero = MemberState.at_zero(setup.weights_shape, setup.training.dtype)
     first_epoch, state = resume or (0, zero)
     states = dict.fromkeys(range(len(setup.l2_lambdas)), state)
     stack, referee = Stack(setup, state.weights), _Referee(setup)
     pool = ThreadPoolExecutor(max(1, referee.n_helpers))
-    _let_malloc_keep_memory()
 
     def trained() -> Iterator[Callable[[], _Evaluated]]:
         for epochs in setup.schedule.legs(first_epoch):
