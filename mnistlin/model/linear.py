@@ -53,7 +53,8 @@ def gradient(R: Floats, W: Floats, X: Inputs, l2_lambdas: Floats) -> Floats:
     ndarray of shape (n_models, n_outputs, n_features + 1)
     """
     G = times(R / R.shape[-1], X)
-    G += 2 * l2_lambdas[:, None, None] * W
+    if np.count_nonzero(l2_lambdas):  # adding zeros takes 7 % of a binary step
+        G += 2 * l2_lambdas[:, None, None] * W
     return G
 
 
