@@ -15,7 +15,7 @@ from mnistlin.data.splits import Split
 from mnistlin.model.heads import Floats
 
 BLOCK_ROWS = 512
-"""Samples of a block: half as many cost 7 % of a softmax run, and twice as many gain nothing."""
+"""Samples of a block: half as many take 7 % longer, and twice as many gain nothing."""
 
 KEPT_IMAGE_BYTES = 64 * 2**20
 """A split whose images take at most this is kept in blocks, if it is evaluated more than once."""

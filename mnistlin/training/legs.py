@@ -170,7 +170,8 @@ def judge(
     bad = np.flatnonzero(~(trail.batch_losses <= MAX_LOSS))  # not <=, so that nan is bad
     end = trail.steps[bad[0]] if bad.size else trail.steps.stop
     outcome: Outcome | None = "diverged" if bad.size else "finished" if is_last else None
-    stopper, checks = state.stopper, []
+    checks: list[Check] = []
+    stopper = state.stopper
     for check in trail.checks:
         if check.step >= end:
             break

@@ -30,8 +30,8 @@ would mostly wait for each other's turn at the interpreter. On two cores, evalua
 makes a binary run a tenth faster, with a quarter less CPU time."""
 
 KEPT_FREE_BYTES = 16 * 2**20
-"""How much memory glibc's malloc is to keep ready for the arrays of evaluation, which come and go.
-It would give them back to the kernel, and get new pages for the next: a tenth of a binary run."""
+"""Freed arrays up to this size stay with glibc's malloc, for those of the next block. It would give
+them back to the kernel, and get new pages each time: a tenth of a binary run."""
 
 _Item = TypeVar("_Item")
 
