@@ -101,3 +101,16 @@ def test_tiles_are_whole_registers_wide_and_small_enough(m, n, order):
             assert width % inputs.TILE_UNIT == 0
             assert n_rows * m * width <= inputs.SMALL_PRODUCT
             assert B.flags.c_contiguous or n_rows * width <= inputs.SMALL_OUTPUT
+
+
+@pytest.mark.parametrize(
+    ("n_models", "n_outputs", "is_tiled"), [(1, 1, False), (1, 3, True), (3, 1, True)]
+)
+def test_all_but_a_single_row_is_cut_into_tiles_where_that_pays(
+    n_models, n_outputs, is_tiled, monkeypatch
+):
+    """For one row, to ask would take longer than it saves."""
+    asked = []
+    monkeypatch.setattr(inputs, "_tile_width", lambda n_rows, B: asked.append(n_rows) or B.shape[1])
+    inputs._product(np.ones((n_models, n_outputs, 5)), np.ones((5, 4)))
+    assert asked == [3] * is_tiled

@@ -537,6 +537,14 @@ def test_memory_of_arrays_that_come_and_go_is_kept():
     assert int(done.stdout) < 2_000
 
 
+def test_training_tells_malloc_to_keep_memory(make_setup, monkeypatch):
+    """Once, however many legs there are."""
+    told = []
+    monkeypatch.setattr(sgd, "_let_malloc_keep_memory", lambda: told.append(True))
+    list(train(make_setup(stopping=PATIENT)))
+    assert told == [True]
+
+
 @pytest.mark.parametrize(("short_step", "ahead"), [(0, 2), (10**6, 1)])
 def test_legs_come_while_training_goes_on(make_setup, monkeypatch, short_step, ahead):
     """A leg is yielded once it is evaluated, beside the next one if steps are not too short.
