@@ -40,7 +40,7 @@ def tune(
     patch,
     block_rows=512,
     rows_per_evaluation=512,
-    batches_per_chunk=32,
+    logits_per_chunk=2**16,
     small_product=10**6,
     small_output=1200,
     tile_unit=16,
@@ -52,7 +52,7 @@ def tune(
     patch.setattr(blocks, "BLOCK_ROWS", block_rows)
     patch.setattr(blocks, "KEPT_IMAGE_BYTES", kept_image_bytes)
     patch.setattr(schedule, "ROWS_PER_EVALUATION", rows_per_evaluation)
-    patch.setattr(stack, "BATCHES_PER_CHUNK", batches_per_chunk)
+    patch.setattr(stack, "LOGITS_PER_CHUNK", logits_per_chunk)
     patch.setattr(inputs, "SMALL_PRODUCT", small_product)
     patch.setattr(inputs, "SMALL_OUTPUT", small_output)
     patch.setattr(inputs, "TILE_UNIT", tile_unit)
@@ -64,7 +64,7 @@ tunings = st.fixed_dictionaries(
     {
         "block_rows": st.sampled_from([1, 7, 512]),
         "rows_per_evaluation": st.sampled_from([1, 12, 40, 512]),
-        "batches_per_chunk": st.sampled_from([1, 3, 32]),
+        "logits_per_chunk": st.sampled_from([1, 100, 2**16]),
         "small_product": st.sampled_from([1, 300, 10**6]),
         "small_output": st.sampled_from([30, 1200]),
         "tile_unit": st.sampled_from([1, 16]),
