@@ -8,7 +8,7 @@ import numpy as np
 from mnistlin.config import DataConfig, ExperimentConfig, load_config
 from mnistlin.data.splits import Split, load_splits
 from mnistlin.experiment import setup_for
-from mnistlin.training.setup import Setup
+from mnistlin.training.schedule import Setup
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,22 @@ from typing import Any
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import Splits, load_splits
 from mnistlin.errors import ConfigError
-from mnistlin.model.heads import HEADS, Head
+from mnistlin.model.linear import HEADS, Head
 from mnistlin.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mnistlin.runs.files import sole_writer
 from mnistlin.runs.folder import Run, Status, load_run, make_folder
-from mnistlin.runs.lock import sole_writer
-from mnistlin.runs.provenance import describe_data, describe_origin, this_command
-from mnistlin.runs.resumption import (
+from mnistlin.runs.provenance import (
     check_config_is_unchanged,
     check_is_unfinished,
+    describe_data,
+    describe_origin,
     resumed_info,
+    this_command,
 )
 from mnistlin.runs.writer import RunWriter
 from mnistlin.training.evaluation import confusion_counts, predict
-from mnistlin.training.legs import Check, MemberLeg, MemberState
-from mnistlin.training.setup import Setup
+from mnistlin.training.schedule import Setup
+from mnistlin.training.segments import Check, MemberLeg, MemberState
 from mnistlin.training.sgd import train
 
 SELECTION_ON_TEST_DATA = "selection on test data"

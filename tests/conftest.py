@@ -15,8 +15,8 @@ from reference import train_plainly
 from mnistlin.config import ExperimentConfig, TrainingConfig
 from mnistlin.data.splits import Split
 from mnistlin.experiment import run_experiment
-from mnistlin.model.heads import HEADS
-from mnistlin.training.setup import Setup
+from mnistlin.model.linear import HEADS
+from mnistlin.training.schedule import Setup
 from mnistlin.training.sgd import train
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=100)

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info
 from mnistlin.data.splits import load_splits
 from mnistlin.errors import ConfigError, DataError, RunError
 from mnistlin.experiment import run_experiment, setup_for
-from mnistlin.training.legs import Check
+from mnistlin.training.segments import Check
 
 PATIENT = {"patience": 2, "min_delta": 0.05}
 RESULTS = ("metrics.csv", "steps.csv", "weights.npz", "confusion.csv", "config.yaml")

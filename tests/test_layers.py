@@ -17,8 +17,8 @@ LAYERS = [
     ["runs"],
     ["experiment"],
     ["sweep"],
-    ["analysis"],
     ["figures"],
+    ["analysis"],
     ["report"],
     ["cli"],
     ["__main__"],
@@ -28,8 +28,8 @@ RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 HOMES = {
     "click": ["mnistlin.cli"],
     "tqdm": ["mnistlin.cli"],
-    "matplotlib": ["mnistlin.figures"],
-    "pooch": ["mnistlin.data.fetch"],
+    "matplotlib": ["mnistlin.figures", "mnistlin.analysis"],
+    "pooch": ["mnistlin.data.download"],
     "yaml": ["mnistlin.config", "mnistlin.runs"],
 }
 

@@ -9,7 +9,7 @@ import pytest
 
 from mnistlin import DataError, RunError, load_run, run_experiment
 from mnistlin.experiment import resume_experiment
-from mnistlin.runs.lock import sole_writer
+from mnistlin.runs.files import sole_writer
 
 ONE_EPOCH_A_LEG = {"patience": 10_000}
 RESULTS = ("metrics.csv", "steps.csv", "weights.npz", "confusion.csv")

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from mnistlin.data.splits import load_splits
 from mnistlin.errors import RunError
 from mnistlin.experiment import setup_for
-from mnistlin.model.heads import Floats
+from mnistlin.model.products import Floats
 from mnistlin.runs.files import open_plain
 from mnistlin.runs.folder import Run
-from mnistlin.runs.provenance import ORIGIN_KEYS, differences
-from mnistlin.runs.resumption import ENDED
+from mnistlin.runs.provenance import ENDED, ORIGIN_KEYS, differences
 from mnistlin.runs.tables import csv_text, steps_rows
 from mnistlin.sweep.plan import Stack
-from mnistlin.sweep.work import train_stack
+from mnistlin.sweep.workers import train_stack
 
 MAX_STACK = 1000
 """Members that a stack is believed to have; each takes memory."""

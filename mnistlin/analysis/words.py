@@ -4,14 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mnistlin.analysis.batches import HardBatches
-from mnistlin.analysis.comparison import Pair
-from mnistlin.analysis.dips import Dips
+from mnistlin.analysis.compare import Pair
+from mnistlin.analysis.dips import MIN_CORRELATION, Dips, HardBatches
+from mnistlin.analysis.early_stopping import RuleOutcome
 from mnistlin.analysis.optimum import Optimum
-from mnistlin.analysis.periods import MIN_CORRELATION
-from mnistlin.analysis.proportions import POWER
-from mnistlin.analysis.statistics import CONFIDENCE
-from mnistlin.analysis.stopping import RuleOutcome
+from mnistlin.analysis.statistics import CONFIDENCE, POWER
 
 
 def about_pair(pair: Pair) -> str:

@@ -3,7 +3,7 @@
 import click
 
 from mnistlin.cli.options import debug_option
-from mnistlin.cli.progress import fetch_data
+from mnistlin.cli.train import fetch_data
 
 
 @click.group()
@@ -20,7 +20,7 @@ def list_() -> None:
     Example:
       mnistlin data list
     """
-    from mnistlin.data.inventory import list_datasets
+    from mnistlin.data.locate import list_datasets
 
     for status in list_datasets():
         dataset = status.dataset
@@ -55,7 +55,7 @@ def verify(ctx: click.Context, target: str) -> None:
       mnistlin data verify mnist
       mnistlin data verify ~/Downloads/train-images-idx3-ubyte.gz
     """
-    from mnistlin.data.inventory import verify as verify_files
+    from mnistlin.data.locate import verify as verify_files
     from mnistlin.errors import DataError
 
     checks = verify_files(target)

@@ -8,15 +8,14 @@ from matplotlib.figure import Figure
 
 from mnistlin.errors import RunError
 from mnistlin.figures.confusion import confusion_figure
-from mnistlin.figures.curves import accuracy_figure, loss_figure
-from mnistlin.figures.lambda_weights import lambda_weights_figure
-from mnistlin.figures.lambdas import (
+from mnistlin.figures.curves import accuracy_figure, accuracy_overlay, loss_figure, loss_overlay
+from mnistlin.figures.style import save
+from mnistlin.figures.sweeps import (
     final_accuracy_figure,
+    lambda_weights_figure,
     val_accuracy_figure,
     weight_norm_figure,
 )
-from mnistlin.figures.overlay import accuracy_overlay, loss_overlay
-from mnistlin.figures.style import save
 from mnistlin.figures.weights import weights_figure
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep

@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
 
-from mnistlin.model.heads import Floats, Head
-from mnistlin.model.inputs import Pixels
-from mnistlin.model.linear import gradient, logits, objective, squared_norm
+from mnistlin.model.linear import Head, gradient, logits, objective, squared_norm
+from mnistlin.model.products import Floats, Pixels
 
 TOLERANCE = 1e-6
 """Norm of the gradient below which the search ends."""

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mnistlin.analysis.dips import explain_dips
-from mnistlin.analysis.lambda_effect import LambdaSummary, summarise
+from mnistlin.analysis.statistics import signed, with_spread, written
+from mnistlin.analysis.sweep_effect import LambdaSummary, summarise
 from mnistlin.analysis.words import about_dips
 from mnistlin.errors import RunError
-from mnistlin.report.numbers import signed, with_spread, written
 from mnistlin.report.runner import Outcome
 from mnistlin.runs.folder import Run
 

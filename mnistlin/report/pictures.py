@@ -7,21 +7,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mnistlin.analysis.dips import explain_dips
+from mnistlin.analysis.dips import dips_figure, explain_dips
+from mnistlin.analysis.statistics import written
 from mnistlin.figures.confusion import confusion_figure
-from mnistlin.figures.curves import accuracy_figure, loss_figure
-from mnistlin.figures.dips import dips_figure
+from mnistlin.figures.curves import (
+    accuracy_figure,
+    accuracy_overlay,
+    log_loss_figure,
+    loss_figure,
+    loss_overlay,
+)
 from mnistlin.figures.draw import draw_all
-from mnistlin.figures.lambda_weights import lambda_weights_figure
-from mnistlin.figures.lambdas import (
+from mnistlin.figures.sweeps import (
     final_accuracy_figure,
+    lambda_weights_figure,
     val_accuracy_figure,
     weight_norm_figure,
 )
-from mnistlin.figures.log_loss import log_loss_figure
-from mnistlin.figures.overlay import accuracy_overlay, loss_overlay
 from mnistlin.figures.weights import weights_figure
-from mnistlin.report.numbers import written
 from mnistlin.report.plan import Part
 from mnistlin.report.runner import Outcome, Outcomes
 from mnistlin.runs.files import write_bytes

@@ -14,13 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.errors import RunError
-from mnistlin.runs.arrays import Shape, npz_bytes, read_npz
-from mnistlin.runs.files import write_bytes
+from mnistlin.runs.files import Shape, npz_bytes, read_npz, write_bytes
 from mnistlin.runs.tables import STEPS_COLUMNS, read_checks, read_columns
-from mnistlin.training.early_stopping import Stopper
-from mnistlin.training.legs import Check, MemberState
-from mnistlin.training.schedule import Schedule
-from mnistlin.training.setup import Setup
+from mnistlin.training.schedule import Schedule, Setup
+from mnistlin.training.segments import Check, MemberState, Stopper
 
 CHECKPOINT_NAME = "checkpoint.npz"
 

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from mnistlin.config import ExperimentConfig, parse_config
 from mnistlin.errors import ConfigError, RunError
-from mnistlin.model.heads import Floats
-from mnistlin.runs.arrays import read_npz
-from mnistlin.runs.files import open_plain, os_errors_as_run_errors
+from mnistlin.model.products import Floats
+from mnistlin.runs.files import open_plain, os_errors_as_run_errors, read_npz
 from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, read_columns
 
 Status: TypeAlias = Literal[

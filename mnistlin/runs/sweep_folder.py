@@ -12,11 +12,9 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from mnistlin.config import ExperimentConfig, SweepConfig, dump_yaml
 from mnistlin.errors import RunError
-from mnistlin.runs.failure import marks_failure
-from mnistlin.runs.files import remove_leftovers, write_bytes, write_json
+from mnistlin.runs.files import marks_failure, remove_leftovers, write_bytes, write_json
 from mnistlin.runs.folder import Run, load_run, read_config, read_json
-from mnistlin.runs.provenance import utc_now
-from mnistlin.runs.resumption import ENDED
+from mnistlin.runs.provenance import ENDED, utc_now
 from mnistlin.runs.tables import Value, csv_text
 
 SweepStatus: TypeAlias = Literal["running", "finished", "partly_failed", "interrupted", "failed"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mnistlin.errors import RunError
 from mnistlin.runs.files import open_plain
-from mnistlin.training.legs import Check, MemberLeg
+from mnistlin.training.segments import Check, MemberLeg
 
 METRICS_COLUMNS = Check._fields
 STEPS_COLUMNS = ("step", "epoch", "batch_loss")

@@ -1,4 +1,7 @@
-"""Writing a run folder while the run goes: rows as they come, the rest at the end."""
+"""Writing a run folder while the run goes: rows as they come, the rest at the end.
+
+What analyses leave behind: tables and weights, in a run's folder analysis/ or elsewhere.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -9,20 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.config import ExperimentConfig, dump_yaml
-from mnistlin.model.heads import Floats
-from mnistlin.runs.arrays import npz_bytes
+from mnistlin.model.products import Floats
 from mnistlin.runs.checkpoint import CHECKPOINT_NAME, Checkpoint, save_checkpoint
-from mnistlin.runs.failure import marks_failure
 from mnistlin.runs.files import (
     GrowingFile,
+    marks_failure,
+    npz_bytes,
     remove_leftovers,
     write_bytes,
+    write_into,
     write_json,
 )
 from mnistlin.runs.folder import Status
 from mnistlin.runs.provenance import utc_now
 from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, csv_text, steps_rows
-from mnistlin.training.legs import MemberLeg, MemberState
+from mnistlin.training.segments import MemberLeg, MemberState
 
 
 class RunWriter:
@@ -149,3 +153,41 @@ def _table(path: Path, columns: Sequence[str], length: int) -> GrowingFile:
     if length == 0:
         table.append(csv_text([columns]))
     return table
+
+
+def write_table(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write rows, at least one and all with the same keys, to <folder>/<name>.csv.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be.
+    name : str
+        The file's name, without its ending.
+    rows : sequence of mapping
+        Scalars by column; None leaves a cell empty.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    RunError
+        If it cannot be written.
+    """
+    cells = [["" if value is None else value for value in row.values()] for row in rows]
+    return write_into(folder, f"{name}.csv", csv_text([list(rows[0]), *cells]).encode())
+
+
+def write_weights(folder: Path, name: str, **weights: Floats) -> Path:
+    """Write weights (n_outputs, n_features + 1) by name to <folder>/<name>.npz, as runs have them.
+
+    Raises
+    ------
+    RunError
+        If they cannot be written.
+    """
+    content = npz_bytes(**{key: W.T for key, W in weights.items()})
+    return write_into(folder, f"{name}.npz", content)

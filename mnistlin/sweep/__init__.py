@@ -5,7 +5,6 @@ called, `workers` are the executors that call it, `drive` hands out stacks and w
 back, and `start` is the way in: begin a sweep, or take up one that was broken off.
 """
 
-from mnistlin.sweep.drive import SweepProgress
-from mnistlin.sweep.start import resume_sweep, run_sweep
+from mnistlin.sweep.run import SweepProgress, resume_sweep, run_sweep
 
 __all__ = ["SweepProgress", "resume_sweep", "run_sweep"]

@@ -16,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.data.splits import Split
-from mnistlin.model.heads import Floats, Head
-from mnistlin.model.inputs import pixel_weights, times
-from mnistlin.model.linear import logits
-from mnistlin.training.batches import PixelBuffer, PixelReader
-from mnistlin.training.blocks import BLOCK_ROWS, Block, one_class_blocks
+from mnistlin.model.linear import Head, logits
+from mnistlin.model.products import Floats, pixel_weights, times
+from mnistlin.training.batches import BLOCK_ROWS, Block, PixelBuffer, PixelReader, one_class_blocks
 
 
 @dataclass(frozen=True)

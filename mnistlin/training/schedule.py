@@ -1,10 +1,16 @@
-"""Which steps, checks and legs a run has. All of it follows from the config and the data's size."""
+"""Which steps, checks and legs a run has. All of it follows from the config and the data's size.
+
+What a stack is trained on and how, in one value that the parts of the trainer share.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
-from mnistlin.config import TrainingConfig
+from mnistlin.config import EarlyStoppingConfig, TrainingConfig
+from mnistlin.data.splits import Split
 from mnistlin.errors import ConfigError
+from mnistlin.model.linear import Head
 
 ROWS_PER_EVALUATION = 512
 """Rows of weights evaluated together: half as many take 7 % longer, and more gain nothing."""
@@ -75,3 +81,55 @@ class Schedule:
         """Return those of some steps after whose update a check comes."""
         last = self.epochs * self.steps_per_epoch - 1
         return [step for step in steps if step % self.check_every == 0 or step == last]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A stack of models that differ in λ alone, and everything that decides what becomes of it.
+
+    Attributes
+    ----------
+    train, val : Split
+        What is trained on, and what is validated on.
+    head : Head
+        Logistic or softmax.
+    training : TrainingConfig
+        Epochs, batches, learning rate, precision; its own λ is not used.
+    stopping : EarlyStoppingConfig or None
+        When a member stops before its last epoch.
+    l2_lambdas : tuple of float
+        λ of each member.
+    """
+
+    train: Split
+    val: Split
+    head: Head
+    training: TrainingConfig
+    stopping: EarlyStoppingConfig | None
+    l2_lambdas: tuple[float, ...]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.train.classes)
+
+    @property
+    def weights_shape(self) -> tuple[int, int]:
+        """Shape of one member's weights, (n_outputs, n_features + 1)."""
+        return self.head.n_outputs(self.n_classes), self.train.n_features + 1
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """Steps, checks and legs.
+
+        Raises
+        ------
+        ConfigError
+            If a batch is larger than the training set.
+        """
+        return Schedule.of(
+            self.training,
+            n_samples=self.train.n_samples,
+            n_rows=len(self.l2_lambdas) * self.weights_shape[0],
+            stops_early=self.stopping is not None,
+        )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mnistlin import RunError
-from mnistlin.analysis.batches import hard_batches, loss_by_position
+from mnistlin.analysis.dips import hard_batches, loss_by_position
 
 
 def test_losses_are_averaged_by_their_place_in_the_epoch(made_up):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mnistlin import DataError, RunError
-from mnistlin.analysis.comparison import compare
+from mnistlin.analysis.compare import compare
 from mnistlin.analysis.statistics import holm
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mnistlin.analysis.lambda_effect import final_val_accuracy, summarise
+from mnistlin.analysis.sweep_effect import final_val_accuracy, summarise
 
 SEEDS = range(5)
 

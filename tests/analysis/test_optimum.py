@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from mnistlin.analysis import optimum as analysis
-from mnistlin.analysis.evaluation import evaluate
+from mnistlin.analysis.evaluate import evaluate
 from mnistlin.analysis.optimum import find_optimum
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.words import about_optimum

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mnistlin import RunError
-from mnistlin.analysis.periods import measure_period, predict_period
+from mnistlin.analysis.dips import measure_period, predict_period
 from mnistlin.config import TrainingConfig
 
 N_TRAIN = 4005

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mnistlin.analysis.proportions import POWER, PairedCounts, wilson_interval
+from mnistlin.analysis.statistics import POWER, PairedCounts, wilson_interval
 
 TUBERCLE = PairedCounts(both=20, only_a=12, only_b=2, neither=16)
 """Two media for growing bacteria (Armitage and Berry 1994, p. 127)."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnistlin import RunError
-from mnistlin.analysis.stopping import alike, replay_rules
+from mnistlin.analysis.early_stopping import alike, replay_rules
 
 LONG = {"epochs": 80, "learning_rate": 0.3}
 

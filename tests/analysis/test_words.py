@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnistlin.analysis.comparison import Pair, compare
+from mnistlin.analysis.compare import Pair, compare
+from mnistlin.analysis.early_stopping import replay_rules
 from mnistlin.analysis.optimum import find_optimum
-from mnistlin.analysis.proportions import PairedCounts
-from mnistlin.analysis.stopping import replay_rules
+from mnistlin.analysis.statistics import PairedCounts
 from mnistlin.analysis.words import about_optimum, about_pair, about_stopping
 
 

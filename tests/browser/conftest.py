@@ -9,9 +9,8 @@ import pytest
 
 from mnistlin.config import shipped_report
 from mnistlin.report.claims import rows_of
-from mnistlin.report.loading import configs_of, load_plan
-from mnistlin.report.page import make_page
-from mnistlin.report.rendering import write_page
+from mnistlin.report.page import make_page, write_page
+from mnistlin.report.plan import configs_of, load_plan
 from mnistlin.report.runner import run_all
 
 SWITCHES = (

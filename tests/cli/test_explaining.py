@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mnistlin import ConfigError
-from mnistlin.cli.ranges import patiences_of
+from mnistlin.cli.options import patiences_of
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def test_a_missing_factor_is_found(mnistlin, monkeypatch):
     def without_the_two(R, W, X, l2_lambdas):
         return gradient(R, W, X, l2_lambdas / 2)
 
-    monkeypatch.setattr("mnistlin.model.gradient_check.gradient", without_the_two)
+    monkeypatch.setattr("mnistlin.analysis.gradients.gradient", without_the_two)
     result = mnistlin("check-gradients")
     assert result.exit_code == 1
     verdicts = [line.split()[-1] for line in result.stdout.splitlines()[1:]]

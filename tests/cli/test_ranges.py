@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnistlin.cli.ranges import lambdas_of, seeds_of
+from mnistlin.cli.options import lambdas_of, seeds_of
 from mnistlin.errors import ConfigError
 
 

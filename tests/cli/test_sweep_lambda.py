@@ -194,7 +194,7 @@ class TestEnds:
             raise MemoryError("no room")
 
         with monkeypatch.context() as patched:
-            patched.setattr("mnistlin.sweep.work.train", fail)
+            patched.setattr("mnistlin.sweep.workers.train", fail)
             result = mnistlin(*TINY_SWEEP)
         sweep = sweep_of(result)
         assert result.exit_code == 5

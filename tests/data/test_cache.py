@@ -7,10 +7,9 @@ from dataclasses import replace
 import filelock
 import pytest
 
-from mnistlin.data import cache
-from mnistlin.data.cache import download, fetch
+from mnistlin.data import download as cache
 from mnistlin.data.catalog import MNIST_5K, PARTS, find_parts
-from mnistlin.data.fetch import TimeLimits, cache_folder
+from mnistlin.data.download import TimeLimits, cache_folder, download, fetch
 from mnistlin.errors import CacheError, DataError
 
 QUICK = TimeLimits(

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from mnistlin.data.fetch import TimeLimits, cache_folder, fetch_file
+from mnistlin.data.download import TimeLimits, cache_folder, fetch_file
 from mnistlin.errors import DataError
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from mnistlin.data.catalog import DATASETS, MNIST, MNIST_5K, PARTS, find_parts
-from mnistlin.data.fetch import cache_folder
-from mnistlin.data.inventory import list_datasets, verify
+from mnistlin.data.download import cache_folder
+from mnistlin.data.locate import list_datasets, verify
 from mnistlin.errors import DataError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mnistlin.data.catalog import DATASETS, MNIST, MNIST_5K, PARTS
-from mnistlin.data.fetch import cache_folder
+from mnistlin.data.download import cache_folder
 from mnistlin.data.locate import find_known, locate
 from mnistlin.errors import DataError
 

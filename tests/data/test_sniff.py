@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from mnistlin.data.sniff import describe_head
+from mnistlin.data.idx import describe_head
 
 
 def npy_bytes():

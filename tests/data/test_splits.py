@@ -10,7 +10,7 @@ import pytest
 
 from mnistlin.config import DataConfig
 from mnistlin.data.catalog import PARTS, find_parts
-from mnistlin.data.fetch import cache_folder
+from mnistlin.data.download import cache_folder
 from mnistlin.data.idx import encode_idx, read_idx
 from mnistlin.data.splits import load_splits
 from mnistlin.errors import ConfigError, DataError

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnistlin.analysis.comparison import compare
-from mnistlin.figures.comparison import pair_figure, pairs_figure
+from mnistlin.analysis.compare import compare, pair_figure, pairs_figure
 
 
 @pytest.fixture(scope="module")

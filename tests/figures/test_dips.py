@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from mnistlin.analysis.dips import explain_dips
-from mnistlin.figures.dips import DIP_COLOR, dips_figure
+from mnistlin.analysis.dips import DIP_COLOR, dips_figure, explain_dips
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mnistlin.figures.labels import differing_keys, in_order, ordered_values, run_labels
+from mnistlin.figures.captions import differing_keys, in_order, ordered_values, run_labels
 
 
 @pytest.fixture

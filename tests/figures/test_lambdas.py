@@ -7,11 +7,13 @@ from matplotlib.figure import Figure
 from mnistlin.config import ExperimentConfig, SweepConfig
 from mnistlin.errors import RunError
 from mnistlin.figures import draw_sweep
-from mnistlin.figures.lambda_axis import lambda_axes, positions
-from mnistlin.figures.lambda_weights import lambda_weights_figure, root_scale
-from mnistlin.figures.lambdas import (
+from mnistlin.figures.sweeps import (
     final_accuracy_figure,
+    lambda_axes,
+    lambda_weights_figure,
     over_seeds,
+    positions,
+    root_scale,
     val_accuracy_figure,
     weight_norm_figure,
 )

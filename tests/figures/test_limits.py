@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnistlin.figures.limits import Limits, off_scale, robust_limits
+from mnistlin.figures.panel import Limits, off_scale, robust_limits
 
 STEPS = np.arange(100)
 

@@ -1,6 +1,6 @@
 """The loss on logarithmic axes."""
 
-from mnistlin.figures.log_loss import log_loss_figure
+from mnistlin.figures.curves import log_loss_figure
 
 
 def test_both_axes_are_logarithmic_and_show_every_check(softmax_run):

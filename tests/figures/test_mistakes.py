@@ -5,8 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnistlin.analysis.evaluation import evaluate
-from mnistlin.figures.mistakes import N_IMAGES, evaluation_confusion_figure, mistakes_figure
+from mnistlin.analysis.evaluate import (
+    N_IMAGES,
+    evaluate,
+    evaluation_confusion_figure,
+    mistakes_figure,
+)
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnistlin.analysis.optimum import find_optimum
-from mnistlin.figures.optimum import SMALLEST_J, optimum_figure
+from mnistlin.analysis.optimum import SMALLEST_J, find_optimum, optimum_figure
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnistlin.figures.overlay import accuracy_overlay, loss_overlay
+from mnistlin.figures.curves import accuracy_overlay, loss_overlay
 from mnistlin.figures.style import OKABE_ITO, sequential_colors
 
 

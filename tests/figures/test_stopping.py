@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from mnistlin.analysis.stopping import replay_rules
-from mnistlin.figures.stopping import stopping_figure
+from mnistlin.analysis.early_stopping import replay_rules, stopping_figure
 
 
 @pytest.fixture(scope="module")

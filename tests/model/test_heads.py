@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from sklearn.metrics import log_loss
 
-from mnistlin.model.heads import HEADS, LOGISTIC, SOFTMAX
+from mnistlin.model.linear import HEADS, LOGISTIC, SOFTMAX
 
 DTYPES = ("float32", "float64")
 PRECISION = {"float32": 1e-6, "float64": 1e-14}

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnistlin.model import inputs
-from mnistlin.model.inputs import Pixels, pixel_weights, times
+from mnistlin.model import products
+from mnistlin.model.products import Pixels, pixel_weights, times
 
 
 def random_pixels(n_samples=6, n_features=4):
@@ -74,12 +74,12 @@ def test_the_tiled_product_is_the_plain_product(
     if is_transpose:
         B = np.asfortranarray(B)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inputs, "SMALL_PRODUCT", small_product)
-        patch.setattr(inputs, "SMALL_OUTPUT", small_output)
-        patch.setattr(inputs, "TILE_UNIT", unit)
+        patch.setattr(products, "SMALL_PRODUCT", small_product)
+        patch.setattr(products, "SMALL_OUTPUT", small_output)
+        patch.setattr(products, "TILE_UNIT", unit)
         for A in (whole[:, 0], whole[:, 0].copy()):
             expected = np.einsum("kij,jl->kil", A, B)
-            np.testing.assert_allclose(inputs._product(A, B), expected, rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(products._product(A, B), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -90,17 +90,17 @@ def test_tiles_are_whole_registers_wide_and_small_enough(m, n, order):
     """Of many rows one large product is as fast."""
     B = np.empty((m, n), order=order)
     for n_rows in range(2, 100):
-        width = inputs._tile_width(n_rows, B)
-        is_small = n_rows * m * n <= inputs.SMALL_PRODUCT and (
-            B.flags.c_contiguous or n_rows * n <= inputs.SMALL_OUTPUT
+        width = products._tile_width(n_rows, B)
+        is_small = n_rows * m * n <= products.SMALL_PRODUCT and (
+            B.flags.c_contiguous or n_rows * n <= products.SMALL_OUTPUT
         )
-        if n_rows > inputs.MAX_TILED_ROWS or is_small:
+        if n_rows > products.MAX_TILED_ROWS or is_small:
             assert width == n
         else:
             assert width < n
-            assert width % inputs.TILE_UNIT == 0
-            assert n_rows * m * width <= inputs.SMALL_PRODUCT
-            assert B.flags.c_contiguous or n_rows * width <= inputs.SMALL_OUTPUT
+            assert width % products.TILE_UNIT == 0
+            assert n_rows * m * width <= products.SMALL_PRODUCT
+            assert B.flags.c_contiguous or n_rows * width <= products.SMALL_OUTPUT
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,8 @@ def test_all_but_a_single_row_is_cut_into_tiles_where_that_pays(
 ):
     """For one row, to ask would take longer than it saves."""
     asked = []
-    monkeypatch.setattr(inputs, "_tile_width", lambda n_rows, B: asked.append(n_rows) or B.shape[1])
-    inputs._product(np.ones((n_models, n_outputs, 5)), np.ones((5, 4)))
+    monkeypatch.setattr(
+        products, "_tile_width", lambda n_rows, B: asked.append(n_rows) or B.shape[1]
+    )
+    products._product(np.ones((n_models, n_outputs, 5)), np.ones((5, 4)))
     assert asked == [3] * is_tiled

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mnistlin.model import linear
-from mnistlin.model.heads import HEADS
-from mnistlin.model.inputs import Pixels
+from mnistlin.model.linear import HEADS
+from mnistlin.model.products import Pixels
 
 LAMBDAS = np.array([0.0, 0.3, 2.0])
 

@@ -5,9 +5,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from mnistlin.model import linear, optimum
-from mnistlin.model.heads import HEADS
-from mnistlin.model.inputs import Pixels
+from mnistlin.model.linear import HEADS
 from mnistlin.model.optimum import Objective, minimise
+from mnistlin.model.products import Pixels
 
 heads = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mnistlin.report.loading import configs_of, load_plan
 from mnistlin.report.page import make_page
+from mnistlin.report.plan import configs_of, load_plan
 from mnistlin.report.runner import run_all
 
 BINARY = """\

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnistlin.report.claims import STATEMENTS
+from mnistlin.report.claims import NOT_RESOLVED, STATEMENTS
 from mnistlin.report.plan import StatementClaim, StatementName
 from mnistlin.report.runner import Outcome
-from mnistlin.report.verdicts import NOT_RESOLVED
 
 
 @pytest.fixture

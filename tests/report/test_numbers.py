@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnistlin.report.numbers import signed, with_spread, written
+from mnistlin.analysis.statistics import signed, with_spread, written
 
 
 def test_percentages_have_a_space_and_minus_signs_are_true():

@@ -9,9 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from mnistlin.report.claims import rows_of
-from mnistlin.report.page import make_page
+from mnistlin.report.page import fence_for, make_page, markdown_text, render, write_page
 from mnistlin.report.pictures import compact
-from mnistlin.report.rendering import fence_for, markdown_text, render, write_page
 
 
 class Reader(HTMLParser):

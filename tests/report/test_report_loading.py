@@ -4,8 +4,7 @@ import pytest
 
 from mnistlin.config import parse_as, shipped_configs, shipped_report
 from mnistlin.errors import ConfigError
-from mnistlin.report.loading import configs_of, load_plan
-from mnistlin.report.plan import Plan
+from mnistlin.report.plan import Plan, configs_of, load_plan
 
 SMALL = """\
 title: Small

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mnistlin.report.reuse import choose, config_hash, folders_in
+from mnistlin.report.runner import choose, config_hash, folders_in
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnistlin.report.verdicts import NOT_RESOLVED, judge, prediction_margin
+from mnistlin.report.claims import NOT_RESOLVED, judge, prediction_margin
 
 
 @pytest.mark.parametrize("by_chance", [True, False])

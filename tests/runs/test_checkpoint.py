@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from mnistlin import RunError
-from mnistlin.runs.arrays import npz_bytes
 from mnistlin.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mnistlin.runs.files import npz_bytes
 from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, csv_text
-from mnistlin.training.early_stopping import Stopper
-from mnistlin.training.legs import Check, MemberState
+from mnistlin.training.segments import Check, MemberState, Stopper
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnistlin import RunError
-from mnistlin.runs.findings import write_table, write_weights
+from mnistlin.runs.writer import write_table, write_weights
 
 
 def test_a_table_reads_back(tmp_path):

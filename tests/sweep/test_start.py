@@ -8,9 +8,9 @@ import pytest
 
 from mnistlin import experiment, load_run, run_experiment
 from mnistlin.errors import ConfigError, DataError, RunError
-from mnistlin.runs.lock import sole_writer
+from mnistlin.runs.files import sole_writer
 from mnistlin.runs.sweep_folder import load_sweep
-from mnistlin.sweep import drive, resume_sweep, run_sweep, work
+from mnistlin.sweep import resume_sweep, run_sweep, workers
 from mnistlin.sweep.plan import member_config
 
 
@@ -108,14 +108,14 @@ class TestBegun:
         self, sweep_config, tmp_path, monkeypatch
     ):
         """Whatever was raised: the reason is in sweep.json, and resuming mends it."""
-        train = work.train
+        train = workers.train
 
         def fail(setup):
             if setup.training.seed == 1:
                 raise MemoryError("no room for a stack")
             return train(setup)
 
-        monkeypatch.setattr(work, "train", fail)
+        monkeypatch.setattr(workers, "train", fail)
         sweep = run_sweep(sweep_config(), tmp_path)
         assert sweep.status == "partly_failed"
         assert len(sweep.members) == 6
@@ -140,7 +140,7 @@ class TestBegun:
             written.append(writer.path)
             experiment.conclude(writer, *rest)
 
-        monkeypatch.setattr(drive, "conclude", conclude)
+        monkeypatch.setattr("mnistlin.sweep.run.conclude", conclude)
         with pytest.raises(RunError, match="no space left"):
             run_sweep(sweep_config(), tmp_path)
         (path,) = tmp_path.glob("*_sweep-lambda_tiny")

@@ -8,7 +8,7 @@ import pytest
 from mnistlin import load_config
 from mnistlin.data.splits import load_splits
 from mnistlin.sweep.plan import Stack
-from mnistlin.sweep.work import train_stack
+from mnistlin.sweep.workers import train_stack
 
 PATIENT = {"patience": 3, "min_delta": 0.02}
 L2_LAMBDAS = (1.0, 0.1, 0.01, 0.0)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnistlin.training import blocks
-from mnistlin.training.blocks import one_class_blocks
+from mnistlin.training import batches
+from mnistlin.training.batches import one_class_blocks
 
 
 def whole_pixels(block, n_features):
@@ -25,7 +25,7 @@ def columns_of(block, n_features):
 @pytest.mark.parametrize("block_rows", [1, 6, 100])
 def test_each_sample_is_in_one_block_of_its_class(dark_split, monkeypatch, keep, block_rows):
     """With all of its pixels: those that its block lacks are black."""
-    monkeypatch.setattr(blocks, "BLOCK_ROWS", block_rows)
+    monkeypatch.setattr(batches, "BLOCK_ROWS", block_rows)
     found = list(one_class_blocks(dark_split, keep=keep))
     assert max(len(block.gather()) for block in found) <= block_rows
     for k in range(3):
@@ -71,14 +71,14 @@ def test_large_splits_are_not_held_twice(dark_split, monkeypatch):
     """Their pixels stay where they are, in a file maybe, until they are asked for."""
     n_bytes = dark_split.n_samples * dark_split.n_features
     for limit, is_kept in ((n_bytes, True), (n_bytes - 1, False)):
-        monkeypatch.setattr(blocks, "KEPT_IMAGE_BYTES", limit)
+        monkeypatch.setattr(batches, "KEPT_IMAGE_BYTES", limit)
         found = one_class_blocks(dark_split, keep=True)
         assert {block.images is dark_split.images for block in found} == {not is_kept}
 
 
 def test_blocks_are_about_equally_large(make_split, monkeypatch):
     """A last block of a few samples would cost as many calls as a whole one."""
-    monkeypatch.setattr(blocks, "BLOCK_ROWS", 10)
+    monkeypatch.setattr(batches, "BLOCK_ROWS", 10)
     split = make_split(50, 2)
     sizes = [len(block.gather()) for block in one_class_blocks(split, keep=True) if block.k == 0]
     assert max(sizes) - min(sizes) <= 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnistlin.training.early_stopping import Stopper
+from mnistlin.training.segments import Stopper
 
 
 def stop_index(losses, patience, min_delta=0.0):

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
-from mnistlin.model.heads import HEADS
-from mnistlin.training import blocks, evaluation
+from mnistlin.model.linear import HEADS
+from mnistlin.training import batches, evaluation
 from mnistlin.training.evaluation import Evaluator, Score, confusion_counts, predict
 
 heads = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
@@ -53,7 +53,7 @@ def test_scores_agree_with_scikit_learn(head, make_split):
 
 def test_each_of_several_splits_has_a_score_of_its_own(make_split, monkeypatch):
     """Whatever the number of its blocks, the same as if it were evaluated alone."""
-    monkeypatch.setattr(blocks, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(batches, "BLOCK_ROWS", 7)
     head, splits = HEADS["softmax"], [make_split(n, 3, seed=n) for n in (50, 4, 20)]
     weights = weights_for(splits[0], head)
     with ThreadPoolExecutor(1) as pool:
@@ -79,7 +79,7 @@ def test_blocks_and_helpers_change_nothing(
     weights = weights_for(split, head)
     whole = score(split, head, weights)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "BLOCK_ROWS", block_rows)
+        patch.setattr(batches, "BLOCK_ROWS", block_rows)
         alone = score(split, head, weights, keep_blocks=keep_blocks)
         beside = score(split, head, weights, n_helpers, keep_blocks=keep_blocks)
     np.testing.assert_allclose(alone.loss, whole.loss, rtol=1e-12)
@@ -134,7 +134,7 @@ def test_at_zero_weights_the_first_class_is_right(head, make_split):
 @heads
 def test_predictions_agree_with_the_scores(head, make_split, monkeypatch):
     """Sample by sample, in the order of the split, over several blocks."""
-    for module in (blocks, evaluation):
+    for module in (batches, evaluation):
         monkeypatch.setattr(module, "BLOCK_ROWS", 7)
     split = make_split(50, 2 if head.name == "logistic" else 5)
     weights = weights_for(split, head, n_weights=1)
@@ -185,7 +185,7 @@ class TestBlackPixels:
 
 def test_losses_whose_sum_overflows_raise_no_warning(make_split, monkeypatch):
     """The trainer sees an infinite loss, and calls that divergence."""
-    monkeypatch.setattr(blocks, "BLOCK_ROWS", 1)
+    monkeypatch.setattr(batches, "BLOCK_ROWS", 1)
     split, head = make_split(40), HEADS["logistic"]
     weights = np.zeros_like(weights_for(split, head, n_weights=1))
     weights[..., -1] = 1.7e307

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnistlin.config import EarlyStoppingConfig
-from mnistlin.training.legs import MAX_LOSS, Check, MemberState, Trail, judge
+from mnistlin.training.segments import MAX_LOSS, Check, MemberState, Trail, judge
 
 START = 10
 GOOD = Check(

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 from mnistlin.config import EarlyStoppingConfig, TrainingConfig
-from mnistlin.model import inputs
-from mnistlin.model.heads import HEADS
-from mnistlin.training import batches, blocks, evaluation, schedule, sgd, stack
+from mnistlin.model import products
+from mnistlin.model.linear import HEADS
+from mnistlin.training import batches, evaluation, schedule, sgd
 from mnistlin.training.batches import epoch_order
-from mnistlin.training.legs import MAX_LOSS
-from mnistlin.training.setup import Setup
+from mnistlin.training.schedule import Setup
+from mnistlin.training.segments import MAX_LOSS
 from mnistlin.training.sgd import train
 
 heads = pytest.mark.parametrize("head", HEADS)
@@ -49,14 +49,14 @@ def tune(
     short_step=0,
 ):
     """Set the constants that decide how work is grouped, and must decide nothing else."""
-    patch.setattr(blocks, "BLOCK_ROWS", block_rows)
-    patch.setattr(blocks, "KEPT_IMAGE_BYTES", kept_image_bytes)
+    patch.setattr(batches, "BLOCK_ROWS", block_rows)
+    patch.setattr(batches, "KEPT_IMAGE_BYTES", kept_image_bytes)
     patch.setattr(schedule, "ROWS_PER_EVALUATION", rows_per_evaluation)
-    patch.setattr(stack, "LOGITS_PER_CHUNK", logits_per_chunk)
-    patch.setattr(inputs, "SMALL_PRODUCT", small_product)
-    patch.setattr(inputs, "SMALL_OUTPUT", small_output)
-    patch.setattr(inputs, "TILE_UNIT", tile_unit)
-    patch.setattr(stack, "KEPT_INPUT_BYTES", kept_input_bytes)
+    patch.setattr(sgd, "LOGITS_PER_CHUNK", logits_per_chunk)
+    patch.setattr(products, "SMALL_PRODUCT", small_product)
+    patch.setattr(products, "SMALL_OUTPUT", small_output)
+    patch.setattr(products, "TILE_UNIT", tile_unit)
+    patch.setattr(sgd, "KEPT_INPUT_BYTES", kept_input_bytes)
     patch.setattr(sgd, "SHORT_STEP", short_step)
 
 
@@ -241,7 +241,7 @@ class TestRepeatability:
     ):
         """And so does a second run, and evaluation that waits until a leg is trained."""
         setup = make_setup(head, (0.0, 0.1), PATIENT, dtype=dtype)
-        monkeypatch.setattr(blocks, "BLOCK_ROWS", 3)
+        monkeypatch.setattr(batches, "BLOCK_ROWS", 3)
         found = []
         for n_cores, short_step in ((1, 0), (1, 0), (2, 0), (3, 0), (3, 10**6), (64, 0)):
             monkeypatch.setattr(sgd, "_n_cores", lambda n_cores=n_cores: n_cores)
@@ -419,8 +419,8 @@ class TestThreads:
                 raise KeyboardInterrupt
             return trained(self, epochs)
 
-        trained = stack.Stack.train
-        monkeypatch.setattr(stack.Stack, "train", failing)
+        trained = sgd.Stack.train
+        monkeypatch.setattr(sgd.Stack, "train", failing)
         with pytest.raises(KeyboardInterrupt):
             list(train(make_setup(stopping=PATIENT)))
 
@@ -457,7 +457,7 @@ def test_the_cores_counted_are_those_that_the_process_may_use(monkeypatch):
 
 def events_of(setup, monkeypatch):
     """Return in which order the legs of a run are trained and yielded."""
-    events, train_leg = [], stack.Stack.train
+    events, train_leg = [], sgd.Stack.train
 
     def note(what, epochs):
         events.append((what, epochs.start))
@@ -467,7 +467,7 @@ def events_of(setup, monkeypatch):
         return train_leg(self, epochs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stack.Stack, "train", watched)
+        patch.setattr(sgd.Stack, "train", watched)
         for leg in train(setup):
             note("yielded", leg.epochs)
     return events
@@ -502,7 +502,7 @@ def test_batches_that_come_again_are_read_once(shuffle, epochs, n_kept, make_set
     setup = make_setup(shuffle=shuffle, epochs=epochs)
     list(train(setup))
     assert calls == [8] * (n_kept or 5 * epochs)
-    kept = stack.Stack(setup, np.zeros(setup.weights_shape))._kept
+    kept = sgd.Stack(setup, np.zeros(setup.weights_shape))._kept
     assert len(kept) == n_kept
 
 

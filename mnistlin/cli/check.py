@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnistlin.cli.options import debug_option
-from mnistlin.cli.progress import bar, stop_request
+from mnistlin.cli.train import bar, stop_request
 
 if TYPE_CHECKING:
     from mnistlin.analysis.replay import Replay

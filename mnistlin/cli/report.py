@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import click
 
 from mnistlin.cli.options import debug_option, runs_dir_option
-from mnistlin.cli.progress import bar, fetch_data, stop_request
+from mnistlin.cli.train import bar, fetch_data, stop_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mnistlin.cli.progress import StopRequest
+    from mnistlin.cli.train import StopRequest
     from mnistlin.config import ExperimentConfig
     from mnistlin.report.runner import Outcomes, ReportProgress
 
@@ -56,9 +56,8 @@ def report(  # noqa: PLR0913 (one for each option)
       mnistlin report --dataset mnist-5k --out /tmp/report
     """
     from mnistlin.config import shipped_report
-    from mnistlin.report.loading import configs_of, load_plan
-    from mnistlin.report.page import make_page
-    from mnistlin.report.rendering import write_page
+    from mnistlin.report.page import make_page, write_page
+    from mnistlin.report.plan import configs_of, load_plan
 
     source = config or shipped_report()
     plan = load_plan(source)

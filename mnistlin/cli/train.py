@@ -1,18 +1,89 @@
-"""Commands that train: `train`."""
+"""What moves while a command works: bars on a terminal, and signals that ask it to stop.
+
+Commands that train: `train`.
+"""
 
 import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mnistlin.cli.options import TrainingOptions, training_options
-from mnistlin.cli.progress import StopRequest, bar, fetch_data, show_epoch, stop_request
 from mnistlin.errors import ConfigError
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from mnistlin.config import ExperimentConfig
     from mnistlin.experiment import Progress
     from mnistlin.runs.folder import Run
+
+
+@contextmanager
+def bar(total: int, unit: str, *, quiet: bool, **options: Any) -> "Iterator[tqdm[Any]]":
+    """Show a bar on standard error while inside, if that is a terminal and nobody wants quiet."""
+    from tqdm import tqdm
+
+    hidden = quiet or not sys.stderr.isatty()
+    with tqdm(total=total, unit=unit, disable=hidden, dynamic_ncols=True, **options) as shown:
+        yield shown
+
+
+def fetch_data(dataset: str, *, quiet: bool) -> Path:
+    """Find a dataset, with a bar if it must be downloaded first; return its folder."""
+    from mnistlin.data.locate import locate
+
+    with bar(0, "B", quiet=quiet, desc=f"fetching {dataset}", unit_scale=True, delay=0.3) as shown:
+        return locate(dataset, shown).folder
+
+
+def show_epoch(shown: "tqdm[Any]", progress: "Progress") -> None:
+    """Move a bar of epochs."""
+    shown.update(progress.epoch + 1 - shown.n)
+    shown.set_postfix_str(f"val_accuracy={progress.check.val_accuracy:.4f}")
+
+
+class StopRequest:
+    """Whether Ctrl-C or SIGTERM has asked to stop; a second one ends the process at once.
+
+    Attributes
+    ----------
+    signal : int, optional
+        The signal that came.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """As the shell has it: 128 and the number of the signal."""
+        return 128 + self.signal if self.signal else 0
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        self.signal = number
+        signal.signal(number, signal.SIG_DFL)
+        click.echo("\nstopping after this epoch; once more to end at once", err=True)
+
+
+@contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """Take Ctrl-C and SIGTERM as requests to stop while inside."""
+    request = StopRequest()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, request._take) for number in numbers]  # noqa: SLF001
+    try:
+        yield request
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
 
 EXIT_DIVERGED = 4
 
@@ -75,7 +146,7 @@ def _config_from(config: str | None, options: TrainingOptions) -> "ExperimentCon
 def _config_of(run_dir: str, config: str | None, options: TrainingOptions) -> "ExperimentConfig":
     """Return the config of a run that is to be resumed."""
     from mnistlin.runs.folder import load_run
-    from mnistlin.runs.resumption import check_is_unfinished
+    from mnistlin.runs.provenance import check_is_unfinished
 
     if config is not None or options.overrides:
         raise click.UsageError(
@@ -161,7 +232,7 @@ def _result_lines(run: "Run") -> dict[str, Any]:
 
 def _exit_code(run: "Run", request: StopRequest) -> int:
     if run.status == "diverged":
-        from mnistlin.analysis.divergence import likely_cause_of_divergence
+        from mnistlin.analysis.own_data import likely_cause_of_divergence
 
         cause = likely_cause_of_divergence(run.config)
         click.echo(f"error: training diverged; {cause}", err=True)

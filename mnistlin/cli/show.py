@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnistlin.cli.options import debug_option, format_option
-from mnistlin.cli.progress import fetch_data
+from mnistlin.cli.train import fetch_data
 
 if TYPE_CHECKING:
     from mnistlin.runs.folder import Run

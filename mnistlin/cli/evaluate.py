@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnistlin.cli.findings import (
+from mnistlin.cli.options import runs_dir_option
+from mnistlin.cli.show import (
     Output,
     load_with_data,
     output_options,
     split_option,
     weights_option,
 )
-from mnistlin.cli.options import runs_dir_option
-from mnistlin.cli.progress import fetch_data
+from mnistlin.cli.train import fetch_data
 
 if TYPE_CHECKING:
-    from mnistlin.analysis.comparison import Comparison, Pair
-    from mnistlin.analysis.evaluation import Evaluation, WeightsName
+    from mnistlin.analysis.compare import Comparison, Pair
+    from mnistlin.analysis.evaluate import Evaluation, WeightsName
 
 
 @click.command()
@@ -42,9 +42,9 @@ def evaluate(
       mnistlin evaluate runs/20260114T093012Z_softmax
       mnistlin evaluate runs/20260114T093012Z_softmax --weights best --dataset fashion-mnist
     """
-    from mnistlin.analysis.evaluation import evaluate as evaluate_run
-    from mnistlin.figures.mistakes import evaluation_confusion_figure, mistakes_figure
-    from mnistlin.runs.findings import write_table
+    from mnistlin.analysis.evaluate import evaluate as evaluate_run
+    from mnistlin.analysis.evaluate import evaluation_confusion_figure, mistakes_figure
+    from mnistlin.runs.writer import write_table
 
     run = load_with_data(run_dir, output)
     if dataset is not None:
@@ -112,10 +112,10 @@ def compare(
     Example:
       mnistlin compare runs/20260114T093012Z_binary runs/20260114T093512Z_binary-shuffled
     """
-    from mnistlin.analysis.comparison import compare as compare_runs
-    from mnistlin.figures.comparison import pair_figure, pairs_figure
-    from mnistlin.runs.findings import write_table
+    from mnistlin.analysis.compare import compare as compare_runs
+    from mnistlin.analysis.compare import pair_figure, pairs_figure
     from mnistlin.runs.folder import make_folder
+    from mnistlin.runs.writer import write_table
 
     runs = [load_with_data(run_dir, output) for run_dir in run_dirs]
     found = compare_runs(runs, weights, split_name)

@@ -1,4 +1,7 @@
-"""How good are the weights of a run on a set of images, and where do they err? On any data."""
+"""How good are the weights of a run on a set of images, and where do they err? On any data.
+
+Where some weights err: the confusion matrix of an evaluation, and the images behind it.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -6,15 +9,32 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnistlin.analysis.own_data import load_own_splits, split_named
-from mnistlin.analysis.proportions import wilson_interval
+from mnistlin.analysis.statistics import wilson_interval
 from mnistlin.config import DataConfig
 from mnistlin.data.idx import by_text
 from mnistlin.data.splits import Split, load_splits
 from mnistlin.errors import DataError
-from mnistlin.model.heads import HEADS
+from mnistlin.figures import captions
+from mnistlin.figures.confusion import counts_figure
+from mnistlin.figures.panel import draw_images
+from mnistlin.figures.style import (
+    FOOTER,
+    HEADER,
+    HEIGHT,
+    MARGIN,
+    NOTE,
+    WIDTH,
+    house_style,
+    new_figure,
+    say_instead,
+    write_note,
+)
+from mnistlin.figures.weights import tile_boxes
+from mnistlin.model.linear import HEADS
 from mnistlin.runs.folder import Run
 from mnistlin.training.evaluation import Predictions, confusion_counts, predict
 
@@ -187,3 +207,63 @@ def _split_of_other(run: Run, dataset: str, split_name: str) -> Split:
 
 def _fraction(part: int, whole: int) -> float | None:
     return part / whole if whole else None
+
+
+N_IMAGES = 24
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
+
+
+@house_style()
+def mistakes_figure(evaluation: "Evaluation") -> Figure:
+    """Draw the images that are classified wrongly with the most confidence."""
+    figure = new_figure(*_words("Most confident mistakes", evaluation))
+    samples = evaluation.most_confident_mistakes(N_IMAGES)
+    if not len(samples):
+        say_instead(figure, f"all {evaluation.split.n_samples:,} images are classified rightly")
+        return figure
+    bottom = FOOTER + NOTE
+    room = (MARGIN, bottom, WIDTH - 2 * MARGIN, HEIGHT - HEADER - bottom)
+    boxes = tile_boxes(len(samples), evaluation.split.image_shape, room)
+    words = [caption(evaluation, int(sample)) for sample in samples]
+    draw_images(figure, boxes, evaluation.split, samples, words)
+    write_note(
+        figure,
+        "True class → the class it was taken for, and the probability given to that. "
+        f"{len(samples)} of {(~evaluation.is_right).sum():,} mistakes, the most confident first.",
+    )
+    return figure
+
+
+def evaluation_confusion_figure(evaluation: "Evaluation") -> Figure:
+    """Draw how often each class was taken for which."""
+    return counts_figure(
+        _words("Confusion matrix", evaluation),
+        evaluation.confusion,
+        evaluation.split.classes,
+        f"{SPLITS[evaluation.split_name]} images",
+    )
+
+
+def caption(evaluation: "Evaluation", sample: int) -> tuple[str, str]:
+    """Return such as ("3 → 5", "0.97") for a sample."""
+    named, classes = int(evaluation.predictions.class_index[sample]), evaluation.split.classes
+    probability = float(evaluation.predictions.probability[sample, named])
+    true = classes[evaluation.split.targets[sample]]
+    return f"{true} → {classes[named]}", f"{probability:.2f}"
+
+
+def _words(what: str, evaluation: "Evaluation") -> tuple[str, str, str]:
+    """Return title, settings and footer of a page."""
+    run = evaluation.run
+    low, high = evaluation.accuracy_interval
+    settings = (
+        f"{_images(evaluation)}, {evaluation.weights} weights: accuracy {evaluation.accuracy:.4f} "
+        f"(95 % interval {low:.4f} to {high:.4f}), loss {evaluation.loss:.4f} nats"
+    )
+    return captions.title(what, run), settings, captions.footer([run])
+
+
+def _images(evaluation: "Evaluation") -> str:
+    split = f"{evaluation.split.n_samples:,} {SPLITS[evaluation.split_name]} images"
+    is_own = evaluation.dataset == evaluation.run.config.data.dataset
+    return split if is_own else f"{split} of {captions.plain(evaluation.dataset)}"

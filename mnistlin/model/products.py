@@ -7,11 +7,13 @@ bias input.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mnistlin.model.heads import Floats
+Floats: TypeAlias = NDArray[Any]
+"""An array of float32 or float64, as the config says."""
 
 WHITE = 255
 HALF_RANGE = 127.5

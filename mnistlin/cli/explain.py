@@ -5,17 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnistlin.cli.findings import Output, load_with_data, output_options, weights_option
-from mnistlin.cli.ranges import PATIENCES_FORM, patiences_of
+from mnistlin.cli.options import PATIENCES_FORM, patiences_of
+from mnistlin.cli.show import Output, load_with_data, output_options, weights_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mnistlin.analysis.batches import HardBatches
-    from mnistlin.analysis.dips import Dips
-    from mnistlin.analysis.evaluation import WeightsName
+    from mnistlin.analysis.dips import Dips, HardBatches
+    from mnistlin.analysis.early_stopping import RuleOutcome
+    from mnistlin.analysis.evaluate import WeightsName
     from mnistlin.analysis.optimum import Optimum, Standing
-    from mnistlin.analysis.stopping import RuleOutcome
 
 
 @click.group()
@@ -38,10 +37,9 @@ def optimum(run_dir: str, weights: "WeightsName", output: Output) -> None:
     Example:
       mnistlin explain optimum runs/20260114T093012Z_softmax
     """
-    from mnistlin.analysis.optimum import find_optimum
+    from mnistlin.analysis.optimum import find_optimum, optimum_figure
     from mnistlin.analysis.words import about_optimum
-    from mnistlin.figures.optimum import optimum_figure
-    from mnistlin.runs.findings import write_weights
+    from mnistlin.runs.writer import write_weights
 
     run = load_with_data(run_dir, output)
     click.echo("looking for the minimum; this may take a minute", err=True)
@@ -100,9 +98,8 @@ def dips(run_dir: str, output: Output) -> None:
     Example:
       mnistlin explain dips runs/20260114T093012Z_binary
     """
-    from mnistlin.analysis.dips import explain_dips
+    from mnistlin.analysis.dips import dips_figure, explain_dips
     from mnistlin.analysis.words import about_dips
-    from mnistlin.figures.dips import dips_figure
 
     run = load_with_data(run_dir, output)
     found = explain_dips(run)
@@ -176,11 +173,10 @@ def early_stopping(
     Example:
       mnistlin explain early-stopping runs/20260114T093012Z_binary --patience 1-50
     """
-    from mnistlin.analysis.stopping import replay_rules
+    from mnistlin.analysis.early_stopping import replay_rules, stopping_figure
     from mnistlin.analysis.words import about_stopping
-    from mnistlin.figures.stopping import stopping_figure
-    from mnistlin.runs.findings import write_table
     from mnistlin.runs.folder import load_run
+    from mnistlin.runs.writer import write_table
 
     run, patiences = load_run(run_dir), patiences_of(patience)
     outcomes = replay_rules(run, patiences, min_deltas)
@@ -195,7 +191,7 @@ def early_stopping(
 
 def _rule_rows(outcomes: "Sequence[RuleOutcome]") -> list[dict[str, Any]]:
     """Return a row for each group of rules that keep the same weights."""
-    from mnistlin.analysis.stopping import alike
+    from mnistlin.analysis.early_stopping import alike
 
     return [
         {
