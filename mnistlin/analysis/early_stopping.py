@@ -1,65 +1,41 @@
-"""What if the rule of early stopping had been another? Replays rules over one run's checks.
+"""`explain early-stopping`: where other rules would have ended a run, and at what cost.
 
-What rules of early stopping would have made of a run: where they stop, and what that costs.
+A rule needs the losses of the checks only, so any rule can be applied to a finished run.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import accumulate, groupby
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-from numpy.typing import NDArray
 
+from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.errors import RunError
-from mnistlin.figures import captions
-from mnistlin.figures.panel import pane
-from mnistlin.figures.style import (
-    FOOTER,
-    HEADER,
-    INK,
-    MARGIN,
-    NOTE,
-    OKABE_ITO,
-    WIDTH,
-    house_style,
-    new_figure,
-    write_note,
-)
 from mnistlin.runs.folder import Run
 from mnistlin.training.segments import Stopper
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SMALLEST_REGRET = 1e-4
+"""Below this, in nats, the scale of the regret is linear, so that 0 has a place on it."""
+
 
 @dataclass(frozen=True)
-class RuleOutcome:
-    """What a rule would have made of the run.
+class AppliedRule:
+    """One rule, and where it would have ended the run; steps and epochs count from 0.
 
-    Attributes
-    ----------
-    patience : int
-        Checks without improvement at which training stops.
-    min_delta : float
-        By how much a check must improve the loss to count, in nats.
-    has_stopped : bool
-        Whether it stops within the run; if not, the rest is about the run's last check.
-    step, epoch : int
-        Where training ends.
-    last_val_loss : float
-        Validation loss there, in nats: that of the weights `last`.
-    best_val_loss : float
-        Lowest validation loss up to there: that of the weights `best`.
-    best_step : int
-        Where it was reached.
-    last_regret, best_regret : float
-        How far the two are above the lowest validation loss of the whole run, in nats.
+    `last` is the check at which training ends and `best` the lowest validation loss up to there.
+    A regret is a loss above the lowest of the whole run. All losses are in nats.
     """
 
     patience: int
     min_delta: float
     has_stopped: bool
+    """Whether it stops within the run; if not, training ends at the last check of the run."""
     step: int
     epoch: int
     last_val_loss: float
@@ -69,164 +45,190 @@ class RuleOutcome:
     best_regret: float
 
 
-def replay_rules(
+@dataclass(frozen=True)
+class EarlyStopping(Result):
+    """Rules applied to the checks of one run: all patiences of one min_delta, then of the next."""
+
+    run: Run
+    rules: tuple[AppliedRule, ...]
+
+    title = "Other rules of early stopping"
+
+    @property
+    def stem(self) -> str:
+        """early-stopping."""
+        return "early-stopping"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.run.path
+
+    @property
+    def lowest_val_loss(self) -> float:
+        """The lowest validation loss of the whole run, in nats."""
+        return float(self.run.metrics["val_loss"].min())
+
+    def values(self) -> Values:
+        """Return the run and its lowest loss."""
+        return {"run": str(self.run.path), "lowest_val_loss": self.lowest_val_loss}
+
+    def tables(self) -> Tables:
+        """Return one row for each group of rules that keep the same weights."""
+        return {"rules": [_group_row(*ends) for ends in alike(self.rules)]}
+
+    def records(self) -> Tables:
+        """Return one row for each rule."""
+        return {self.stem: [asdict(rule) for rule in self.rules]}
+
+    def explanation(self) -> str:
+        """Say what the smallest and the largest patience keep, and which one is enough."""
+        rules = [rule for rule in self.rules if rule.min_delta == self.rules[0].min_delta]
+        steps, losses = self.run.metrics["step"], self.run.metrics["val_loss"]
+        words = (
+            f"The lowest validation loss of this run is {self.lowest_val_loss:.5f}, at step "
+            f"{steps[np.argmin(losses)]:,}. With min_delta {rules[0].min_delta:g}, "
+        )
+        words += "; ".join(_about(rule) for rule in dict.fromkeys((rules[0], rules[-1])))
+        enough = next((rule.patience for rule in rules if not rule.best_regret), None)
+        if enough is None:
+            return f"{words}. None of these rules reaches the lowest loss."
+        return f"{words}. The smallest of these that reaches the lowest loss is patience {enough}."
+
+    def figure(self) -> "Figure":
+        """Draw the epoch in which each rule stops, and its regret, against patience."""
+        from mnistlin.figures import captions
+        from mnistlin.figures.style import OKABE_ITO, name_axes, page
+
+        note = (
+            "Lines: the best weights up to the stop. Dots: the last weights. Open circles: the "
+            "rule had not stopped when the run ended."
+        )
+        with page(captions.of_run("Early stopping", self.run), note) as figure:
+            panels = figure.subplot_mosaic([["epochs"], ["regret"]], sharex=True)
+            epochs, regret = panels["epochs"], panels["regret"]
+            for i, (min_delta, rules) in enumerate(groupby(self.rules, _min_delta)):
+                color = OKABE_ITO[i % len(OKABE_ITO)]
+                _draw_rules(epochs, regret, [*rules], color, f"min_delta {min_delta:g}")
+            name_axes(epochs, "epoch in which training stops")
+            epochs.set_ylim(bottom=0)
+            epochs.legend(loc="upper left")
+            name_axes(
+                regret,
+                "regret: validation loss above the lowest of the run, nats, log scale",
+                "patience (checks without improvement)",
+            )
+            regret.set_yscale("symlog", linthresh=SMALLEST_REGRET)
+            regret.yaxis.set_major_formatter("{x:g}")
+            regret.set_ylim(bottom=-0.3 * SMALLEST_REGRET)
+            regret.locator_params("x", integer=True)
+            regret.set_xlim(left=0)
+            if self.run.config.early_stopping:
+                for axes in (epochs, regret):
+                    axes.axvline(self.run.config.early_stopping.patience, linestyle="--", color="k")
+        return figure
+
+
+def apply_rules(
     run: Run, patiences: Iterable[int], min_deltas: Iterable[float] = (0.0,)
-) -> list[RuleOutcome]:
-    """Replay rules of early stopping over a run's metrics.csv.
+) -> EarlyStopping:
+    """Apply rules of early stopping to the checks of a run.
 
     Parameters
     ----------
     run : Run
-        Best a long one without early stopping: a rule that outlasts it cannot be told.
+        Best a long one without early stopping: of a rule that outlasts it, no more is known.
     patiences : iterable of int
-        Checks, at least 1.
+        Checks, at least 1, in increasing order.
     min_deltas : iterable of float
         Each is combined with each patience.
-
-    Returns
-    -------
-    list of RuleOutcome
-        All patiences of the first min_delta, then of the next.
 
     Raises
     ------
     RunError
-        If the run has no check, or metrics.csv cannot be read.
+        If the run has no checks, or metrics.csv cannot be read.
     """
     if not len(run.metrics["step"]):
-        raise RunError(f"{run.path}: metrics.csv has no checks, so there is no rule to replay")
+        raise RunError(f"{run.path}: metrics.csv has no checks, so no rule can be applied")
     patiences = list(patiences)
-    return [
-        _outcome(run.metrics, stoppers, patience, min_delta)
-        for min_delta in min_deltas
-        for stoppers in [_stoppers(run.metrics["val_loss"], min_delta)]
+    rules = [
+        _applied(run, stoppers, patience, min_delta)
+        for min_delta in dict.fromkeys(min_deltas)
+        for stoppers in [_stoppers(run.metrics["val_loss"].tolist(), min_delta)]
         for patience in patiences
     ]
+    return EarlyStopping(run, tuple(rules))
 
 
-def alike(outcomes: Iterable[RuleOutcome]) -> Iterator[tuple[RuleOutcome, RuleOutcome]]:
-    """Yield first and last of each group of consecutive rules that keep the same best weights."""
-    for _, group in groupby(outcomes, _what_is_kept):
-        rules = list(group)
-        yield rules[0], rules[-1]
+def alike(rules: Iterable[AppliedRule]) -> Iterator[tuple[AppliedRule, AppliedRule]]:
+    """Yield the first and last of each group of consecutive rules that keep the same weights."""
+    for _, group in groupby(rules, lambda rule: (rule.min_delta, rule.best_step, rule.has_stopped)):
+        members = list(group)
+        yield members[0], members[-1]
 
 
-def _what_is_kept(outcome: RuleOutcome) -> tuple[float, int, bool]:
-    return outcome.min_delta, outcome.best_step, outcome.has_stopped
+def _min_delta(rule: AppliedRule) -> float:
+    return rule.min_delta
 
 
-def _stoppers(val_losses: NDArray[Any], min_delta: float) -> list[Stopper]:
-    """Return the rule's memory after each check."""
-    steps = accumulate(
-        val_losses.tolist(), lambda memory, loss: memory.after(loss, min_delta), initial=Stopper()
+def _stoppers(val_losses: Sequence[float], min_delta: float) -> list[Stopper]:
+    """Return the state of early stopping after each check."""
+    states = accumulate(
+        val_losses, lambda stopper, loss: stopper.after(loss, min_delta), initial=Stopper()
     )
-    return list(steps)[1:]
+    return list(states)[1:]
 
 
-def _outcome(
-    metrics: Mapping[str, NDArray[Any]],
-    stoppers: Sequence[Stopper],
-    patience: int,
-    min_delta: float,
-) -> RuleOutcome:
-    losses = metrics["val_loss"]
-    stop = next((i for i, memory in enumerate(stoppers) if memory.is_out_of(patience)), None)
+def _applied(run: Run, stoppers: Sequence[Stopper], patience: int, min_delta: float) -> AppliedRule:
+    steps, losses = run.metrics["step"], run.metrics["val_loss"]
+    stop = next((i for i, stopper in enumerate(stoppers) if stopper.is_out_of(patience)), None)
     end = len(losses) - 1 if stop is None else stop
     best = int(np.argmin(losses[: end + 1]))
-    lowest = float(losses.min())
-    return RuleOutcome(
+    return AppliedRule(
         patience=patience,
         min_delta=min_delta,
         has_stopped=stop is not None,
-        step=int(metrics["step"][end]),
-        epoch=int(metrics["epoch"][end]),
+        step=int(steps[end]),
+        epoch=int(run.metrics["epoch"][end]),
         last_val_loss=float(losses[end]),
         best_val_loss=float(losses[best]),
-        best_step=int(metrics["step"][best]),
-        last_regret=float(losses[end]) - lowest,
-        best_regret=float(losses[best]) - lowest,
+        best_step=int(steps[best]),
+        last_regret=float(losses[end] - losses.min()),
+        best_regret=float(losses[best] - losses.min()),
     )
 
 
-LEFT, RIGHT, TITLE, AXIS, BETWEEN = 0.65, 0.15, 0.35, 0.5, 0.2
-PANEL = 1.85
-SMALLEST_REGRET = 1e-4
-"""Below this, in nats, the scale of the regret is linear, so that 0 has a place on it."""
+def _group_row(first: AppliedRule, last: AppliedRule) -> dict[str, Any]:
+    return {
+        "min_delta": first.min_delta,
+        "patience": _span(first.patience, last.patience),
+        "stop_epoch": _span(first.epoch, last.epoch) if last.has_stopped else "never",
+        "best_step": first.best_step,
+        "best_val_loss": first.best_val_loss,
+        "best_regret": first.best_regret,
+    }
 
 
-@house_style()
-def stopping_figure(run: "Run", outcomes: "Sequence[RuleOutcome]") -> Figure:
-    """Draw the epoch in which rules stop, and their regret, over their patience.
-
-    Parameters
-    ----------
-    run : Run
-        The run that the rules were replayed on.
-    outcomes : sequence of RuleOutcome
-        What became of them; each min_delta is a curve.
-    """
-    height = HEADER + 2 * (TITLE + PANEL) + BETWEEN + AXIS + NOTE + FOOTER
-    figure = new_figure(*captions.of_run("Early stopping", run), height=height)
-    left, width = MARGIN + LEFT, WIDTH - 2 * MARGIN - LEFT - RIGHT
-    y = height - HEADER - TITLE - PANEL
-    epochs = pane(figure, (left, y, width, PANEL), "epoch in which training stops")
-    y -= BETWEEN + TITLE + PANEL
-    title = "regret: validation loss above the lowest of the run, nats, log scale"
-    regret = pane(figure, (left, y, width, PANEL), title, "patience (checks without improvement)")
-    curves = _by_min_delta(outcomes)
-    for color, (min_delta, rules) in zip(_colors(len(curves)), curves.items(), strict=True):
-        _draw_curve(epochs, regret, rules, color, f"min_delta {min_delta:g}")
-    _finish(epochs, regret, run)
-    write_note(
-        figure,
-        "Lines: of the best weights until then. Dots: of the last weights. Open ring: the rule had "
-        "not stopped when the run ended.",
-    )
-    return figure
+def _span(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"
 
 
-def _draw_curve(
-    epochs: Axes, regret: Axes, rules: "Sequence[RuleOutcome]", color: Any, label: str
+def _about(rule: AppliedRule) -> str:
+    end = f"stops in epoch {rule.epoch}"
+    if not rule.has_stopped:
+        end = f"does not stop in the {rule.epoch + 1} epochs of this run"
+    return f"patience {rule.patience} {end} and keeps a loss of {rule.best_val_loss:.5f}"
+
+
+def _draw_rules(
+    epochs: "Axes", regret: "Axes", rules: Sequence[AppliedRule], color: str, label: str
 ) -> None:
     patience = [rule.patience for rule in rules]
     stops = [rule.epoch for rule in rules]
-    epochs.plot(patience, stops, color=color, drawstyle="steps-mid", label=label)
-    late = [rule for rule in rules if not rule.has_stopped]
-    epochs.plot(
-        [rule.patience for rule in late],
-        [rule.epoch for rule in late],
-        "o",
-        markerfacecolor="white",
-        markeredgecolor=color,
-        markersize=4,
-    )
-    look = {"color": color, "drawstyle": "steps-mid"}
-    regret.plot(patience, [rule.best_regret for rule in rules], **look)
+    line: dict[str, Any] = {"color": color, "drawstyle": "steps-mid"}
+    epochs.plot(patience, stops, label=label, **line)
+    late = [(rule.patience, rule.epoch) for rule in rules if not rule.has_stopped]
+    if late:
+        epochs.plot(*zip(*late, strict=True), "o", mfc="white", color=color, markersize=4)
+    regret.plot(patience, [rule.best_regret for rule in rules], **line)
     regret.plot(patience, [rule.last_regret for rule in rules], "o", color=color, markersize=3)
-
-
-def _finish(epochs: Axes, regret: Axes, run: "Run") -> None:
-    """Set the scales of both panels, and mark the rule that the run itself had."""
-    regret.set_yscale("symlog", linthresh=SMALLEST_REGRET)
-    regret.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    regret.set_ylim(bottom=-0.3 * SMALLEST_REGRET)
-    epochs.set_ylim(bottom=0)
-    epochs.tick_params(labelbottom=False)
-    for axes in (epochs, regret):
-        axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
-        axes.set_xlim(left=0)
-        if run.config.early_stopping is not None:
-            rule = run.config.early_stopping.patience
-            axes.axvline(rule, color=INK, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1)
-    epochs.legend(loc="upper left")
-
-
-def _by_min_delta(outcomes: "Sequence[RuleOutcome]") -> "dict[float, list[RuleOutcome]]":
-    curves: dict[float, list[RuleOutcome]] = {}
-    for outcome in outcomes:
-        curves.setdefault(outcome.min_delta, []).append(outcome)
-    return curves
-
-
-def _colors(n: int) -> list[str]:
-    return [OKABE_ITO[i % len(OKABE_ITO)] for i in range(n)]

@@ -6,7 +6,6 @@ import numpy as np
 
 from mnistlin.analysis.compare import Pair
 from mnistlin.analysis.dips import MIN_CORRELATION, Dips, HardBatches
-from mnistlin.analysis.early_stopping import RuleOutcome
 from mnistlin.analysis.optimum import Optimum
 from mnistlin.analysis.statistics import CONFIDENCE, POWER
 
@@ -149,28 +148,6 @@ def _about_agreement(dips: Dips) -> str:
             f"{expected}, but so near to it that it meets nearly the same weights."
         )
     return "Prediction and measurement do not agree: this config does not explain these dips."
-
-
-def about_stopping(outcomes: Sequence[RuleOutcome]) -> str:
-    """Say what patience buys and what it costs, from rules that differ in patience."""
-    first, last = outcomes[0], outcomes[-1]
-    lowest = first.best_val_loss - first.best_regret
-    words = (
-        "Validation loss does not fall smoothly, and an impatient rule takes the first bump for "
-        f"the end. The lowest loss of this run is {lowest:.4f}. {_about_rule(first).capitalize()}"
-    )
-    words += f"; {_about_rule(last)}." if last is not first else "."
-    enough = next((each for each in outcomes if not each.best_regret), None)
-    if enough is None:
-        return f"{words} No rule among these waits long enough for the lowest loss."
-    return f"{words} The smallest patience that reaches the lowest loss is {enough.patience}."
-
-
-def _about_rule(outcome: RuleOutcome) -> str:
-    end = f"stops in epoch {outcome.epoch}"
-    if not outcome.has_stopped:
-        end = f"does not stop in the {outcome.epoch + 1} epochs of this run"
-    return f"patience {outcome.patience} {end}, and keeps a loss of {outcome.best_val_loss:.4f}"
 
 
 def _listed(numbers: Sequence[int]) -> str:

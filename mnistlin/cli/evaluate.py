@@ -58,7 +58,7 @@ def evaluate(
         write_table(tables, f"{name}_confusion", _confusion_rows(found)),
         write_table(tables, f"{name}_classes", scores),
     ]
-    output.show(_evaluation_values(found), files, {"classes": scores})
+    output.print(_evaluation_values(found), files, {"classes": scores})
 
 
 def _evaluation_name(split_name: str, weights: str, dataset: str | None) -> str:
@@ -128,7 +128,7 @@ def compare(
         replace(output, out=home).draw(figure, home, "comparison"),
         write_table(home, "pairs", [*map(_pair_row, found.pairs)]),
     ]
-    output.show(values, files, tables)
+    output.print(values, files, tables)
 
 
 def _shared_values(found: "Comparison") -> dict[str, Any]:

@@ -9,10 +9,7 @@ from mnistlin.cli.options import PATIENCES_FORM, patiences_of
 from mnistlin.cli.show import Output, load_with_data, output_options, weights_option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mnistlin.analysis.dips import Dips, HardBatches
-    from mnistlin.analysis.early_stopping import RuleOutcome
     from mnistlin.analysis.evaluate import WeightsName
     from mnistlin.analysis.optimum import Optimum, Standing
 
@@ -48,7 +45,7 @@ def optimum(run_dir: str, weights: "WeightsName", output: Output) -> None:
         output.draw(optimum_figure(found), run.path, name),
         write_weights(output.tables_in(run.path), name, found=found.found.place.weights),
     ]
-    output.show(_optimum_values(found), files, explanation=about_optimum(found))
+    output.print(_optimum_values(found), files, explanation=about_optimum(found))
 
 
 def _optimum_values(optimum: "Optimum") -> dict[str, Any]:
@@ -106,7 +103,7 @@ def dips(run_dir: str, output: Output) -> None:
     files = [output.draw(dips_figure(run, found), run.path, "dips")]
     tables = {"hardest_batches": _batch_rows(found.hard)} if found.hard else {}
     values = {"run": str(run.path), **_dips_values(found)}
-    output.show(values, files, tables, about_dips(found))
+    output.print(values, files, tables, about_dips(found))
 
 
 def _dips_values(dips: "Dips") -> dict[str, Any]:
@@ -164,50 +161,20 @@ def _finite(_: click.Context, __: click.Parameter, values: tuple[float, ...]) ->
 def early_stopping(
     run_dir: str, patience: str, min_deltas: tuple[float, ...], output: Output
 ) -> None:
-    """Say where other rules of early stopping would have ended a run, and at what cost.
+    """Apply other rules of early stopping to a run, and show what each would have cost.
 
-    Rules are replayed over metrics.csv, so the run should be a long one without early stopping. The
-    cost, or regret, is the validation loss of what a rule keeps above the lowest of the whole run.
+    Rules are applied to the checks in metrics.csv, so the run should be a long one without early
+    stopping. The cost, or regret, is the validation loss of the weights that a rule keeps, minus
+    the lowest of the whole run.
 
     \b
     Example:
       mnistlin explain early-stopping runs/20260114T093012Z_binary --patience 1-50
     """
-    from mnistlin.analysis.early_stopping import replay_rules, stopping_figure
-    from mnistlin.analysis.words import about_stopping
+    from mnistlin.analysis.early_stopping import apply_rules
     from mnistlin.runs.folder import load_run
-    from mnistlin.runs.writer import write_table
 
-    run, patiences = load_run(run_dir), patiences_of(patience)
-    outcomes = replay_rules(run, patiences, min_deltas)
-    files = [
-        output.draw(stopping_figure(run, outcomes), run.path, "early-stopping"),
-        write_table(output.tables_in(run.path), "early-stopping", [*map(vars, outcomes)]),
-    ]
-    values = {"run": str(run.path), "lowest_val_loss": float(run.metrics["val_loss"].min())}
-    explanation = about_stopping(outcomes[: len(patiences)])
-    output.show(values, files, {"rules": _rule_rows(outcomes)}, explanation)
-
-
-def _rule_rows(outcomes: "Sequence[RuleOutcome]") -> list[dict[str, Any]]:
-    """Return a row for each group of rules that keep the same weights."""
-    from mnistlin.analysis.early_stopping import alike
-
-    return [
-        {
-            "min_delta": first.min_delta,
-            "patience": _span(first.patience, last.patience),
-            "stop_epoch": _span(first.epoch, last.epoch) if last.has_stopped else "never",
-            "best_step": first.best_step,
-            "best_val_loss": first.best_val_loss,
-            "best_regret": first.best_regret,
-        }
-        for first, last in alike(outcomes)
-    ]
-
-
-def _span(first: int, last: int) -> str:
-    return str(first) if first == last else f"{first}-{last}"
+    output.show(apply_rules(load_run(run_dir), patiences_of(patience), min_deltas))
 
 
 COMMANDS = (explain,)

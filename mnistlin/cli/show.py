@@ -16,6 +16,7 @@ from mnistlin.cli.options import debug_option, format_option
 from mnistlin.cli.train import fetch_data
 
 if TYPE_CHECKING:
+    from mnistlin.analysis.result import Result
     from mnistlin.runs.folder import Run
 
 Row = Mapping[str, Any]
@@ -66,7 +67,13 @@ class Output:
         """Return the user's folder, or analysis/ in a home."""
         return self.out or home / "analysis"
 
-    def show(
+    def show(self, result: "Result") -> None:
+        """Save a result and print it."""
+        from mnistlin.analysis.result import save
+
+        show(result, save(result, self.out, self.file_format), as_json=self.as_json)
+
+    def print(
         self,
         values: Row,
         files: Sequence[Path],
@@ -87,18 +94,46 @@ class Output:
             A paragraph.
         """
         tables = tables or {}
+        from mnistlin.analysis.result import as_text
+
         if self.as_json:
             whole = {**values, **tables, "files": [str(path) for path in files]}
             click.echo(json.dumps(whole | ({"explanation": explanation} if explanation else {})))
             return
         for key, value in values.items():
-            click.echo(f"{key}: {_text(value)}")
+            click.echo(f"{key}: {as_text(value)}")
         for rows in tables.values():
             click.echo("\n" + "\n".join(_aligned(rows)))
         if explanation:
             click.echo(f"\n{click.wrap_text(explanation, width=88)}\n")
         for path in files:
             click.echo(f"file: {path}")
+
+
+def show(result: "Result", files: Sequence[Path] = (), *, as_json: bool) -> None:
+    """Print a result, and the files that it was saved to, as lines or as one JSON object."""
+    from mnistlin.analysis.result import as_text
+
+    if as_json:
+        click.echo(json.dumps(_as_object(result, files)))
+        return
+    for key, value in result.values().items():
+        click.echo(f"{key}: {as_text(value)}")
+    for rows in filter(None, result.tables().values()):
+        click.echo("\n" + "\n".join(_aligned(rows)))
+    if words := result.explanation():
+        click.echo(f"\n{click.wrap_text(words, width=88)}\n")
+    for warning in result.warnings():
+        click.echo(f"warning: {warning}")
+    for path in files:
+        click.echo(f"file: {path}")
+
+
+def _as_object(result: "Result", files: Sequence[Path]) -> Row:
+    parts = {**result.values(), **result.tables()}
+    optional = {"warnings": list(result.warnings()), "explanation": result.explanation()}
+    parts |= {key: value for key, value in optional.items() if value}
+    return parts | ({"files": [str(path) for path in files]} if files else {})
 
 
 _OUTPUT_OPTIONS = (
@@ -136,22 +171,8 @@ def load_with_data(run_dir: str, output: Output) -> "Run":
 
 def _aligned(rows: Sequence[Row]) -> list[str]:
     """Return the lines of a table, its header first, numbers at the right."""
+    from mnistlin.analysis.result import as_text
     from mnistlin.runs.tables import aligned
 
-    cells = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
+    cells = [list(rows[0]), *([as_text(value) for value in row.values()] for row in rows)]
     return aligned(cells, str.rjust)
-
-
-def _text(value: Any) -> str:
-    """Return a value as people read it."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, tuple):
-        return " to ".join(map(_text, value))
-    if isinstance(value, list):
-        return ", ".join(map(_text, value))
-    return str(value)

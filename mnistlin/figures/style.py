@@ -105,6 +105,28 @@ def new_figure(title: str, settings: str, footer: str, height: float = HEIGHT) -
     return figure
 
 
+@contextmanager
+def page(words: tuple[str, str, str], note: str = "", height: float = HEIGHT) -> Iterator[Figure]:
+    """Yield a page to add axes to, which constrained layout keeps between its header and its foot.
+
+    `words` are its title, settings and footer, as `captions` returns them. Drawing inside is in our
+    style.
+    """
+    with house_style():
+        figure = new_figure(*words, height=height)
+        write_note(figure, note)
+        left, bottom = MARGIN / WIDTH, (FOOTER + (NOTE if note else 0)) / height
+        rect = (left, bottom, 1 - 2 * left, 1 - HEADER / height - bottom)
+        figure.set_layout_engine("constrained", rect=rect)
+        yield figure
+
+
+def name_axes(axes: Axes, y_title: str, x_title: str = "") -> None:
+    """Write what y is above the upper left corner, where it is read first, and x below."""
+    axes.set_title(y_title, loc="left", fontsize="medium")
+    axes.set_xlabel(x_title)
+
+
 def write_note(figure: Figure, words: str) -> None:
     """Write a line above the footer that helps to read the figure."""
     _write_line(figure, words, FOOTER, fontsize=8.5, color=MUTED)
@@ -182,6 +204,12 @@ def save(figure: Figure, out_dir: Path, name: str, fmt: str = "png") -> Path:
     if out_dir.is_symlink():  # in a run folder from elsewhere, it may lead anywhere
         raise RunError(f"{out_dir} is a link; to draw there, name it: --out {out_dir.resolve()}")
     return write_into(out_dir, f"{name}.{fmt}", _rendered(figure, fmt))
+
+
+def as_svg(figure: Figure) -> str:
+    """Return a figure as an <svg> element, for a page or a notebook."""
+    text = _rendered(figure, "svg").decode()
+    return text[text.index("<svg") :]
 
 
 @house_style()

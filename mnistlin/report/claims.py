@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from mnistlin.analysis.claims import TrainedExperiment
 from mnistlin.analysis.dips import Dips, explain_dips
 from mnistlin.analysis.statistics import CONFIDENCE, Mean, holm, signed, t_interval, with_spread
 from mnistlin.analysis.sweep_effect import final_val_accuracy, summarise
 from mnistlin.errors import RunError
 from mnistlin.report.findings import accuracy_gap
 from mnistlin.report.plan import NumberClaim, Plan, StatementClaim
-from mnistlin.report.runner import Outcome, Outcomes
+from mnistlin.report.runner import Outcomes
 
 Verdict: TypeAlias = Literal["agrees", "differs", "not resolved by these seeds", "-"]
 NOT_RESOLVED: Verdict = "not resolved by these seeds"
@@ -110,7 +111,7 @@ def rows_of(plan: Plan, outcomes: Outcomes, *, is_comparable: bool) -> Iterator[
     ----------
     plan : Plan
         The report.
-    outcomes : mapping of str to Outcome
+    outcomes : mapping of str to TrainedExperiment
         What came of its experiments.
     is_comparable : bool
         Whether the published numbers are about the same data; if not, no verdict is given.
@@ -127,7 +128,7 @@ def row_words(row: Row) -> tuple[str, str, str, str]:
     return row.part, row.claim, row.published, row.measured
 
 
-def _number_row(part: str, claim: NumberClaim, outcome: Outcome) -> Row:
+def _number_row(part: str, claim: NumberClaim, outcome: TrainedExperiment) -> Row:
     unit, points, digits = (" %", " points", ".2f") if claim.percent else ("", "", "g")
     values = [100 * value if claim.percent else value for value in outcome.values(claim.measure)]
     by_chance = outcome.run.config.training.shuffle
@@ -154,7 +155,7 @@ def _note(note: str, verdict: Verdict) -> str:
     return "" if verdict == "agrees" else note
 
 
-def _over_fits(claim: StatementClaim, outcomes: Sequence[Outcome]) -> Finding:
+def _over_fits(claim: StatementClaim, outcomes: Sequence[TrainedExperiment]) -> Finding:
     """Judge whether validation loss rises again while training loss goes on falling."""
     summary = outcomes[0].run.summary
     best, last = summary["best_val_loss"], summary["last_val_loss"]
@@ -164,7 +165,7 @@ def _over_fits(claim: StatementClaim, outcomes: Sequence[Outcome]) -> Finding:
     return Finding(measured, f"{signed(last - best, '.4f')} nats", verdict)
 
 
-def _dips_only_without_shuffle(_: StatementClaim, outcomes: Sequence[Outcome]) -> Finding:
+def _dips_only_without_shuffle(_: StatementClaim, outcomes: Sequence[TrainedExperiment]) -> Finding:
     """Judge whether the first experiment has dips at a period, and the others none."""
     found = [_dips_of(outcome) for outcome in outcomes]
     periods = [dips.measured.period for dips in found if dips]
@@ -175,7 +176,7 @@ def _dips_only_without_shuffle(_: StatementClaim, outcomes: Sequence[Outcome]) -
     return Finding(f"without shuffle {words[0]}; with it {', '.join(words[1:])}", "-", verdict)
 
 
-def _local_optima(_: StatementClaim, outcomes: Sequence[Outcome]) -> Finding:
+def _local_optima(_: StatementClaim, outcomes: Sequence[TrainedExperiment]) -> Finding:
     """Say why it cannot be so, whatever is measured: a convex objective has no local optima."""
     words = "convex objective: no local optima"
     dips = _dips_of(outcomes[0])
@@ -188,7 +189,7 @@ def _local_optima(_: StatementClaim, outcomes: Sequence[Outcome]) -> Finding:
     return Finding(words, "-", "differs")
 
 
-def _dips_of(outcome: Outcome) -> Dips | None:
+def _dips_of(outcome: TrainedExperiment) -> Dips | None:
     """Return what there is to say of dips; None for a run that is too short for it."""
     try:
         return explain_dips(outcome.run)
@@ -196,7 +197,7 @@ def _dips_of(outcome: Outcome) -> Dips | None:
         return None
 
 
-def _gap_opens(_: StatementClaim, outcomes: Sequence[Outcome]) -> Finding:
+def _gap_opens(_: StatementClaim, outcomes: Sequence[TrainedExperiment]) -> Finding:
     """Judge whether the training set gains on the validation set, from first to last epoch."""
     gaps = np.array([[accuracy_gap(run, epoch) for epoch in (0, -1)] for run in outcomes[0].runs])
     early, late = 100 * gaps.mean(axis=0)
@@ -208,7 +209,7 @@ def _gap_opens(_: StatementClaim, outcomes: Sequence[Outcome]) -> Finding:
     return Finding(measured, f"{signed(late - early, '.2f')} points", verdict)
 
 
-def _lambda_costs_accuracy(claim: StatementClaim, outcomes: Sequence[Outcome]) -> Finding:
+def _lambda_costs_accuracy(claim: StatementClaim, outcomes: Sequence[TrainedExperiment]) -> Finding:
     """Judge whether this λ has a lower validation accuracy than λ = 0, with the same seeds."""
     summaries = {each.l2_lambda: each for each in summarise(outcomes[0].whole_sweep)}
     summary = summaries.get(claim.l2_lambda)
@@ -228,7 +229,9 @@ def _lambda_costs_accuracy(claim: StatementClaim, outcomes: Sequence[Outcome]) -
     )
 
 
-def _accuracy_falls_with_lambda(_: StatementClaim, outcomes: Sequence[Outcome]) -> Finding:
+def _accuracy_falls_with_lambda(
+    _: StatementClaim, outcomes: Sequence[TrainedExperiment]
+) -> Finding:
     """Judge whether validation accuracy falls from each λ to the next larger one."""
     by_lambda = {
         l2_lambda: {seed: final_val_accuracy(run) for seed, run in runs.items()}
@@ -245,7 +248,7 @@ def _accuracy_falls_with_lambda(_: StatementClaim, outcomes: Sequence[Outcome]) 
     return Finding(f"best first: λ = {measured}", "-", _all_directions(steps))
 
 
-def _weight_norm_falls(_: StatementClaim, outcomes: Sequence[Outcome]) -> Finding:
+def _weight_norm_falls(_: StatementClaim, outcomes: Sequence[TrainedExperiment]) -> Finding:
     """Judge whether each larger λ ends with smaller weights, with every seed."""
     sweep = outcomes[0].whole_sweep
     norms = {
@@ -265,7 +268,7 @@ def _weight_norm_falls(_: StatementClaim, outcomes: Sequence[Outcome]) -> Findin
     )
 
 
-STATEMENTS: dict[str, Callable[[StatementClaim, Sequence[Outcome]], Finding]] = {
+STATEMENTS: dict[str, Callable[[StatementClaim, Sequence[TrainedExperiment]], Finding]] = {
     "over-fits": _over_fits,
     "dips-only-without-shuffle": _dips_only_without_shuffle,
     "local-optima": _local_optima,

@@ -8,19 +8,19 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from mnistlin.analysis.claims import TrainedExperiment
 from mnistlin.analysis.dips import explain_dips
 from mnistlin.analysis.statistics import signed, with_spread, written
 from mnistlin.analysis.sweep_effect import LambdaSummary, summarise
 from mnistlin.analysis.words import about_dips
 from mnistlin.errors import RunError
-from mnistlin.report.runner import Outcome
 from mnistlin.runs.folder import Run
 
 OVER_FITTED = 1e-3
 """By how many nats the validation loss must have risen to be called so."""
 
 
-def paragraphs(name: str, outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:
+def paragraphs(name: str, outcomes: Sequence[TrainedExperiment]) -> list[tuple[str, str]]:
     """Return what a finding has to say: the name of each experiment that it tells something of.
 
     Raises
@@ -35,7 +35,7 @@ def paragraphs(name: str, outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:
     return [(experiment, words) for experiment, words in found if words]
 
 
-def _curves(outcome: Outcome) -> str:
+def _curves(outcome: TrainedExperiment) -> str:
     losses = [with_spread(outcome.values(f"last_{part}_loss"), ".4f") for part in ("train", "val")]
     accuracies = [
         with_spread(outcome.values(f"last_{part}_accuracy"), ".2%") for part in ("train", "val")
@@ -48,7 +48,7 @@ def _curves(outcome: Outcome) -> str:
     )
 
 
-def _early_stopping(outcome: Outcome) -> str:
+def _early_stopping(outcome: TrainedExperiment) -> str:
     run = outcome.run
     summary, stopping = run.summary, run.config.early_stopping
     if stopping is None:
@@ -62,7 +62,7 @@ def _early_stopping(outcome: Outcome) -> str:
     )
 
 
-def _over_fitting(outcome: Outcome) -> str:
+def _over_fitting(outcome: TrainedExperiment) -> str:
     summary = outcome.run.summary
     if outcome.run.config.early_stopping:
         return ""
@@ -78,14 +78,14 @@ def _over_fitting(outcome: Outcome) -> str:
     return f"{words} That is no over-fitting to speak of."
 
 
-def _dips(outcome: Outcome) -> str:
+def _dips(outcome: TrainedExperiment) -> str:
     try:
         return about_dips(explain_dips(outcome.run))
     except RunError as error:
         return f"Whether accuracy dips regularly cannot be told ({error})."
 
 
-def _gap(outcome: Outcome) -> str:
+def _gap(outcome: TrainedExperiment) -> str:
     gaps = np.array([_gap_at_ends(run) for run in outcome.runs])
     early, late = 100 * gaps.mean(axis=0)
     return (
@@ -94,7 +94,7 @@ def _gap(outcome: Outcome) -> str:
     )
 
 
-def _checks(outcome: Outcome) -> str:
+def _checks(outcome: TrainedExperiment) -> str:
     n_seeds = len(outcome.runs)
     return f"checks (and {n_seeds} seeds)" if n_seeds > 1 else "checks"
 
@@ -123,7 +123,7 @@ def accuracy_gap(run: Run, epoch: int) -> float:
     return float(gap[of_epoch].mean())
 
 
-def _confusion(outcome: Outcome) -> str:
+def _confusion(outcome: TrainedExperiment) -> str:
     counts, labels = outcome.run.confusion, outcome.run.classes
     errors = counts - np.diag(np.diagonal(counts))
     true, predicted = np.unravel_index(errors.argmax(), errors.shape)
@@ -189,7 +189,7 @@ def _sound(summaries: Sequence[LambdaSummary]) -> list[LambdaSummary]:
     return [each for each in summaries if each.n_seeds]
 
 
-ABOUT_RUNS: dict[str, Callable[[Outcome], str]] = {
+ABOUT_RUNS: dict[str, Callable[[TrainedExperiment], str]] = {
     "curves": _curves,
     "early-stopping": _early_stopping,
     "over-fitting": _over_fitting,

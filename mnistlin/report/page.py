@@ -16,6 +16,7 @@ from urllib.parse import quote
 import jinja2
 
 import mnistlin
+from mnistlin.analysis.claims import TrainedExperiment
 from mnistlin.analysis.gradients import GradientCheck, check_gradients
 from mnistlin.analysis.statistics import with_spread
 from mnistlin.config import DataConfig, dump_yaml
@@ -23,7 +24,7 @@ from mnistlin.report.claims import NOT_RESOLVED, Row, rows_of
 from mnistlin.report.findings import paragraphs
 from mnistlin.report.pictures import Picture, draw_pictures
 from mnistlin.report.plan import Part, Plan
-from mnistlin.report.runner import Outcome, Outcomes
+from mnistlin.report.runner import Outcomes
 from mnistlin.runs.files import write_into
 
 
@@ -41,7 +42,7 @@ class Section:
         Its figures.
     paragraphs : list of (str, str)
         What they show: the name of an experiment, and words.
-    outcomes : list of Outcome
+    outcomes : list of TrainedExperiment
         The experiments it shows.
     """
 
@@ -49,7 +50,7 @@ class Section:
     rows: list[Row]
     pictures: list[Picture]
     paragraphs: list[tuple[str, str]]
-    outcomes: list[Outcome]
+    outcomes: list[TrainedExperiment]
 
     @property
     def measured(self) -> list[tuple[str, list[str]]]:
@@ -78,7 +79,7 @@ class Page:
         The table of published and measured.
     sections : list of Section
         The parts.
-    outcomes : mapping of str to Outcome
+    outcomes : mapping of str to TrainedExperiment
         The experiments.
     gradients : list of GradientCheck
         The numeric check of the derivations; empty if the page has none.
@@ -117,7 +118,7 @@ def make_page(plan: Plan, dataset: str, outcomes: Outcomes, figures_dir: Path) -
         What the report file says.
     dataset : str
         What the experiments were trained on.
-    outcomes : mapping of str to Outcome
+    outcomes : mapping of str to TrainedExperiment
         What came of them.
     figures_dir : Path
         Where the figures go.
@@ -211,11 +212,11 @@ def _label(key: str) -> str:
     return key.replace("_", " ")
 
 
-def _config_text(outcome: Outcome) -> str:
+def _config_text(outcome: TrainedExperiment) -> str:
     return dump_yaml(outcome.folder.config.model_dump(mode="json"))
 
 
-def _command(outcome: Outcome) -> str:
+def _command(outcome: TrainedExperiment) -> str:
     return "sweep-lambda" if outcome.sweep else "train"
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from mnistlin.analysis.claims import TrainedExperiment
 from mnistlin.analysis.dips import dips_figure, explain_dips
 from mnistlin.analysis.statistics import written
 from mnistlin.figures.confusion import confusion_figure
@@ -26,7 +27,7 @@ from mnistlin.figures.sweeps import (
 )
 from mnistlin.figures.weights import weights_figure
 from mnistlin.report.plan import Part
-from mnistlin.report.runner import Outcome, Outcomes
+from mnistlin.report.runner import Outcomes
 from mnistlin.runs.files import write_bytes
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
@@ -95,7 +96,7 @@ Drawing: TypeAlias = tuple[str, Callable[[], Any], str, str]
 """File name, how to draw it, alternative text, caption."""
 
 
-def _pictures(name: str, outcomes: Sequence[Outcome]) -> list[Drawing]:
+def _pictures(name: str, outcomes: Sequence[TrainedExperiment]) -> list[Drawing]:
     """Return one figure for all outcomes, or one for each."""
     if name in OF_SWEEPS:
         make_for, caption = OF_SWEEPS[name]
@@ -125,7 +126,7 @@ def _dips_figure(run: Run) -> Any:
     return dips_figure(run, explain_dips(run))
 
 
-def _run_alt(start: str, outcome: Outcome) -> str:
+def _run_alt(start: str, outcome: TrainedExperiment) -> str:
     summary = outcome.run.summary
     ends = [
         f"loss {summary[f'last_{part}_loss']:.4f} and accuracy "

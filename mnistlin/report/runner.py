@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import mnistlin
+from mnistlin.analysis.claims import TrainedExperiment
 from mnistlin.analysis.own_data import likely_cause_of_divergence
 from mnistlin.config import DataConfig, ExperimentConfig
 from mnistlin.data.splits import load_splits
-from mnistlin.errors import ConfigError, RunError
+from mnistlin.errors import RunError
 from mnistlin.experiment import Progress, resume_experiment, run_experiment
 from mnistlin.runs.folder import Run, load_run
 from mnistlin.runs.index import find_runs
@@ -87,55 +88,6 @@ def _is_same(folder: Folder, config: ExperimentConfig, data: Mapping[str, Any]) 
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of an experiment.
-
-    Attributes
-    ----------
-    name : str
-        What the report calls it.
-    runs : tuple of Run
-        A run a seed; none for a sweep.
-    sweep : Sweep, optional
-        The sweep, if it is one.
-    """
-
-    name: str
-    runs: tuple[Run, ...] = ()
-    sweep: Sweep | None = None
-
-    @property
-    def run(self) -> Run:
-        """The run with the first seed; a ConfigError if it is a sweep."""
-        if not self.runs:
-            raise ConfigError(f"experiment {self.name} is a sweep; this part needs a single run")
-        return self.runs[0]
-
-    @property
-    def whole_sweep(self) -> Sweep:
-        """The sweep; a ConfigError if it is none."""
-        if self.sweep is None:
-            raise ConfigError(f"experiment {self.name} is a run; this part needs a sweep")
-        return self.sweep
-
-    @property
-    def folder(self) -> Folder:
-        """The sweep, or the first run."""
-        return self.sweep or self.runs[0]
-
-    def values(self, measure: str) -> list[float]:
-        """Return a number of summary.json, with each seed; a ConfigError if there is none such."""
-        found = [run.summary.get(measure) for run in (self.run, *self.runs[1:])]
-        numbers = [float(value) for value in found if isinstance(value, int | float)]
-        if len(numbers) < len(found):
-            known = [key for key, value in self.run.summary.items() if not isinstance(value, str)]
-            raise ConfigError(
-                f"experiment {self.name} has no number {measure!r}; it has {', '.join(known)}"
-            )
-        return numbers
-
-
-@dataclass(frozen=True)
 class ReportProgress:
     """How far all experiments together are.
 
@@ -153,7 +105,7 @@ class ReportProgress:
 
 
 OnProgress = Callable[[ReportProgress], bool | None]
-Outcomes = Mapping[str, Outcome]
+Outcomes = Mapping[str, TrainedExperiment]
 
 
 def run_all(
@@ -276,7 +228,7 @@ def _check_is_sound(name: str, folder: Folder) -> None:
     )
 
 
-def _outcome(name: str, folders: Sequence[Folder]) -> Outcome:
+def _outcome(name: str, folders: Sequence[Folder]) -> TrainedExperiment:
     if isinstance(folders[0], Sweep):
-        return Outcome(name, sweep=folders[0])
-    return Outcome(name, runs=tuple(run for run in folders if isinstance(run, Run)))
+        return TrainedExperiment(name, sweep=folders[0])
+    return TrainedExperiment(name, runs=tuple(run for run in folders if isinstance(run, Run)))

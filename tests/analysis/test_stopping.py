@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnistlin import RunError
-from mnistlin.analysis.early_stopping import alike, replay_rules
+from mnistlin.analysis.early_stopping import alike, apply_rules
 
 LONG = {"epochs": 80, "learning_rate": 0.3}
 
@@ -23,7 +23,7 @@ def test_a_replayed_rule_ends_as_a_real_run_with_it(long_run, train_tiny, patien
     rule = {"patience": patience, "min_delta": min_delta}
     real = train_tiny(early_stopping=rule, **LONG)
     assert real.status == "early_stopped"
-    (found,) = replay_rules(long_run, [patience], [min_delta])
+    (found,) = apply_rules(long_run, [patience], [min_delta]).rules
     summary = real.summary
     assert found.has_stopped
     assert (found.step, found.epoch) == (summary["stop_step"], summary["stop_epoch"])
@@ -34,7 +34,7 @@ def test_a_replayed_rule_ends_as_a_real_run_with_it(long_run, train_tiny, patien
 
 def test_a_rule_that_outlasts_the_run_has_not_stopped(long_run):
     """What is told is then the end of the run."""
-    (found,) = replay_rules(long_run, [10_000])
+    (found,) = apply_rules(long_run, [10_000]).rules
     assert not found.has_stopped
     assert found.step == long_run.metrics["step"][-1]
     assert found.last_val_loss == long_run.metrics["val_loss"][-1]
@@ -43,27 +43,27 @@ def test_a_rule_that_outlasts_the_run_has_not_stopped(long_run):
 
 def test_regret_is_what_a_rule_has_missed(long_run):
     """Above the lowest loss of the whole run; more patience never makes it larger."""
-    outcomes = replay_rules(long_run, range(1, 30))
+    outcomes = apply_rules(long_run, range(1, 30))
     lowest = long_run.metrics["val_loss"].min()
-    regrets = np.array([each.best_regret for each in outcomes])
-    assert regrets == pytest.approx([each.best_val_loss - lowest for each in outcomes])
+    regrets = np.array([each.best_regret for each in outcomes.rules])
+    assert regrets == pytest.approx([each.best_val_loss - lowest for each in outcomes.rules])
     assert regrets[0] > 0
     assert (np.diff(regrets) <= 0).all()
-    assert all(each.last_regret >= each.best_regret for each in outcomes)
+    assert all(each.last_regret >= each.best_regret for each in outcomes.rules)
 
 
 def test_rules_come_by_min_delta_then_by_patience(long_run):
     """As asked for."""
-    outcomes = replay_rules(long_run, [3, 5], [0.0, 0.1])
+    outcomes = apply_rules(long_run, [3, 5], [0.0, 0.1])
     asked = [(0.0, 3), (0.0, 5), (0.1, 3), (0.1, 5)]
-    assert [(each.min_delta, each.patience) for each in outcomes] == asked
+    assert [(each.min_delta, each.patience) for each in outcomes.rules] == asked
 
 
 def test_rules_that_keep_the_same_weights_are_told_together(long_run):
     """Each rule is in one group, and groups differ in what they keep."""
-    outcomes = replay_rules(long_run, range(1, 30))
-    groups = list(alike(outcomes))
-    assert len(groups) < len(outcomes)
+    outcomes = apply_rules(long_run, range(1, 30))
+    groups = list(alike(outcomes.rules))
+    assert len(groups) < len(outcomes.rules)
     assert groups[0][0].patience == 1
     assert groups[-1][1].patience == 29
     for (_, last), (first, _) in pairwise(groups):
@@ -75,4 +75,23 @@ def test_rules_that_keep_the_same_weights_are_told_together(long_run):
 def test_a_run_without_checks_has_nothing_to_replay(train_tiny):
     """It diverged before the first."""
     with pytest.raises(RunError, match="no checks"):
-        replay_rules(train_tiny(learning_rate=1e9), [1])
+        apply_rules(train_tiny(learning_rate=1e9), [1])
+
+
+@pytest.mark.parametrize("patience", [1, 5, 400])
+def test_the_paragraph_says_what_each_end_of_the_patiences_keeps(long_run, patience):
+    """The smallest patience that reaches the lowest loss is named, or that none does."""
+    found = apply_rules(long_run, range(1, patience + 1))
+    words, last = found.explanation(), found.rules[-1]
+    assert f"patience {patience} " in words
+    assert f"keeps a loss of {last.best_val_loss:.5f}" in words
+    enough = [rule.patience for rule in found.rules if rule.best_val_loss == found.lowest_val_loss]
+    if enough:
+        assert words.endswith(f"reaches the lowest loss is patience {enough[0]}.")
+    else:
+        assert words.endswith("None of these rules reaches the lowest loss.")
+
+
+def test_the_paragraph_tells_rules_that_outlast_the_run(long_run):
+    words = apply_rules(long_run, [10_000]).explanation()
+    assert "patience 10000 does not stop in the 80 epochs of this run" in words

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from mnistlin.analysis.compare import Pair, compare
-from mnistlin.analysis.early_stopping import replay_rules
 from mnistlin.analysis.optimum import find_optimum
 from mnistlin.analysis.statistics import PairedCounts
-from mnistlin.analysis.words import about_optimum, about_pair, about_stopping
+from mnistlin.analysis.words import about_optimum, about_pair
 
 
 @pytest.mark.parametrize(
@@ -45,14 +44,3 @@ def test_a_run_worse_than_its_minimum_is_not_excused_by_its_penalty(train_tiny):
     assert "its steps are to blame" in about_optimum(with_rights(right, wrong))
     assert "λ itself is to blame" in about_optimum(with_rights(right, right))
     assert "λ itself is to blame" in about_optimum(with_rights(wrong, right))
-
-
-def test_patience_that_is_enough_is_named(train_tiny):
-    """The smallest that keeps the lowest loss; or that none does."""
-    run = train_tiny(epochs=40, learning_rate=0.3)
-    outcomes = replay_rules(run, range(1, 400))
-    enough = next(each.patience for each in outcomes if each.best_regret == 0)
-    assert enough > 1
-    assert f"reaches the lowest loss is {enough}." in about_stopping(outcomes)
-    assert "No rule among these waits long enough" in about_stopping(outcomes[: enough - 1])
-    assert about_stopping(outcomes[:1]).count("atience 1 stops") == 1

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mnistlin.analysis.claims import TrainedExperiment
 from mnistlin.report.claims import NOT_RESOLVED, STATEMENTS
 from mnistlin.report.plan import StatementClaim, StatementName
-from mnistlin.report.runner import Outcome
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def altered(outcome, **columns):
         new.__dict__["summary"] = {**run.summary, **columns}
         new.__dict__["metrics"] = {**run.metrics, **columns}
         runs.append(new)
-    return Outcome(outcome.name, runs=tuple(runs))
+    return TrainedExperiment(outcome.name, runs=tuple(runs))
 
 
 def test_every_statement_of_a_report_file_can_be_judged():
@@ -71,7 +71,7 @@ def test_dips_are_periodic_without_shuffle_alone(judge, outcomes):
 
 def test_of_a_run_with_few_checks_dips_cannot_be_told(judge, finished_run):
     """That is said, and the report goes on."""
-    short = Outcome("short", runs=(finished_run,))
+    short = TrainedExperiment("short", runs=(finished_run,))
     assert judge("dips-only-without-shuffle", short, short) == NOT_RESOLVED
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from mnistlin.analysis.claims import TrainedExperiment
 from mnistlin.errors import ConfigError, RunError
-from mnistlin.report.runner import Outcome, run_all
+from mnistlin.report.runner import run_all
 
 
 def folders(runs_dir):
@@ -63,4 +64,4 @@ def test_a_run_is_no_sweep_and_a_sweep_no_run(outcomes, finished_run):
     with pytest.raises(ConfigError, match="plain is a run"):
         _ = outcomes["plain"].whole_sweep
     with pytest.raises(ConfigError, match=r"has no number 'last_val_acuracy'.*last_val_accuracy"):
-        Outcome("one", runs=(finished_run,)).values("last_val_acuracy")
+        TrainedExperiment("one", runs=(finished_run,)).values("last_val_acuracy")

@@ -1,0 +1,145 @@
+"""The result of a question: values, tables, a paragraph and figures, shown alike everywhere.
+
+The command line, the report page and a notebook show the same object: `values()` as lines,
+`tables()` beneath them, `explanation()` as a paragraph and `figures()` as files or images.
+A question adds a subclass in its own module and needs no other registration.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from mnistlin.errors import RunError
+from mnistlin.model.products import Floats
+from mnistlin.runs.writer import write_table, write_weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Values: TypeAlias = Mapping[str, Any]
+Tables: TypeAlias = Mapping[str, Sequence[Values]]
+"""Rows by the name of their table; the rows of one table have the same keys."""
+
+
+class TooShortError(RunError):
+    """A run is too short for a question to be answered; the run itself is in order."""
+
+
+class Result:
+    """What a question found. A subclass is a frozen dataclass; only `values` is required."""
+
+    title: ClassVar[str] = ""
+    """What the figure and the paragraph are about, as a heading."""
+
+    @property
+    def stem(self) -> str:
+        """The name of the files that this result is saved to, without an ending."""
+        raise NotImplementedError
+
+    @property
+    def folder(self) -> Path | None:
+        """The run folder that the result belongs to; None if it belongs to several runs."""
+        return None
+
+    def values(self) -> Values:
+        """Return scalars, and lists or tuples of them, by key."""
+        raise NotImplementedError
+
+    def tables(self) -> Tables:
+        """Return the tables that are shown beneath the values."""
+        return {}
+
+    def explanation(self) -> str:
+        """Return what the values mean, as a paragraph."""
+        return ""
+
+    def warnings(self) -> Sequence[str]:
+        """Return what limits the result, such as a choice made on the test images."""
+        return ()
+
+    def figure(self) -> "Figure | None":
+        """Draw the result."""
+        return None
+
+    def figures(self) -> "Mapping[str, Figure]":
+        """Draw all figures of the result, by the stem of their file."""
+        figure = self.figure()
+        return {} if figure is None else {self.stem: figure}
+
+    def records(self) -> Tables:
+        """Return the tables that are saved, by the stem of their file; those shown by default."""
+        return {f"{self.stem}_{name}": rows for name, rows in self.tables().items()}
+
+    def arrays(self) -> Mapping[str, Floats]:
+        """Return weights, each (n_outputs, n_features + 1), to be saved as one .npz file."""
+        return {}
+
+    def _repr_html_(self) -> str:
+        """Return the result as HTML, which notebooks show."""
+        return "\n".join(_html_parts(self))
+
+
+def save(result: Result, out: Path | None = None, fmt: str = "png") -> list[Path]:
+    """Write the figures, tables and arrays of a result; return the files.
+
+    Parameters
+    ----------
+    result : Result
+        The result of a question.
+    out : Path, optional
+        Where all files go. Default: figures to plots/ and the rest to analysis/ in the run folder.
+    fmt : {"png", "svg", "pdf"}
+        Format of the figures.
+
+    Raises
+    ------
+    RunError
+        If a figure cannot be drawn or a file cannot be written.
+    """
+    from mnistlin.figures.style import save as save_figure
+
+    home = out or result.folder
+    if home is None:
+        raise RunError(f"{result.stem} belongs to no run folder: name a folder to save it to")
+    plots, analysis = (out or home / name for name in ("plots", "analysis"))
+    files = [save_figure(figure, plots, stem, fmt) for stem, figure in result.figures().items()]
+    files += [write_table(analysis, stem, rows) for stem, rows in result.records().items() if rows]
+    if arrays := result.arrays():
+        files.append(write_weights(analysis, result.stem, **arrays))
+    return files
+
+
+def as_text(value: Any) -> str:
+    """Return a value as it is shown to people."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, tuple):
+        return " to ".join(map(as_text, value))
+    if isinstance(value, list):
+        return ", ".join(map(as_text, value))
+    return str(value)
+
+
+def _html_parts(result: Result) -> list[str]:
+    from mnistlin.figures.style import as_svg
+
+    parts = [f"<h3>{escape(result.title)}</h3>"] if result.title else []
+    parts.append(_html_table(result.values().items()))
+    parts += [
+        _html_table([tuple(rows[0]), *(tuple(row.values()) for row in rows)])
+        for rows in result.tables().values()
+        if rows
+    ]
+    paragraphs = [*(f"warning: {each}" for each in result.warnings()), result.explanation()]
+    parts += [f"<p>{escape(words)}</p>" for words in paragraphs if words]
+    return parts + [as_svg(figure) for figure in result.figures().values()]
+
+
+def _html_table(rows: Iterable[tuple[Any, ...]]) -> str:
+    lines = ("".join(f"<td>{escape(as_text(value))}</td>" for value in row) for row in rows)
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
