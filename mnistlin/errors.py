@@ -1,12 +1,15 @@
-"""The errors a user can meet, each with the exit code of the command it ends.
+"""The errors that a user can meet, each with the exit code of the command that it ends.
 
-Everything that goes wrong in a foreseen way is raised as one of these; the command line turns it
-into its message and exit code in one place. Nothing here knows of click, files or arrays.
+Every foreseen failure is raised as one of these; the command line turns it into a message and an
+exit code in one place. Independent of click, files and arrays.
 """
+
+import difflib
+from collections.abc import Iterable
 
 
 class MnistlinError(Exception):
-    """Something foreseen went wrong; the message says what, where and what to do."""
+    """A foreseen failure; the message says what, where and what to do."""
 
     exit_code = 1
 
@@ -31,3 +34,14 @@ class CacheError(DataError):
     """A data file is missing, and the folder for downloads cannot be written."""
 
     exit_code = 1
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known word that is most similar to a given one, or None if none is similar."""
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=cutoff)), None)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question that names the nearest known word, to follow an error; else nothing."""
+    close = nearest(word, known)
+    return f"; did you mean {close}?" if close else ""

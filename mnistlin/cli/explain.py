@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnistlin.cli.options import PATIENCES_FORM, patiences_of
+from mnistlin.cli.options import WholeList
 from mnistlin.cli.show import Output, load_with_data, output_options, weights_option
 
 if TYPE_CHECKING:
@@ -142,10 +142,12 @@ def _finite(_: click.Context, __: click.Parameter, values: tuple[float, ...]) ->
 @click.argument("run_dir", metavar="RUN_DIR")
 @click.option(
     "--patience",
+    "patiences",
+    type=WholeList(at_least=1),
     default="1-50",
     show_default=True,
     metavar="LIST",
-    help=f"Patiences in checks: {PATIENCES_FORM}.",
+    help="Patiences in checks, such as 5,10,20 or 1-50.",
 )
 @click.option(
     "--min-delta",
@@ -159,7 +161,7 @@ def _finite(_: click.Context, __: click.Parameter, values: tuple[float, ...]) ->
 )
 @output_options
 def early_stopping(
-    run_dir: str, patience: str, min_deltas: tuple[float, ...], output: Output
+    run_dir: str, patiences: list[int], min_deltas: tuple[float, ...], output: Output
 ) -> None:
     """Apply other rules of early stopping to a run, and show what each would have cost.
 
@@ -174,7 +176,7 @@ def early_stopping(
     from mnistlin.analysis.early_stopping import apply_rules
     from mnistlin.runs.folder import load_run
 
-    output.show(apply_rules(load_run(run_dir), patiences_of(patience), min_deltas))
+    output.show(apply_rules(load_run(run_dir), sorted(set(patiences)), min_deltas))
 
 
 COMMANDS = (explain,)

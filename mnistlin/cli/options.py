@@ -1,23 +1,23 @@
-"""Options that several commands share, and the values that they stand for.
+"""Options that several commands share, and the types of their values.
 
-Lists of numbers as they are typed on a command line: `1,0.1,0`, `1e-4:1:9log`, `0-4`.
+Text is parsed here, once: a setting becomes a dotted key and a value, `0,1e-4:1:9log` and `0-4`
+become lists of numbers.
 """
 
 import functools
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-
-from mnistlin.errors import ConfigError
 
 if TYPE_CHECKING:
     from mnistlin.config import ExperimentConfig
 
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 _DEBUG = "mnistlin.debug"
 
@@ -59,53 +59,53 @@ format_option = click.option(
 )
 
 
+def _setting(text: str) -> tuple[str, Any]:
+    """Parse `KEY=VALUE`; an error is a ConfigError, as for the config that it belongs to."""
+    from mnistlin.config import parse_setting
+
+    return parse_setting(text)
+
+
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What the options that all commands that train share ask for.
+    """Values of the options that all commands that train share."""
 
-    Attributes
-    ----------
-    overrides : tuple of str
-        Settings that win over the config, each `key=value`.
-    runs_dir : Path
-        Where the run folder is made.
-    with_plots : bool
-        Whether figures are drawn.
-    as_json : bool
-        Whether the result is printed as one JSON object.
-    quiet : bool
-        Whether only the result is printed.
-    """
-
-    overrides: tuple[str, ...]
+    overrides: Mapping[str, Any]
     runs_dir: Path
     with_plots: bool
     as_json: bool
     quiet: bool
 
-    def load(self, config: str) -> "ExperimentConfig":
-        """Load a config, with the overrides applied."""
+    def load(self, configs: Sequence[str]) -> "ExperimentConfig":
+        """Load and merge config files, with the overrides applied."""
         from mnistlin.config import load_config
 
-        return load_config(config, self.overrides)
+        return load_config(configs, self.overrides)
 
     def log(self, message: str) -> None:
-        """Tell the user how things go, on standard error."""
+        """Print a message to standard error, unless quiet."""
         if not self.quiet:
             click.echo(message, err=True)
 
     def draw_with_warning(self, what: str, draw: Callable[[], object]) -> None:
-        """Draw figures; the results are safe by now, so whatever fails is only a warning."""
+        """Draw figures; the results are already written, so any failure is only a warning."""
         try:
             draw()
         except Exception as error:
             self.log(f"warning: the {what} is complete, but a figure could not be drawn: {error}")
 
 
+set_option = click.option(
+    "--set",
+    "settings",
+    type=_setting,
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a config key.",
+)
+
 _TRAINING_OPTIONS = (
-    click.option(
-        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a config key."
-    ),
+    set_option,
     click.option("--seed", type=int, help="Short for --set training.seed=N."),
     click.option("--name", help="Short for --set name=NAME."),
     runs_dir_option,
@@ -116,13 +116,20 @@ _TRAINING_OPTIONS = (
 )
 
 
+def config_option(
+    help_text: str = "A YAML file or a shipped config; several are merged.",
+) -> Callable[[Command], Command]:
+    """Return the option `--config`, which may be given several times, as the argument `configs`."""
+    return click.option("--config", "configs", multiple=True, metavar="FILE|NAME", help=help_text)
+
+
 def training_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the shared options, as one argument `options: TrainingOptions`."""
 
     @functools.wraps(command)
     def with_options(  # noqa: PLR0913 (one for each option)
         *,
-        settings: tuple[str, ...],
+        settings: tuple[tuple[str, Any], ...],
         seed: int | None,
         name: str | None,
         runs_dir: Path,
@@ -131,12 +138,12 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
         quiet: bool,
         **rest: Any,
     ) -> None:
-        overrides = list(settings)
+        overrides = dict(settings)
         if seed is not None:
-            overrides.append(f"training.seed={seed}")
+            overrides["training.seed"] = seed
         if name is not None:
-            overrides.append(f"name={json.dumps(name)}")  # quoted: a name may look like a number
-        options = TrainingOptions(tuple(overrides), runs_dir, not no_plots, as_json, quiet)
+            overrides["name"] = name
+        options = TrainingOptions(overrides, runs_dir, not no_plots, as_json, quiet)
         command(options=options, **rest)
 
     for option in reversed(_TRAINING_OPTIONS):
@@ -145,85 +152,80 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 MAX_VALUES = 1000
-"""More than so many values of a range are a slip of the finger."""
+"""Most values of a range; more are a typo."""
 
 _NUMBER = r"[+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?"
 _LOG_RANGE = re.compile(rf"({_NUMBER}):({_NUMBER}):([0-9]{{1,9}})log")
-_SEED_RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
-
-LAMBDAS_FORM = "numbers such as 1,0.1,0, or 9 values from 1e-4 to 1 on a log scale: 1e-4:1:9log"
-PATIENCES_FORM = "whole numbers such as 5,10,20, or a range such as 1-50"
-SEEDS_FORM = "whole numbers such as 0,1,7, or a range such as 0-4"
+_WHOLE_RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
 
 
-def lambdas_of(text: str) -> list[str]:
-    """Return the λ that a text names, as texts of numbers; whether they may be λ is not checked.
+class _ListType(click.ParamType[list[Any]]):
+    """Numbers and ranges, separated by commas, as a list; the config checks what they may be."""
 
-    Raises
-    ------
-    ConfigError
-        If a part is neither a number nor a range.
-    """
-    return _values(text, "--lambdas", LAMBDAS_FORM, _lambdas)
+    form: str
 
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[Any]:
+        """Parse the text, unless it is a default that is a list already."""
+        if not isinstance(value, str):
+            return list(value)
+        found: list[Any] = []
+        for part in value.split(","):
+            try:
+                found += self.values_of(part.strip())
+            except ValueError as error:
+                reason = str(error) or f"{part.strip()!r} is not one of {self.form}"
+                self.fail(f"{value}: {reason}.", param, ctx)
+        return found
 
-def seeds_of(text: str) -> list[str]:
-    """Return the seeds that a text names; otherwise as `lambdas_of`."""
-    return _values(text, "--seeds", SEEDS_FORM, _seeds)
-
-
-def patiences_of(text: str) -> list[int]:
-    """Return the patiences that a text names, each once, in increasing order.
-
-    Raises
-    ------
-    ConfigError
-        If a part is neither a whole number from 1 on nor a range.
-    """
-    values = sorted({int(value) for value in _values(text, "--patience", PATIENCES_FORM, _seeds)})
-    if values[0] < 1:
-        raise ConfigError(f"--patience {text}: found {values[0]}; a patience is 1 check or more")
-    return values
+    def values_of(self, part: str) -> Iterable[float]:
+        """Return the numbers of one part; raise a ValueError, with or without a reason."""
+        raise NotImplementedError
 
 
-def _values(
-    text: str, option: str, form: str, values_of: Callable[[str], Iterator[str]]
-) -> list[str]:
-    found: list[str] = []
-    for part in text.split(","):
-        try:
-            found += values_of(part.strip())
-        except ValueError as error:
-            reason = str(error) or f"{part.strip()!r} is not among what it takes: {form}"
-            raise ConfigError(f"{option} {text}: {reason}") from None
-    return found
+class FloatList(_ListType):
+    """Numbers, and ranges on a log scale: `1,0.1,0`, `0,1e-4:1:9log`."""
+
+    name = "numbers"
+    form = "numbers such as 1,0.1,0, or 9 values from 1e-4 to 1 on a log scale: 1e-4:1:9log"
+
+    def values_of(self, part: str) -> Iterator[float]:
+        """Yield the values; those of a range with six digits, as files show them."""
+        if re.fullmatch(rf"-?{_NUMBER}", part):
+            yield float(part)
+            return
+        match = _LOG_RANGE.fullmatch(part)
+        if match is None:
+            raise ValueError
+        start, stop, n = float(match[1]), float(match[2]), int(match[3])
+        if start == 0 or stop == 0:
+            raise ValueError("a range on a log scale cannot reach 0; add 0 to it: 0,1e-4:1:9log")
+        if not 2 <= n <= MAX_VALUES:
+            raise ValueError(f"a range has 2 to {MAX_VALUES} values, not {n}")
+        for i in range(n):
+            yield float(f"{start ** (1 - i / (n - 1)) * stop ** (i / (n - 1)):.6g}")
 
 
-def _lambdas(part: str) -> Iterator[str]:
-    """Yield the values of one part; those of a range with six digits, which is what files show."""
-    if re.fullmatch(rf"-?{_NUMBER}", part):
-        yield part
-        return
-    match = _LOG_RANGE.fullmatch(part)
-    if match is None:
-        raise ValueError
-    start, stop, n = float(match[1]), float(match[2]), int(match[3])
-    if start == 0 or stop == 0:
-        raise ValueError("a range on a log scale cannot reach 0; name 0 beside it: 0,1e-4:1:9log")
-    if not 2 <= n <= MAX_VALUES:
-        raise ValueError(f"a range has 2 to {MAX_VALUES} values, not {n}")
-    for i in range(n):
-        yield f"{start ** (1 - i / (n - 1)) * stop ** (i / (n - 1)):.6g}"
+class WholeList(_ListType):
+    """Whole numbers and ranges: `0,1,7`, `0-4`."""
 
+    name = "whole numbers"
+    form = "whole numbers such as 0,1,7, or a range such as 0-4"
 
-def _seeds(part: str) -> Iterator[str]:
-    if re.fullmatch(r"-?[0-9]{1,18}", part):
-        yield part
-        return
-    match = _SEED_RANGE.fullmatch(part)
-    if match is None:
-        raise ValueError
-    seeds = range(int(match[1]), int(match[2]) + 1)
-    if not 1 <= len(seeds) <= MAX_VALUES:
-        raise ValueError(f"a range goes up, over at most {MAX_VALUES} numbers, as 0-4 does")
-    yield from map(str, seeds)
+    def __init__(self, at_least: int | None = None) -> None:
+        self.at_least = at_least
+
+    def values_of(self, part: str) -> Iterable[int]:
+        """Return the values; both ends of a range belong to it."""
+        if re.fullmatch(r"-?[0-9]{1,18}", part):
+            values = range(int(part), int(part) + 1)
+        elif match := _WHOLE_RANGE.fullmatch(part):
+            values = range(int(match[1]), int(match[2]) + 1)
+        else:
+            raise ValueError
+        if not 1 <= len(values) <= MAX_VALUES:
+            raise ValueError(f"a range increases, over at most {MAX_VALUES} numbers, as 0-4 does")
+        if self.at_least is not None and values[0] < self.at_least:
+            raise ValueError(f"found {values[0]}; the smallest number allowed is {self.at_least}")
+        return values

@@ -4,13 +4,19 @@ Commands that train many models: `sweep-lambda`.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnistlin.cli.options import TrainingOptions, lambdas_of, seeds_of, training_options
+from mnistlin.cli.options import (
+    FloatList,
+    TrainingOptions,
+    WholeList,
+    config_option,
+    training_options,
+)
 from mnistlin.cli.train import StopRequest, bar, fetch_data, stop_request
 
 if TYPE_CHECKING:
@@ -113,13 +119,14 @@ DEFAULT_CONFIG = "softmax-lambda-sweep"
 
 
 @click.command("sweep-lambda")
+@config_option(f"A YAML file or a shipped config; several are merged.  [default: {DEFAULT_CONFIG}]")
 @click.option(
-    "--config",
-    metavar="FILE|NAME",
-    help=f"A YAML file or a shipped one.  [default: {DEFAULT_CONFIG}]",
+    "--lambdas",
+    type=FloatList(),
+    metavar="LIST",
+    help="The λ, such as 1,0.1,0 or 0,1e-4:1:9log.",
 )
-@click.option("--lambdas", metavar="LIST", help="The λ, such as 1,0.1,0 or 0,1e-4:1:9log.")
-@click.option("--seeds", metavar="LIST", help="The seeds, such as 0-4 or 0,1,7.")
+@click.option("--seeds", type=WholeList(), metavar="LIST", help="The seeds, such as 0-4 or 0,1,7.")
 @click.option(
     "--jobs",
     type=click.IntRange(1, 1024),
@@ -135,9 +142,9 @@ DEFAULT_CONFIG = "softmax-lambda-sweep"
 def sweep_lambda(  # noqa: PLR0913 (one for each option)
     ctx: click.Context,
     *,
-    config: str | None,
-    lambdas: str | None,
-    seeds: str | None,
+    configs: tuple[str, ...],
+    lambdas: list[float] | None,
+    seeds: list[int] | None,
     jobs: int,
     scheduler: str | None,
     resume: str | None,
@@ -157,7 +164,7 @@ def sweep_lambda(  # noqa: PLR0913 (one for each option)
     if scheduler and jobs > 1:
         raise click.UsageError("--jobs is for this machine, --scheduler for a cluster; choose one.")
     options = replace(options, overrides=_overrides(options.overrides, lambdas, seeds))
-    experiment = _config_of(resume, config, options) if resume else _config_from(config, options)
+    experiment = _config_of(resume, configs, options) if resume else _config_from(configs, options)
     fetch_data(experiment.data.dataset, quiet=options.quiet)
     with stop_request() as request:
         sweep = _sweep_with_bar(
@@ -172,36 +179,35 @@ def sweep_lambda(  # noqa: PLR0913 (one for each option)
 
 
 def _overrides(
-    overrides: tuple[str, ...], lambdas: str | None, seeds: str | None
-) -> tuple[str, ...]:
+    overrides: Mapping[str, Any], lambdas: list[float] | None, seeds: list[int] | None
+) -> dict[str, Any]:
     """Return the overrides of a sweep's config; for a sweep, a seed is one of its seeds."""
-    found = [_for_sweep(override) for override in overrides]
+    found = dict(overrides)
+    if "training.seed" in found:
+        found["sweep.seeds"] = [found.pop("training.seed")]
     if lambdas is not None:
-        found.append(f"sweep.l2_lambdas=[{', '.join(lambdas_of(lambdas))}]")
+        found["sweep.l2_lambdas"] = lambdas
     if seeds is not None:
-        found.append(f"sweep.seeds=[{', '.join(seeds_of(seeds))}]")
-    return tuple(found)
+        found["sweep.seeds"] = seeds
+    return found
 
 
-def _for_sweep(override: str) -> str:
-    key, _, value = override.partition("=")
-    return f"sweep.seeds=[{value}]" if key == "training.seed" else override
-
-
-def _config_from(config: str | None, options: TrainingOptions) -> "ExperimentConfig":
+def _config_from(configs: tuple[str, ...], options: TrainingOptions) -> "ExperimentConfig":
     """Load the config of a new sweep."""
     from mnistlin.sweep.plan import stacks_of
 
-    experiment = options.load(config or DEFAULT_CONFIG)
+    experiment = options.load(configs or [DEFAULT_CONFIG])
     stacks_of(experiment)  # refuses a config without λ before anything is downloaded
     return experiment
 
 
-def _config_of(sweep_dir: str, config: str | None, options: TrainingOptions) -> "ExperimentConfig":
+def _config_of(
+    sweep_dir: str, configs: tuple[str, ...], options: TrainingOptions
+) -> "ExperimentConfig":
     """Return the config of a sweep that is to be resumed."""
     from mnistlin.runs.sweep_folder import load_sweep
 
-    if config is not None or options.overrides:
+    if configs or options.overrides:
         raise click.UsageError(
             "--resume goes on with the sweep's own config; leave out --config, --lambdas, --seeds, "
             "--set, --seed, --name."

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnistlin.cli.options import TrainingOptions, training_options
+from mnistlin.cli.options import TrainingOptions, config_option, training_options
 from mnistlin.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -89,14 +89,14 @@ EXIT_DIVERGED = 4
 
 
 @click.command()
-@click.option("--config", metavar="FILE|NAME", help="A YAML file or a shipped one.")
+@config_option()
 @click.option("--resume", metavar="RUN_DIR", help="Go on with an unfinished run.")
 @click.option("--print-config", is_flag=True, help="Show the resolved config; do not run it.")
 @training_options
 @click.pass_context
 def train(
     ctx: click.Context,
-    config: str | None,
+    configs: tuple[str, ...],
     resume: str | None,
     print_config: bool,
     options: TrainingOptions,
@@ -114,7 +114,7 @@ def train(
     """
     from mnistlin.config import dump_yaml
 
-    experiment = _config_of(resume, config, options) if resume else _config_from(config, options)
+    experiment = _config_of(resume, configs, options) if resume else _config_from(configs, options)
     if print_config:
         click.echo(dump_yaml(experiment.model_dump(mode="json")), nl=False)
         return
@@ -128,27 +128,29 @@ def train(
     ctx.exit(_exit_code(run, request))
 
 
-def _config_from(config: str | None, options: TrainingOptions) -> "ExperimentConfig":
+def _config_from(configs: tuple[str, ...], options: TrainingOptions) -> "ExperimentConfig":
     """Load the config of a new run."""
-    if config is None:
+    if not configs:
         raise click.UsageError(
             "Missing option '--config', such as --config quickstart (or --resume RUN_DIR)."
         )
-    experiment = options.load(config)
+    experiment = options.load(configs)
     if experiment.sweep is not None:
         raise ConfigError(
-            f"{config}: the key 'sweep' asks for many runs; run it with "
-            f"`mnistlin sweep-lambda --config {config}`, or take the key out"
+            f"{' + '.join(configs)}: the key 'sweep' describes many runs; run it with `mnistlin "
+            f"sweep-lambda {' '.join(f'--config {each}' for each in configs)}`, or remove the key"
         )
     return experiment
 
 
-def _config_of(run_dir: str, config: str | None, options: TrainingOptions) -> "ExperimentConfig":
+def _config_of(
+    run_dir: str, configs: tuple[str, ...], options: TrainingOptions
+) -> "ExperimentConfig":
     """Return the config of a run that is to be resumed."""
     from mnistlin.runs.folder import load_run
     from mnistlin.runs.provenance import check_is_unfinished
 
-    if config is not None or options.overrides:
+    if configs or options.overrides:
         raise click.UsageError(
             "--resume goes on with the run's own config; leave out --config, --set, --seed, --name."
         )

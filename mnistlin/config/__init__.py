@@ -1,15 +1,17 @@
-"""Experiment configs: what one may contain, and the way from YAML to a checked object and back.
+"""Experiment configs: what they may contain, and the way from YAML to a checked object and back.
 
-`schema` says what is allowed, `yaml_text` reads and writes YAML, `loading` brings the two together
-with `--set` overrides and turns everything that is wrong into one readable error.
+`schema` says what is allowed, `yaml_text` reads and writes YAML, `loading` merges files and
+overrides, checks them, and reports everything that is wrong in one readable error.
 """
 
 from mnistlin.config.loading import (
     load_config,
     parse_as,
     parse_config,
+    parse_setting,
     shipped_configs,
     shipped_report,
+    shipped_schema,
 )
 from mnistlin.config.schema import (
     DataConfig,
@@ -30,6 +32,8 @@ __all__ = [
     "load_config",
     "parse_as",
     "parse_config",
+    "parse_setting",
     "shipped_configs",
     "shipped_report",
+    "shipped_schema",
 ]

@@ -1,20 +1,17 @@
-"""What an experiment config may contain: frozen models, their ranges, and rules between keys.
+"""What an experiment config may contain: the keys, their ranges, and rules between keys.
 
-Rules that need the data (a batch larger than the training set, a class that does not occur) are
-not here: they are checked when the data is loaded.
+The description of a key is written here once; the JSON Schema for editors and the documentation
+take it from here. Rules that need the data (a batch larger than the training set, a class that
+does not occur) are checked when the data is loaded.
 """
 
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 MAX_COUNT = 2**31 - 1
-"""Upper bound of every count and size; what is larger is a slip of the finger."""
+"""Upper bound of every count and size; a larger number is a typo."""
 
-Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
-Label = Annotated[int, Field(ge=0, le=255)]
-Lambda = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Value = TypeVar("Value")
 
 
@@ -25,105 +22,130 @@ def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
     return values
 
 
-class _Section(BaseModel):
-    """A mapping of a config: immutable, no unknown keys, no silent conversion of types."""
+_UNIQUE: dict[str, Any] = {"uniqueItems": True}
+
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+Label = Annotated[int, Field(ge=0, le=255)]
+Lambda = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Classes = Annotated[
+    tuple[Label, ...],
+    Field(strict=False, min_length=2, json_schema_extra=_UNIQUE),
+    AfterValidator(_distinct),
+]
+Lambdas = Annotated[
+    tuple[Lambda, ...],
+    Field(strict=False, min_length=1, json_schema_extra=_UNIQUE),
+    AfterValidator(_distinct),
+]
+Seeds = Annotated[
+    tuple[Seed, ...],
+    Field(strict=False, min_length=1, json_schema_extra=_UNIQUE),
+    AfterValidator(_distinct),
+]
+
+
+class Section(BaseModel):
+    """A mapping of a YAML file: immutable, no unknown keys, no silent conversion of types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class DataConfig(_Section):
-    """Which images are trained on and which are validated on.
+class DataConfig(Section):
+    """Which images are used for training and which for validation."""
 
-    Attributes
-    ----------
-    dataset : str
-        `mnist`, `fashion-mnist`, `mnist-5k`, or the path of a folder of IDX files.
-    classes : tuple of int, optional
-        Labels to keep, filtered after the rows are cut. None keeps all. For a logistic model
-        exactly two, of which the first is the target y = 1.
-    train_size, val_size : int, optional
-        Rows taken from the start of the training file, and of the file that validation comes
-        from. None takes all (that is, all that are left).
-    val_from : {"test", "train"}
-        `test` validates on the test file, as the report does. `train` takes the rows after the
-        training rows, and leaves the test file untouched until the end.
-    """
-
-    dataset: Annotated[str, Field(min_length=1)] = "mnist"
-    classes: (
-        Annotated[tuple[Label, ...], Field(strict=False, min_length=2), AfterValidator(_distinct)]
-        | None
-    ) = None
-    train_size: Count | None = None
-    val_size: Count | None = None
-    val_from: Literal["test", "train"] = "test"
+    dataset: str = Field(
+        "mnist",
+        min_length=1,
+        description="mnist, fashion-mnist, mnist-5k, or the path of a folder of IDX files.",
+    )
+    classes: Classes | None = Field(
+        None,
+        description="Labels to keep, filtered after the rows are selected; null keeps all. "
+        "A logistic model needs exactly two, and the first is the target y = 1.",
+    )
+    train_size: Count | None = Field(
+        None, description="Rows taken from the start of the training file; null takes all."
+    )
+    val_size: Count | None = Field(
+        None, description="Rows used for validation; null takes all that are available."
+    )
+    val_from: Literal["test", "train"] = Field(
+        "test",
+        description="test: validate on the test file, as the report does. train: validate on the "
+        "rows after the training rows; the test file is used once, at the end.",
+    )
 
 
-class TrainingConfig(_Section):
-    """How mini-batch gradient descent runs.
+class TrainingConfig(Section):
+    """How mini-batch gradient descent runs."""
 
-    Attributes
-    ----------
-    epochs, batch_size : int
-        Passes over the training set, and images a step.
-    learning_rate : float
-        Step length, constant over the run.
-    l2_lambda : float
-        λ of the penalty λ Σ W² (no ½; the bias is penalised too).
-    shuffle : bool
-        A new order of the images in every epoch, drawn from (seed, epoch).
-    seed : int
-        Seed of that order, the only randomness of a run.
-    checks_per_epoch : int
-        How often an epoch loss and accuracy are measured on both whole sets.
-    dtype : {"float32", "float64"}
-        Precision of weights and arithmetic.
-    checkpoint_seconds : float
-        Least time between two checkpoints; 0 writes one after every epoch.
-    """
-
-    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 50
-    batch_size: Count = 128
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
-    l2_lambda: Lambda = 0.0
-    shuffle: bool = True
-    seed: Seed = 0
-    checks_per_epoch: Count = 5
-    dtype: Literal["float32", "float64"] = "float32"
-    checkpoint_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
-
-
-class EarlyStoppingConfig(_Section):
-    """When training ends before its last epoch.
-
-    Attributes
-    ----------
-    patience : int
-        Training stops at this many checks in a row without improvement.
-    min_delta : float
-        A check improves if its validation loss is below the best one by more than this (nats).
-    """
-
-    patience: Count = 10
-    min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    epochs: int = Field(50, ge=1, le=1_000_000, description="Passes over the training set.")
+    batch_size: Count = Field(
+        128, description="Images per step; the incomplete last batch of an epoch is dropped."
+    )
+    learning_rate: float = Field(
+        0.01, gt=0, allow_inf_nan=False, description="Step length, constant over the run."
+    )
+    l2_lambda: Lambda = Field(
+        0.0, description="λ of the penalty λ Σ W² (without ½; the bias is penalised too)."
+    )
+    shuffle: bool = Field(
+        True, description="Whether the order of the images changes with every epoch."
+    )
+    seed: Seed = Field(
+        0, description="Seed of the order of the images, the only random number of a run."
+    )
+    checks_per_epoch: Count = Field(
+        5,
+        description="How often per epoch loss and accuracy are measured on the full training and "
+        "validation sets.",
+    )
+    dtype: Literal["float32", "float64"] = Field(
+        "float32", description="Precision of weights and arithmetic."
+    )
+    checkpoint_seconds: float = Field(
+        5.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Least time between two checkpoints; 0 writes one after every segment.",
+    )
 
 
-class SweepConfig(_Section):
-    """Which experiments `sweep-lambda` runs: every λ with every seed."""
+class EarlyStoppingConfig(Section):
+    """When training ends before its last epoch; null switches it off."""
 
-    l2_lambdas: Annotated[
-        tuple[Lambda, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)
-    ]
-    seeds: Annotated[
-        tuple[Seed, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)
-    ] = (0,)
+    patience: Count = Field(
+        10, description="Training stops after this many checks in a row without improvement."
+    )
+    min_delta: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="A check improves if its validation loss is below the best one by more than "
+        "this (in nats).",
+    )
 
 
-class ExperimentConfig(_Section):
-    """One experiment, whole: everything that decides the numbers of a run."""
+class SweepConfig(Section):
+    """Which models a sweep trains: every λ with every seed."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100)] = "experiment"
-    model: Literal["logistic", "softmax"]
+    l2_lambdas: Lambdas = Field(description="The values of λ.")
+    seeds: Seeds = Field((0,), description="The seeds; more than one needs training.shuffle: true.")
+
+
+class ExperimentConfig(Section):
+    """A complete experiment: everything that decides the numbers of a run."""
+
+    name: str = Field(
+        "experiment",
+        min_length=1,
+        max_length=100,
+        description="Name of the experiment; it becomes part of the name of the run folder.",
+    )
+    model: Literal["logistic", "softmax"] = Field(
+        description="logistic: two classes, one output. softmax: one output per class."
+    )
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
     early_stopping: EarlyStoppingConfig | None = None
@@ -143,7 +165,7 @@ def _classes_rule(config: ExperimentConfig) -> str | None:
         return None
     found = "all" if classes is None else list(classes)
     return (
-        f"data.classes: found {found}; a logistic model tells exactly two classes apart, "
+        f"data.classes: found {found}; a logistic model separates exactly two classes, "
         "such as [2, 3] (the first is target 1); for more, use model: softmax"
     )
 
@@ -153,6 +175,6 @@ def _seeds_rule(config: ExperimentConfig) -> str | None:
         return None
     return (
         f"sweep.seeds: found {list(config.sweep.seeds)} with training.shuffle: false; the seed "
-        "decides the order of batches alone, so all would be one run; set training.shuffle: true "
-        "or name one seed"
+        "decides the order of the batches alone, so all seeds would give the same run; set "
+        "training.shuffle: true or name one seed"
     )

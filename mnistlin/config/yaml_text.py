@@ -1,8 +1,7 @@
 """YAML text to plain values and back: the YAML 1.2 core schema, and nothing that executes.
 
-PyYAML alone follows YAML 1.1 (`1e-4` is text there, `on` is a boolean), keeps the last of two equal
-keys without a word, and expands aliases; all three are wrong for a file of experiment settings.
-What the values mean is not known here.
+PyYAML alone follows YAML 1.1 (`1e-4` is text there, `on` is a boolean), silently keeps the last of
+two equal keys, and expands aliases; all three are wrong for a file of experiment settings.
 """
 
 import re
@@ -12,7 +11,7 @@ from typing import Any
 import yaml
 
 MAX_CHARACTERS = 100_000
-"""A config is a page of text; what is longer is some other file."""
+"""A config is a page of text; a longer file is something else."""
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,4000}|0o[0-7]{1,4000}|0x[0-9a-fA-F]{1,3000}")
 _FLOAT = re.compile(
@@ -26,6 +25,9 @@ _WORDS: dict[str, bool | None] = {
 }
 
 
+_CONSTANTS: dict[object, str] = {None: "null", True: "true", False: "false"}
+
+
 class YamlError(ValueError):
     """The text is not YAML of the kind a config uses; the message says where."""
 
@@ -33,22 +35,17 @@ class YamlError(ValueError):
 def parse_yaml(text: str) -> tuple[Any, list[str]]:
     """Turn YAML text into dicts, lists and scalars.
 
-    Parameters
-    ----------
-    text : str
-        One YAML document.
-
     Returns
     -------
     value : object
         None for an empty document.
     repeated : list of str
-        Dotted paths of keys that stand twice in one mapping (the first value is kept).
+        Dotted paths of keys that occur twice in one mapping (the first value is kept).
 
     Raises
     ------
     YamlError
-        If the text is not YAML, or uses anchors, aliases or tags, or is too long or too deep.
+        If the text is not YAML, uses anchors, aliases or tags, or is too long or nested too deep.
     """
     if len(text) > MAX_CHARACTERS:
         raise YamlError(f"{len(text)} characters long; a config has at most {MAX_CHARACTERS}")
@@ -66,7 +63,7 @@ def parse_yaml(text: str) -> tuple[Any, list[str]]:
 
 
 def dump_yaml(values: Mapping[str, Any]) -> str:
-    """Write plain values as YAML: one key a line in the given order, lists on one line."""
+    """Write plain values as YAML: one key per line in the given order, lists on one line."""
     return yaml.dump(
         values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False
     )
@@ -81,6 +78,12 @@ def plain_scalar(text: str) -> str | int | float | bool | None:
     if _FLOAT.fullmatch(text):
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     return text
+
+
+def shown(value: object) -> str:
+    """Return a value as an error shows it: short, with lists and constants as YAML writes them."""
+    text = _in_one_line(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 class _Loader(yaml.SafeLoader):
@@ -114,6 +117,16 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 
 _Dumper.add_representer(list, _represent_list)
 _Dumper.add_representer(str, _represent_text)
+
+
+def _in_one_line(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_in_one_line, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {_in_one_line(each)}' for key, each in value.items())}}}"
+    if value is None or isinstance(value, bool):
+        return _CONSTANTS[value]
+    return repr(value)
 
 
 def _value(node: yaml.Node, path: str, repeated: list[str]) -> Any:

@@ -7,7 +7,6 @@ Which known datasets lie on this machine, and what files really are, told by the
 Answers questions and changes nothing. Each answer reads the files in question to their end.
 """
 
-import difflib
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ from mnistlin.data.catalog import (
 )
 from mnistlin.data.download import Progress, cache_folder, fetch
 from mnistlin.data.idx import IdxError, read_idx
-from mnistlin.errors import DataError
+from mnistlin.errors import DataError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -107,10 +106,9 @@ def _own_folder(dataset: str) -> Location:
         folder = Path(dataset)
     files = find_parts(folder)
     if not files and not is_folder(folder):
-        close = difflib.get_close_matches(dataset, DATASETS, n=1)
-        guess = f"; did you mean {close[0]}?" if close else ""
         raise DataError(
-            f"the dataset {dataset!r} is neither a folder nor one of {', '.join(DATASETS)}{guess}"
+            f"the dataset {dataset!r} is neither a folder nor one of {', '.join(DATASETS)}"
+            f"{did_you_mean(dataset, DATASETS)}"
         )
     return Location(dataset, folder, _all_parts(folder, files))
 

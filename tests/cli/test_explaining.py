@@ -6,9 +6,6 @@ import json
 import numpy as np
 import pytest
 
-from mnistlin import ConfigError
-from mnistlin.cli.options import patiences_of
-
 
 @pytest.fixture
 def train(mnistlin, workplace):
@@ -104,24 +101,16 @@ class TestEarlyStopping:
 
     @pytest.mark.parametrize(
         ("option", "value"),
-        [("--patience", "0"), ("--patience", "many"), ("--min-delta", "nan"), ("--min-delta", -1)],
+        [
+            *(
+                ("--patience", text)
+                for text in ("", "0-3", "-1", "3-1", "1.5", "1-9999999", "many")
+            ),
+            *(("--min-delta", text) for text in ("nan", "-1")),
+        ],
     )
     def test_impossible_rules_are_usage_errors(self, mnistlin, tiny_run, option, value):
         """Exit 2, naming the option."""
         result = mnistlin("explain", "early-stopping", tiny_run, option, value)
         assert result.exit_code == 2
         assert option in result.stderr
-
-
-class TestPatiences:
-    """Lists of patiences as they are typed."""
-
-    def test_ranges_and_numbers_are_joined(self):
-        """Each once, in increasing order."""
-        assert patiences_of("9,1-3,2") == [1, 2, 3, 9]
-
-    @pytest.mark.parametrize("text", ["", "0-3", "-1", "3-1", "1.5", "1-9999999"])
-    def test_what_is_no_patience_is_refused(self, text):
-        """The option is named."""
-        with pytest.raises(ConfigError, match="--patience"):
-            patiences_of(text)

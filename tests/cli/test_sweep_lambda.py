@@ -147,7 +147,7 @@ class TestConfig:
             (["--lambdas", "1,1.0,0"], ["1.0 is repeated"]),
             (["--lambdas", "0,-1"], ["sweep.l2_lambdas[1]: found -1"]),
             (["--lambdas", "0,one"], ["'one'", "1e-4:1:9log"]),
-            (["--seeds", "0-2", "--set", "training.shuffle=false"], ["all would be one run"]),
+            (["--seeds", "0-2", "--set", "training.shuffle=false"], ["the same run"]),
             (["--seeds", "0,0"], ["repeated"]),
             (["--jobs", "0"], ["1<=x"]),
             (["--jobs", "2", "--scheduler", "tcp://localhost:1"], ["choose one"]),

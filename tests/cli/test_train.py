@@ -102,7 +102,11 @@ def test_a_terminal_has_a_bar(workplace):
     [
         (["--config", "tini.yaml"], 2, ["'tini.yaml' does not exist", "quickstart"]),
         (["--config", "quickstrat"], 2, ["did you mean quickstart?"]),
-        (["--config", "tiny.yaml", "--set", "training.epoch=1"], 2, ["did you mean epochs?"]),
+        (
+            ["--config", "tiny.yaml", "--set", "training.epoch=1"],
+            2,
+            ["did you mean training.epochs?"],
+        ),
         (["--config", "tiny.yaml", "--set", "epochs"], 2, ["write it as key=value"]),
         (["--config", "tiny.yaml", "--set", "training.batch_size=201"], 2, ["201", "only 200"]),
         (["--config", "tiny.yaml", "--set", "data.train_size=4001"], 2, ["4001"]),

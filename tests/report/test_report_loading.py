@@ -66,7 +66,7 @@ def test_the_name_of_a_dataset_stays_text(plan, report_file):
     ("change", "message"),
     [
         (("experiments: [binary]", "experiments: [softmax]"), "part 2b shows softmax"),
-        (("question", "qestion"), "did you mean question"),
+        (("question", "qestion"), r"did you mean parts\[0\].question"),
         (("config: binary}", "config: binary, seeds: [x]}"), r"experiments\[0\].seeds\[0\]"),
         (("id: 2b", "id: ../2b"), r"parts\[0\].id"),
         (("experiments: [binary]", "pictures: [loss]"), "part 2b: .* need experiments"),
