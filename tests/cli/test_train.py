@@ -68,6 +68,20 @@ def test_options_override_the_config(mnistlin):
     assert config.early_stopping.patience == 2
 
 
+@pytest.mark.parametrize("name", ["\U0001f642", "tl;dr: #1 'ŷ'"])
+def test_any_text_can_be_a_name(name, mnistlin):
+    """config.yaml keeps it as it is; the folder has only the characters that are safe."""
+    result = mnistlin("train", "--config", "tiny.yaml", "--no-plots", "--name", name)
+    assert load_run(values(result.stdout)["run"]).config.name == name
+
+
+def test_several_configs_are_merged(mnistlin, workplace):
+    (workplace / "more.yaml").write_text("training: {epochs: 2}")
+    result = mnistlin("train", "--config", "tiny.yaml", "--config", "more.yaml", "--print-config")
+    assert "epochs: 2" in result.stdout
+    assert "batch_size: 20" in result.stdout
+
+
 def test_runs_dir_comes_from_the_option_then_the_environment(mnistlin, workplace):
     """--runs-dir wins over MNISTLIN_RUNS_DIR, which wins over runs/."""
     arguments = ("train", "--config", "tiny.yaml", "--no-plots")

@@ -66,10 +66,18 @@ def test_a_document_that_is_no_mapping_is_an_error(text):
             "sweep: {l2_lambdas: [1], sed: [1]}",
             "sweep.sed: unknown key; did you mean sweep.seeds?",
         ),
+        ("learning_rate: 1", "learning_rate: unknown key; did you mean training.learning_rate?"),
+        ("lerning_rate: 1", "lerning_rate: unknown key; did you mean training.learning_rate?"),
+        ("seed: 1", "seed: unknown key; did you mean training.seed?"),
+        ("sweep: {seed: 1}", "sweep.seed: unknown key; did you mean sweep.seeds?"),
+        (
+            "training: {patience: 1}",
+            "training.patience: unknown key; did you mean early_stopping.patience?",
+        ),
     ],
 )
 def test_a_typo_is_answered_with_the_nearest_key(text, expected):
-    """In every section, against the keys of that section."""
+    """In every section: a key of that section, or the key of another that has this name."""
     assert f"  {expected}" in refusal(text).splitlines()
 
 
@@ -222,6 +230,87 @@ class TestFiles:
             file.truncate(1 << 40)
         with pytest.raises(ConfigError, match="train-images"):
             load_config(path)
+
+
+class TestSeveralFiles:
+    """`--config` given more than once."""
+
+    @pytest.fixture
+    def files(self, tmp_path):
+        """Return a function that writes a.yaml, b.yaml, ... and returns their paths."""
+
+        def write(*texts):
+            paths = [tmp_path / f"{'abc'[i]}.yaml" for i in range(len(texts))]
+            for path, text in zip(paths, texts, strict=True):
+                path.write_text(text)
+            return paths
+
+        return write
+
+    def test_mappings_are_merged_and_lists_replaced(self, files):
+        config = load_config(
+            files(
+                "model: logistic\ndata: {classes: [2, 3], val_size: 9}\ntraining: {epochs: 3}",
+                "data: {classes: [4, 9]}\ntraining: {seed: 5}",
+            )
+        )
+        assert (config.data.classes, config.data.val_size) == ((4, 9), 9)
+        assert (config.training.epochs, config.training.seed) == (3, 5)
+
+    def test_the_last_file_wins_and_an_override_wins_over_all(self, files):
+        paths = files("model: softmax\nname: a", "name: b\nearly_stopping: {}", "name: c")
+        assert load_config(paths).name == "c"
+        assert load_config(paths[::-1]).name == "a"
+        assert load_config(paths, {"name": "d", "early_stopping": None}).early_stopping is None
+
+    def test_a_shipped_config_can_be_changed_by_a_file(self, files):
+        (path,) = files("training: {epochs: 2}")
+        config = load_config(["quickstart", path])
+        assert (config.training.epochs, config.training.batch_size) == (2, 64)
+
+    def test_each_problem_names_the_file_that_it_comes_from(self, files):
+        paths = files(
+            "model: softmax\ntraining: {epochs: 0, seed: 1, seed: 2}", "data: {classes: [2, 300]}"
+        )
+        with pytest.raises(ConfigError) as caught:
+            load_config(paths, ["training.batch_size=0"])
+        lines = str(caught.value).splitlines()
+        ends = {line.split(":")[0].strip(): line.rpartition(" (from ")[2] for line in lines[1:]}
+        assert lines[0] == f"{paths[0]} + {paths[1]}: 4 problems"
+        assert ends == {
+            "training.seed": f"{paths[0]})",
+            "training.epochs": f"{paths[0]})",
+            "data.classes[1]": f"{paths[1]})",
+            "training.batch_size": "an override)",
+        }
+
+    def test_a_later_file_corrects_an_earlier_one(self, files):
+        config = load_config(files("model: softmax\ntraining: 5", "training: {epochs: 2}"))
+        assert config.training.epochs == 2
+
+
+class TestOverridesFromPython:
+    """Mappings of dotted keys to values, which are never turned into YAML."""
+
+    @pytest.mark.parametrize("name", ["\U0001f642", "'a: b'", "x #y", "null", "a\\nb"])
+    def test_a_text_stays_as_it_is(self, name):
+        assert load_config("quickstart", {"name": name}).name == name
+
+    def test_a_loaded_config_can_be_overridden(self):
+        config = load_config("binary")
+        changed = load_config(config, {"training.seed": 3, "data.classes": (4, 9)})
+        assert (changed.training.seed, changed.data.classes) == (3, (4, 9))
+        assert (
+            changed.model_copy(update={"training": config.training, "data": config.data}) == config
+        )
+
+    def test_a_wrong_value_is_reported_as_an_override(self):
+        with pytest.raises(ConfigError, match=r"seed: found -1; .* \(from an override\)"):
+            load_config("quickstart", {"training.seed": -1})
+
+    def test_a_tuple_is_shown_as_a_list(self):
+        with pytest.raises(ConfigError, match=r"data.classes: found \[4, 4\];"):
+            load_config("quickstart", {"data.classes": (4, 4)})
 
 
 class TestSet:
