@@ -40,7 +40,7 @@ def fetch(dataset: str, quiet: bool) -> None:
     Example:
       mnistlin data fetch mnist
     """
-    click.echo(f"folder: {fetch_data(dataset, quiet=quiet)}")
+    click.echo(f"folder: {fetch_data(dataset, quiet=quiet).locate(dataset).folder}")
 
 
 @data.command()

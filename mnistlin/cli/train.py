@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from mnistlin.config import ExperimentConfig
+    from mnistlin.data.splits import SplitLoader
     from mnistlin.experiment import Progress
     from mnistlin.runs.folder import Run
 
@@ -35,12 +35,14 @@ def bar(total: int, unit: str, *, quiet: bool, **options: Any) -> "Iterator[tqdm
         yield shown
 
 
-def fetch_data(dataset: str, *, quiet: bool) -> Path:
-    """Find a dataset, with a bar if it must be downloaded first; return its folder."""
-    from mnistlin.data.locate import locate
+def fetch_data(dataset: str, *, quiet: bool) -> "SplitLoader":
+    """Find a dataset, with a bar if it must be downloaded; return a loader that has found it."""
+    from mnistlin.data.splits import SplitLoader
 
     with bar(0, "B", quiet=quiet, desc=f"fetching {dataset}", unit_scale=True, delay=0.3) as shown:
-        return locate(dataset, shown).folder
+        loader = SplitLoader(shown)
+        loader.locate(dataset)
+    return loader
 
 
 def show_epoch(shown: "tqdm[Any]", progress: "Progress") -> None:
@@ -112,11 +114,11 @@ def train(
       mnistlin train --config softmax --set training.l2_lambda=0.01 --seed 1
       mnistlin train --resume runs/20260114T093012Z_softmax
     """
-    from mnistlin.config import dump_yaml
+    from mnistlin.config import dump_yaml, editor_line
 
     experiment = _config_of(resume, configs, options) if resume else _config_from(configs, options)
     if print_config:
-        click.echo(dump_yaml(experiment.model_dump(mode="json")), nl=False)
+        click.echo(f"{editor_line()}\n{dump_yaml(experiment.model_dump(mode='json'))}", nl=False)
         return
     fetch_data(experiment.data.dataset, quiet=options.quiet)
     with stop_request() as request:

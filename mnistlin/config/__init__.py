@@ -5,6 +5,7 @@ overrides, checks them, and reports everything that is wrong in one readable err
 """
 
 from mnistlin.config.loading import (
+    editor_line,
     load_config,
     parse_as,
     parse_config,
@@ -19,6 +20,7 @@ from mnistlin.config.schema import (
     ExperimentConfig,
     SweepConfig,
     TrainingConfig,
+    json_schema,
 )
 from mnistlin.config.yaml_text import dump_yaml
 
@@ -29,6 +31,8 @@ __all__ = [
     "SweepConfig",
     "TrainingConfig",
     "dump_yaml",
+    "editor_line",
+    "json_schema",
     "load_config",
     "parse_as",
     "parse_config",

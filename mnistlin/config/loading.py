@@ -113,6 +113,11 @@ def shipped_schema() -> Path:
     return _shipped_folder() / "schema.json"
 
 
+def editor_line() -> str:
+    """Return the comment that tells editors with a YAML language server where the schema is."""
+    return f"# yaml-language-server: $schema={shipped_schema()}"
+
+
 @contextmanager
 def unreadable_as_config_error(what: str) -> Iterator[None]:
     """Turn what prevents a text file from being read into a ConfigError that says why."""

@@ -8,6 +8,7 @@ does not occur) are checked when the data is loaded.
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 MAX_COUNT = 2**31 - 1
 """Upper bound of every count and size; a larger number is a typo."""
@@ -157,6 +158,21 @@ class ExperimentConfig(Section):
         if broken:
             raise ValueError("\n".join(broken))
         return self
+
+
+class _WithoutTitles(GenerateJsonSchema):
+    """Leaves out the titles of keys, which would only repeat the keys with capitals."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
+        return False
+
+
+def json_schema() -> JsonSchemaValue:
+    """Return the JSON Schema of a config file, with which editors complete and check keys."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **ExperimentConfig.model_json_schema(schema_generator=_WithoutTitles),
+    }
 
 
 def _classes_rule(config: ExperimentConfig) -> str | None:

@@ -1,11 +1,12 @@
-"""Cut a dataset into training, validation and test rows: rows first, classes after.
+"""Divide a dataset into training, validation and test rows: rows first, classes after.
 
-Pixels stay unsigned bytes, in memory or memory-mapped; scaling them is the model's affair.
+Pixels stay unsigned bytes, in memory or memory-mapped; they are scaled where they are used.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.data.catalog import describe, n_dims
+from mnistlin.data.download import Progress
 from mnistlin.data.idx import IdxError, IdxFile, by_text, read_idx
 from mnistlin.data.locate import Location, locate
 from mnistlin.errors import ConfigError, DataError
@@ -26,7 +28,7 @@ _BLOCK_ROWS = 4096
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows of one image file, chosen and labelled.
+    """Selected and labelled rows of one image file.
 
     Attributes
     ----------
@@ -59,14 +61,18 @@ class Split:
         height, width = self.image_shape
         return height * width
 
-    def sha256(self) -> dict[str, str]:
-        """Hash exactly the images and the labels of the split, in its order.
+    def sha256(self) -> Mapping[str, str]:
+        """Return the hashes of exactly the images and labels of the split, in its order.
 
         Returns
         -------
-        dict of str
-            `images`: of the pixels, row after row; `labels`: of the labels, a byte each.
+        mapping of str to str
+            `images`: of the pixels, row after row; `labels`: of the labels, one byte each.
         """
+        return self._sha256
+
+    @cached_property
+    def _sha256(self) -> Mapping[str, str]:
         images, labels = hashlib.sha256(), hashlib.sha256()
         label_of = np.array(self.classes, np.uint8)
         for start in range(0, self.n_samples, _BLOCK_ROWS):
@@ -99,8 +105,61 @@ class Splits:
     folder: Path
 
 
+class SplitLoader:
+    """Loads the splits of configs; locates, reads and verifies each dataset only once.
+
+    A command makes one loader and passes it to everything that needs images. Configs that use the
+    same rows share their arrays, and equal configs share their splits with the hashes.
+    """
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self._progress = progress
+        self._locations: dict[str, Location] = {}
+        self._files: dict[Path, _Labelled] = {}
+        self._splits: dict[DataConfig, Splits] = {}
+
+    def locate(self, dataset: str) -> Location:
+        """Return where a dataset is, downloading it first if necessary."""
+        if dataset not in self._locations:
+            self._locations[dataset] = locate(dataset, self._progress)
+        return self._locations[dataset]
+
+    def load(self, data: "DataConfig") -> Splits:
+        """Return the splits of the section `data` of a config; see `load_splits`."""
+        if data not in self._splits:
+            self._splits[data] = self._divide(data)
+        return self._splits[data]
+
+    def _divide(self, data: "DataConfig") -> Splits:
+        location = self.locate(data.dataset)
+        from_train = data.val_from == "train"
+        train_file = self._read(location, "train", _n_rows_needed(data))
+        test_file = self._read(location, "t10k", None if from_train else data.val_size)
+        _check_same_shape(train_file, test_file)
+        classes = data.classes or _labels_in(train_file.labels, test_file.labels)
+        train_rows = _cut(train_file, 0, data.train_size, "train_size")
+        cuts = [(train_file, train_rows)]
+        if from_train:
+            cuts.append((train_file, _cut(train_file, train_rows.stop, data.val_size, "val_size")))
+            cuts.append((test_file, range(test_file.n_rows)))
+        else:
+            cuts.append((test_file, _cut(test_file, 0, data.val_size, "val_size")))
+        for file, rows in cuts:
+            _check_classes_occur(data.classes or (), file, rows)
+        train, val, *test = (_select(file, rows, classes) for file, rows in cuts)
+        return Splits(train, val, test[0] if test else None, location.dataset, location.folder)
+
+    def _read(self, location: Location, stem: str, max_rows: int | None) -> "_Labelled":
+        """Return an image file with its labels, of which at least `max_rows` rows are kept."""
+        path = location.files[f"{stem}-images"]
+        known = self._files.get(path)
+        if known is None or len(known.images) < min(max_rows or known.n_rows, known.n_rows):
+            known = self._files[path] = _read_labelled(location, stem, max_rows)
+        return known
+
+
 def load_splits(data: "DataConfig") -> Splits:
-    """Find a dataset, download it if need be, and cut it as the config says.
+    """Find a dataset, download it if necessary, and divide it as the config says.
 
     The content of a known dataset is verified on the way. The classes, if the config names none,
     are all labels of both label files, whichever rows are used.
@@ -117,23 +176,7 @@ def load_splits(data: "DataConfig") -> Splits:
     ConfigError
         If the config asks for rows or classes that the files do not have.
     """
-    location = locate(data.dataset)
-    from_train = data.val_from == "train"
-    train_file = _read_labelled(location, "train", _n_rows_needed(data))
-    test_file = _read_labelled(location, "t10k", None if from_train else data.val_size)
-    _check_same_shape(train_file, test_file)
-    classes = data.classes or _labels_in(train_file.labels, test_file.labels)
-    train_rows = _cut(train_file, 0, data.train_size, "train_size")
-    cuts = [(train_file, train_rows)]
-    if from_train:
-        cuts.append((train_file, _cut(train_file, train_rows.stop, data.val_size, "val_size")))
-        cuts.append((test_file, range(test_file.n_rows)))
-    else:
-        cuts.append((test_file, _cut(test_file, 0, data.val_size, "val_size")))
-    for file, rows in cuts:
-        _check_classes_occur(data.classes or (), file, rows)
-    train, val, *test = (_select(file, rows, classes) for file, rows in cuts)
-    return Splits(train, val, test[0] if test else None, location.dataset, location.folder)
+    return SplitLoader().load(data)
 
 
 @dataclass(frozen=True, eq=False)

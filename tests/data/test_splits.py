@@ -1,4 +1,4 @@
-"""Rows first, classes after: the splits hold what the config asks for, or it is told why not."""
+"""Rows first, classes after: the splits hold what the config asks for, or an error says why not."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ from mnistlin.config import DataConfig
 from mnistlin.data.catalog import PARTS, find_parts
 from mnistlin.data.download import cache_folder
 from mnistlin.data.idx import encode_idx, read_idx
-from mnistlin.data.splits import load_splits
+from mnistlin.data.splits import SplitLoader, load_splits
 from mnistlin.errors import ConfigError, DataError
 
 TRAIN_LABELS = (5, 0, 4, 1, 9, 2, 1, 3, 1, 4)
@@ -119,6 +119,43 @@ def test_raw_and_compressed_files_are_the_same_data(make_set, tmp_path):
     for name in ("train", "val"):
         ours, theirs = (getattr(load(tmp_path / form), name) for form in ("gz", "raw"))
         assert ours.sha256() == theirs.sha256()
+
+
+class TestLoader:
+    """One object per command, so that nothing is located, read or hashed twice."""
+
+    @pytest.fixture
+    def loaded(self, folder):
+        """Return a loader that has loaded a folder, which no longer exists."""
+        loader = SplitLoader()
+        loader.load(DataConfig(dataset=str(folder), train_size=8))
+        for path in folder.iterdir():
+            path.unlink()
+        return loader
+
+    def test_what_was_read_is_not_read_again(self, loaded, folder):
+        """Fewer rows and other classes come from the same arrays."""
+        whole = loaded.load(DataConfig(dataset=str(folder), train_size=8))
+        pair = loaded.load(DataConfig(dataset=str(folder), train_size=6, classes=(4, 1)))
+        assert pair.train.images is whole.train.images
+        assert labels_of(pair.train) == [4, 1]
+
+    def test_more_rows_are_read_when_they_are_needed(self, loaded, folder):
+        with pytest.raises(DataError, match="not there"):
+            loaded.load(DataConfig(dataset=str(folder)))
+
+    def test_equal_configs_share_their_hashes(self, loaded, folder):
+        again = [loaded.load(DataConfig(dataset=str(folder), train_size=8)) for _ in range(2)]
+        assert again[0].train.sha256() is again[1].train.sha256()
+
+    def test_it_loads_what_a_fresh_one_loads(self, make_set, tmp_path):
+        folder = make_set("mine", TRAIN_LABELS, TEST_LABELS).write(tmp_path)
+        loader = SplitLoader()
+        for settings in ({"train_size": 4}, {"train_size": 6, "val_from": "train"}, {}):
+            data = DataConfig(dataset=str(folder), **settings)
+            found, fresh = loader.load(data), load_splits(data)
+            assert found.train.sha256() == fresh.train.sha256()
+            assert found.val.sha256() == fresh.val.sha256()
 
 
 def test_the_hash_is_of_exactly_the_images_and_labels_used(folder):

@@ -1,0 +1,60 @@
+"""Commands about configs: `config show`, `config schema`."""
+
+import json
+from typing import Any
+
+import click
+
+from mnistlin.cli.options import debug_option, set_option
+
+
+@click.group()
+def config() -> None:
+    """Show shipped configs and the keys that a config may have."""
+
+
+@config.command()
+@click.argument("configs", nargs=-1, metavar="[FILE|NAME]...")
+@set_option
+@debug_option
+def show(configs: tuple[str, ...], settings: tuple[tuple[str, Any], ...]) -> None:
+    """Print a config with all its keys; without arguments, list the shipped configs.
+
+    Several configs are merged as `train --config A --config B` merges them.
+
+    \b
+    Examples:
+      mnistlin config show
+      mnistlin config show softmax --set training.seed=1 > mine.yaml
+    """
+    from mnistlin.config import dump_yaml, editor_line, load_config, shipped_configs
+
+    if not configs:
+        for name, path in shipped_configs().items():
+            click.echo(f"{name:<24}  {_purpose(path.read_text(encoding='utf-8'))}")
+        return
+    values = load_config(configs, dict(settings)).model_dump(mode="json")
+    click.echo(f"{editor_line()}\n{dump_yaml(values)}", nl=False)
+
+
+def _purpose(text: str) -> str:
+    """Return the first comment of a config, which says what it shows."""
+    comments = (line.removeprefix("#").strip() for line in text.splitlines())
+    return next(line for line in comments if line and not line.startswith("yaml-language-server"))
+
+
+@config.command()
+@debug_option
+def schema() -> None:
+    """Print the JSON Schema of config files: keys, ranges, defaults and what they mean.
+
+    \b
+    Example:
+      mnistlin config schema > schema.json
+    """
+    from mnistlin.config import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+COMMANDS = (config,)
