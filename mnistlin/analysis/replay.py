@@ -21,7 +21,7 @@ from mnistlin.runs.files import open_plain
 from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import ENDED, ORIGIN_KEYS, differences
 from mnistlin.runs.tables import csv_text, steps_rows
-from mnistlin.sweep.plan import Stack
+from mnistlin.sweep.plan import Task
 from mnistlin.sweep.workers import train_stack
 
 MAX_STACK = 1000
@@ -107,7 +107,7 @@ def replay(run: Run, on_leg: Callable[[range], bool] | None = None) -> Replay | 
         )
     weights, metrics, steps = run.weights, run.metrics, run.steps  # damage is told at once
     stack, splits = stack_of(run), load_splits(run.config.data)
-    trained = train_stack(run.config, stack, splits, on_leg)
+    trained = train_stack(stack.configs(run.config), splits, on_leg)
     if trained is None:
         return None
     member = trained.members[stack.l2_lambdas.index(run.config.training.l2_lambda)]
@@ -133,7 +133,7 @@ def replay(run: Run, on_leg: Callable[[range], bool] | None = None) -> Replay | 
     )
 
 
-def stack_of(run: Run) -> Stack:
+def stack_of(run: Run) -> Task:
     """Return the stack that a run was trained in: that of a sweep, or the run alone.
 
     Raises
@@ -143,7 +143,7 @@ def stack_of(run: Run) -> Stack:
     """
     how, stack = run.config.training, run.info.get("stack")
     if stack is None:
-        return Stack((how.l2_lambda,), how.seed)
+        return Task((how.l2_lambda,), how.seed)
     stack = stack if isinstance(stack, dict) else {}
     values: Any = stack.get("l2_lambdas")
     is_sound = (
@@ -156,7 +156,7 @@ def stack_of(run: Run) -> Stack:
     )
     if not is_sound:
         raise RunError(f"{run.path / 'run.json'}: 'stack' is not that of a run with this config")
-    return Stack(tuple(map(float, values)), how.seed)
+    return Task(tuple(map(float, values)), how.seed)
 
 
 @dataclass(frozen=True)

@@ -194,10 +194,10 @@ def _overrides(
 
 def _config_from(configs: tuple[str, ...], options: TrainingOptions) -> "ExperimentConfig":
     """Load the config of a new sweep."""
-    from mnistlin.sweep.plan import stacks_of
+    from mnistlin.sweep.plan import tasks_of
 
     experiment = options.load(configs or [DEFAULT_CONFIG])
-    stacks_of(experiment)  # refuses a config without λ before anything is downloaded
+    tasks_of(experiment)  # refuses a config without λ before anything is downloaded
     return experiment
 
 

@@ -25,7 +25,7 @@ from mnistlin.runs.index import find_runs
 from mnistlin.runs.provenance import describe_data
 from mnistlin.runs.sweep_folder import Sweep, is_sweep, load_sweep
 from mnistlin.sweep import SweepProgress, resume_sweep, run_sweep
-from mnistlin.sweep.plan import stacks_of
+from mnistlin.sweep.plan import tasks_of
 
 Folder: TypeAlias = Run | Sweep
 
@@ -212,7 +212,7 @@ def _all(configs: Mapping[str, Sequence[ExperimentConfig]]) -> Iterable[Experime
 
 def _epochs(config: ExperimentConfig) -> int:
     """Return how many epochs an experiment has at most, as the sweep counts them."""
-    return config.training.epochs * (len(stacks_of(config)) if config.sweep else 1)
+    return config.training.epochs * (len(tasks_of(config)) if config.sweep else 1)
 
 
 def _check_is_sound(name: str, folder: Folder) -> None:

@@ -1,8 +1,7 @@
-"""Sweeps: every λ with every seed, in stacks that train wherever there is room.
+"""Sweeps: every λ with every seed, trained in stacks on one machine or on a cluster.
 
-`plan` says which stacks a config asks for, `work` trains one of them in whatever process it is
-called, `workers` are the executors that call it, `drive` hands out stacks and writes what comes
-back, and `start` is the way in: begin a sweep, or take up one that was broken off.
+`plan` derives the stacks from the config, `workers` trains one of them and holds the executors of
+one machine, `cluster` those of Dask, and `run` hands stacks to workers and writes the results.
 """
 
 from mnistlin.sweep.run import SweepProgress, resume_sweep, run_sweep

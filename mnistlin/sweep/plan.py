@@ -1,4 +1,4 @@
-"""Which stacks a sweep consists of. All of it follows from the config; nothing is trained here."""
+"""Which models a sweep trains, and which of them train side by side; derived from the config."""
 
 import math
 from dataclasses import dataclass
@@ -10,21 +10,13 @@ from mnistlin.errors import ConfigError
 from mnistlin.runs.sweep_folder import Key
 
 STACK_WIDTH = 20
-"""Models a stack has at most. In stacks of 1, 5, 10, 20 and 40, a softmax model on MNIST took 1,
-0.68, 0.54, 0.49 and 0.50 of its time alone, a logistic one 1, 0.40, 0.34, 0.32 and 0.31."""
+"""Largest number of models in a stack. In stacks of 1, 5, 10, 20 and 40, a softmax model on MNIST
+took 1, 0.68, 0.54, 0.49 and 0.50 of its time alone; a logistic one 1, 0.40, 0.34, 0.32 and 0.31."""
 
 
 @dataclass(frozen=True)
-class Stack:
-    """Models that train side by side, and so share the order of batches.
-
-    Attributes
-    ----------
-    l2_lambdas : tuple of float
-        λ of each member, in their order in the stack.
-    seed : int
-        Seed of the order of batches.
-    """
+class Task:
+    """The members of a sweep that train side by side and share the order of batches."""
 
     l2_lambdas: tuple[float, ...]
     seed: int
@@ -34,15 +26,19 @@ class Stack:
         """λ and seed of each member."""
         return [(l2_lambda, self.seed) for l2_lambda in self.l2_lambdas]
 
+    def configs(self, config: ExperimentConfig) -> tuple[ExperimentConfig, ...]:
+        """Return the config of each member."""
+        return tuple(member_config(config, *key) for key in self.keys)
+
     def described(self, sweep: str) -> dict[str, Any]:
-        """Return what run.json says of the stack of a member; `sweep` is the sweep's folder."""
+        """Return the entry `stack` of a member's run.json; `sweep` is the name of the folder."""
         return {"sweep": sweep, "l2_lambdas": list(self.l2_lambdas), "seed": self.seed}
 
 
-def stacks_of(config: ExperimentConfig) -> tuple[Stack, ...]:
-    """Return the stacks of a sweep, seed after seed.
+def tasks_of(config: ExperimentConfig) -> tuple[Task, ...]:
+    """Return the tasks of a sweep, seed after seed.
 
-    The λ are dealt out in their order, to as few stacks as STACK_WIDTH allows, all about as wide.
+    The λ are split, in their order, into as few stacks as STACK_WIDTH allows, all about as wide.
 
     Raises
     ------
@@ -51,20 +47,20 @@ def stacks_of(config: ExperimentConfig) -> tuple[Stack, ...]:
     """
     if config.sweep is None:
         raise ConfigError(
-            f"the config {config.name!r} names no λ to sweep over; add a section such as "
-            "sweep: {l2_lambdas: [1, 0.1, 0]}, or give them with --lambdas 1,0.1,0"
+            f"the config {config.name!r} has no λ to sweep over; add a section such as "
+            "sweep: {l2_lambdas: [1, 0.1, 0]}, or pass --lambdas 1,0.1,0"
         )
     values = config.sweep.l2_lambdas
     n_parts = math.ceil(len(values) / STACK_WIDTH)
     bounds = [len(values) * part // n_parts for part in range(n_parts + 1)]
     return tuple(
-        Stack(values[start:stop], seed)
+        Task(values[start:stop], seed)
         for seed in config.sweep.seeds
         for start, stop in pairwise(bounds)
     )
 
 
 def member_config(config: ExperimentConfig, l2_lambda: float, seed: int) -> ExperimentConfig:
-    """Return the config with which `train` alone would train this member of a sweep."""
+    """Return the config with which `train` would train this member of a sweep alone."""
     training = config.training.model_copy(update={"l2_lambda": l2_lambda, "seed": seed})
     return config.model_copy(update={"training": training, "sweep": None})

@@ -1,32 +1,50 @@
-"""The driver of a sweep: hands stacks to workers, and writes what comes back as run folders.
+"""Running a sweep: hand its stacks to workers, and write the results as run folders.
 
-Only the driver writes, so workers need no disk that they share with it.
-
-The way into a sweep: begin one, or take up one that was broken off.
+Only this process writes, so workers need no disk that they share with it. A stack whose worker
+died is submitted again; it fails only if that happens a second time.
 """
 
+import ast
 import shutil
-from collections import deque
+import sys
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import AbstractContextManager
+from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import Splits, load_splits
-from mnistlin.errors import MnistlinError
+from mnistlin.errors import MnistlinError, RunError
 from mnistlin.experiment import conclude, describe_run, setup_for
 from mnistlin.runs.files import os_errors_as_run_errors, sole_writer
 from mnistlin.runs.folder import Run, load_run, make_folder
 from mnistlin.runs.provenance import check_config_is_unchanged, resumed_info, this_command
 from mnistlin.runs.sweep_folder import Sweep, SweepWriter, load_sweep, member_name
 from mnistlin.runs.writer import RunWriter
-from mnistlin.sweep.plan import Stack, member_config, stacks_of
-from mnistlin.sweep.workers import TrainedStack, Workers, dask_cluster, processes, this_process
+from mnistlin.sweep.cluster import dask_cluster
+from mnistlin.sweep.plan import Task, tasks_of
+from mnistlin.sweep.workers import (
+    Result,
+    ThisProcess,
+    TrainedStack,
+    Workers,
+    WorkersLostError,
+    processes,
+)
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 POLL_SECONDS = 0.2
 """How often the caller is asked whether to stop, while stacks train elsewhere."""
+
+_MAIN = ("__main__", "<module>")
+
+MAX_DEATHS = 2
+"""A stack fails if so many workers died while they trained it."""
 
 
 @dataclass(frozen=True)
@@ -36,59 +54,58 @@ class SweepProgress:
     Attributes
     ----------
     stacks_done, stacks : int
-        Stacks that are through, and all of them.
+        Stacks that are done, and all of them.
     epochs_done, epochs : int
-        Epochs that are through, and those of all stacks; of a stack that trains in another
-        process they count once it is through.
+        Epochs that are done, and those of all stacks; the epochs of a stack that trains in another
+        process count once it is done.
+    warnings : tuple of str
+        What happened to workers so far.
     """
 
     stacks_done: int
     stacks: int
     epochs_done: int
     epochs: int
+    warnings: tuple[str, ...] = ()
 
 
 OnProgress = Callable[[SweepProgress], bool | None]
 
 
-class Reporter:
-    """Tells the caller how far a sweep is, and remembers whether it asked to stop.
-
-    Parameters
-    ----------
-    on_progress : callable, optional
-        Whom to tell; it returns True to stop.
-    n_stacks, n_done : int
-        Stacks of the sweep, and those that are through already.
-    epochs : int
-        Epochs a stack has at most.
-    """
+class _Reporter:
+    """Reports progress to the caller, and remembers whether it asked to stop."""
 
     def __init__(
         self, on_progress: OnProgress | None, n_stacks: int, n_done: int, epochs: int
     ) -> None:
         self._on_progress, self._n_stacks, self._n_done = on_progress, n_stacks, n_done
         self._epochs = epochs
+        self._warnings: tuple[str, ...] = ()
         self._wants_stop = False
 
     def on_leg(self, epochs: range) -> bool:
-        """Tell of some epochs of the stack that trains in this process."""
-        return self._tell(epochs.stop)
+        """Report some epochs of the stack that trains in this process; return whether to stop."""
+        return self._report(epochs.stop)
 
     def stack_done(self) -> None:
         """Count one stack more."""
         self._n_done += 1
 
-    def wants_stop(self) -> bool:
-        """Tell how things stand, and return whether to stop."""
-        return self._tell(0)
+    def warn(self, warning: str) -> None:
+        """Add a warning to the next report."""
+        self._warnings += (warning,)
 
-    def _tell(self, epochs_of_stack: int) -> bool:
+    def wants_stop(self) -> bool:
+        """Report, and return whether to stop."""
+        return self._report(0)
+
+    def _report(self, epochs_of_stack: int) -> bool:
         progress = SweepProgress(
             self._n_done,
             self._n_stacks,
             self._n_done * self._epochs + epochs_of_stack,
             self._n_stacks * self._epochs,
+            self._warnings,
         )
         if self._on_progress is not None and self._on_progress(progress):
             self._wants_stop = True
@@ -96,73 +113,84 @@ class Reporter:
 
 
 @dataclass(frozen=True)
-class Driver:
-    """What it takes to get stacks trained and written.
-
-    Attributes
-    ----------
-    config : ExperimentConfig
-        The config of the sweep.
-    splits : Splits
-        Its data.
-    writer : SweepWriter
-        Its folder.
-    workers : Workers
-        Who trains.
-    reporter : Reporter
-        Whom to tell.
-    """
+class _Driver:
+    """Gets stacks trained, and writes their results."""
 
     config: ExperimentConfig
     splits: Splits
     writer: SweepWriter
     workers: Workers
-    reporter: Reporter
+    reporter: _Reporter
 
-    def drive(self, stacks: Sequence[Stack]) -> None:
+    def drive(self, tasks: Sequence[Task]) -> None:
         """Get these stacks trained, write each as soon as it is, and close the sweep's folder."""
         with self.writer.marks_failure():
-            for stack, future in self._trained(stacks):
-                self._write(stack, future)
+            try:
+                for task, result in self._results(tasks):
+                    self._write(task, result)
+            except WorkersLostError as error:
+                raise RunError(
+                    f"{error}; the stacks that are complete are kept, and "
+                    f"`mnistlin sweep-lambda --resume {self.writer.path}` trains the others"
+                ) from None
             self.writer.close()
 
-    def _trained(
-        self, stacks: Sequence[Stack]
-    ) -> "Iterator[tuple[Stack, Future[TrainedStack | None]]]":
-        """Yield each stack once its future is done, until all are, or the caller wants to stop."""
-        waiting = deque(stacks)
-        under_way: dict[Future[TrainedStack | None], Stack] = {}
-        n_at_once = self.workers.n_at_once or len(stacks)
-        while not self.reporter.wants_stop() and (waiting or under_way):
-            while waiting and len(under_way) < n_at_once:
-                stack = waiting.popleft()
-                under_way[self.workers.submit(self.config, stack)] = stack
-            done, _ = wait(under_way, POLL_SECONDS, FIRST_COMPLETED)
-            yield from ((under_way.pop(future), future) for future in done)
+    def _results(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Result]]:
+        """Yield each stack once it is done, until all are, or the caller wants to stop."""
+        waiting, deaths = deque(tasks), Counter[Task]()
+        in_flight: dict[Result, Task] = {}
+        ended: list[tuple[Task, Result]] = []
+        n_at_once = self.workers.n_at_once or len(tasks)
+        while not self.reporter.wants_stop() and (waiting or in_flight or ended):
+            while waiting and len(in_flight) < n_at_once:
+                task = waiting.popleft()
+                in_flight[self.workers.submit(task.configs(self.config))] = task
+            yield from ended  # only now, so that no worker waits while results are written
+            ended = []
+            done, _ = wait(in_flight, POLL_SECONDS, FIRST_COMPLETED)
+            for warning in self.workers.watch():
+                self.reporter.warn(warning)
+            for result in done:
+                task = in_flight.pop(result)
+                died = self.workers.deaths(result)
+                deaths[task] += died
+                if died and deaths[task] < MAX_DEATHS:
+                    self.reporter.warn(f"a worker died; {task} is trained again")
+                    waiting.appendleft(task)
+                else:
+                    ended.append((task, result))
 
-    def _write(self, stack: Stack, future: "Future[TrainedStack | None]") -> None:
+    def _write(self, task: Task, result: Result) -> None:
         """Write the members of a stack, or why there are none."""
         try:
-            trained = future.result()
-        except Exception as error:  # whatever it is, the other stacks go on
-            known = isinstance(error, MnistlinError)
-            reason = str(error) if known else f"{type(error).__name__}: {error}"
-            self.writer.add_failure(stack.l2_lambdas, stack.seed, reason)
+            trained = result.result()
+        except Exception as error:  # whatever it is, the other stacks are trained
+            self.writer.add_failure(task.l2_lambdas, task.seed, self._reason(result, error))
         else:
             if trained is None:  # it was asked to stop
                 return
-            runs = {key: self._member(stack, trained, i) for i, key in enumerate(stack.keys)}
+            runs = {key: self._member(task, trained, i) for i, key in enumerate(task.keys)}
             self.writer.add(runs)
         self.reporter.stack_done()
 
-    def _member(self, stack: Stack, trained: TrainedStack, i: int) -> Run:
+    def _reason(self, result: Result, error: Exception) -> str:
+        if self.workers.deaths(result):
+            return (
+                f"{MAX_DEATHS} workers or more died while they trained it, perhaps for lack of "
+                f"memory ({type(error).__name__}: {error})"
+            )
+        return (
+            str(error) if isinstance(error, MnistlinError) else f"{type(error).__name__}: {error}"
+        )
+
+    def _member(self, task: Task, trained: TrainedStack, i: int) -> Run:
         """Write the run folder of one member of a stack."""
-        path = self.writer.path / member_name(stack.keys[i])
+        path = self.writer.path / member_name(task.keys[i])
         with os_errors_as_run_errors("make the folder", path):
             path.mkdir()
-        config = member_config(self.config, *stack.keys[i])
-        schedule = setup_for(config, self.splits, stack.l2_lambdas).schedule
-        origin = {"command": this_command(), "stack": stack.described(self.writer.path.name)}
+        config = task.configs(self.config)[i]
+        schedule = setup_for(config, self.splits, task.l2_lambdas).schedule
+        origin = {"command": this_command(), "stack": task.described(self.writer.path.name)}
         run_writer = RunWriter(path, config, trained.info | origin, schedule.steps_per_epoch)
         member = trained.members[i]
         with run_writer.marks_failure():
@@ -188,13 +216,14 @@ def run_sweep(
     runs_dir : str or Path
         Where the folder is made.
     on_progress : callable, optional
-        Called again and again; if it returns True, the sweep ends there and its status is
+        Called several times a second; if it returns True, the sweep ends there and its status is
         `interrupted`.
     jobs : int
-        How many processes train; 1 trains in this one. They are spawned, so a script that calls
-        this needs `if __name__ == "__main__":`.
+        Number of processes that train; 1 trains in this one. They import the main script again,
+        so it must call this below `if __name__ == "__main__":`.
     scheduler : str, optional
-        Address of the scheduler of a Dask cluster, which then trains.
+        Address of the scheduler of a Dask cluster, which then trains. Scheduler and workers are
+        trusted: Dask exchanges pickled objects with them.
 
     Returns
     -------
@@ -204,21 +233,24 @@ def run_sweep(
     Raises
     ------
     ConfigError
-        If the config asks for no sweep, or does not fit the data.
+        If the config has no sweep, or does not fit the data.
     DataError
         If the data is missing or wrong.
     RunError
-        If something cannot be written, or no cluster is there.
+        If something cannot be written, processes cannot be started, or the cluster cannot be
+        reached.
     """
-    stacks = stacks_of(config)
+    if jobs > 1:
+        _check_main_guard()
+    tasks = tasks_of(config)
     splits = load_splits(config.data)
-    _ = setup_for(config, splits, stacks[0].l2_lambdas).schedule  # refuses too large a batch
-    reporter = Reporter(on_progress, len(stacks), 0, config.training.epochs)
-    with _workers(splits, reporter, jobs, scheduler) as workers:
+    _ = setup_for(config, splits, tasks[0].l2_lambdas).schedule  # refuses too large a batch
+    reporter = _Reporter(on_progress, len(tasks), 0, config.training.epochs)
+    with _workers(splits, reporter, min(jobs, len(tasks)), scheduler) as workers:
         path = make_folder(Path(runs_dir), f"sweep-lambda_{config.name}")
         with sole_writer(path):
             writer = SweepWriter(path, config, describe_run(splits, config))
-            Driver(config, splits, writer, workers, reporter).drive(stacks)
+            _Driver(config, splits, writer, workers, reporter).drive(tasks)
     return load_sweep(path)
 
 
@@ -229,20 +261,20 @@ def resume_sweep(
     jobs: int = 1,
     scheduler: str | None = None,
 ) -> Sweep:
-    """Train the stacks of a sweep that are not complete, to the bytes of an unbroken sweep.
+    """Train the stacks of a sweep that are not complete, bit-identical to an uninterrupted sweep.
 
     Parameters
     ----------
     path : str or Path
-        The folder of the sweep. A stack counts if all of its members are there; of any other, what
-        is there is removed, and all of it trained again.
+        The folder of the sweep. A stack is complete if all of its members are; the members of any
+        other stack are removed and trained again.
     on_progress, jobs, scheduler
         As for `run_sweep`.
 
     Returns
     -------
     Sweep
-        As `run_sweep` does; its sweep.json lists under `resumed` each time it was gone on with.
+        As from `run_sweep`; its sweep.json lists each resumption under `resumed`.
 
     Raises
     ------
@@ -251,43 +283,66 @@ def resume_sweep(
     DataError
         If the data is missing, or is not the data that the sweep began with.
     """
+    if jobs > 1:
+        _check_main_guard()
     path = Path(path)
-    load_sweep(path)  # before the lock, which leaves its mark in whatever folder this is
+    load_sweep(path)  # before the lock, which would leave a file in any folder
     with sole_writer(path):
         sweep = load_sweep(path)
         check_config_is_unchanged(path, sweep.info, sweep.config)
-        config, stacks = sweep.config, stacks_of(sweep.config)
+        config, tasks = sweep.config, tasks_of(sweep.config)
         splits = load_splits(config.data)
         info = resumed_info(path, sweep.info, describe_run(splits, config))
-        complete = [stack for stack in stacks if _is_complete(stack, sweep)]
-        missing = [stack for stack in stacks if stack not in complete]
-        reporter = Reporter(on_progress, len(stacks), len(complete), config.training.epochs)
-        with _workers(splits, reporter, jobs, scheduler) as workers:
+        complete = [task for task in tasks if _is_complete(task, sweep)]
+        missing = [task for task in tasks if task not in complete]
+        reporter = _Reporter(on_progress, len(tasks), len(complete), config.training.epochs)
+        with _workers(splits, reporter, min(jobs, len(missing)), scheduler) as workers:
             _remove_members(path, missing)
             writer = SweepWriter(path, config, info)
-            writer.add({key: sweep.members[key] for stack in complete for key in stack.keys})
-            Driver(config, splits, writer, workers, reporter).drive(missing)
+            writer.add({key: sweep.members[key] for task in complete for key in task.keys})
+            _Driver(config, splits, writer, workers, reporter).drive(missing)
     return load_sweep(path)
 
 
 def _workers(
-    splits: Splits, reporter: Reporter, jobs: int, scheduler: str | None
+    splits: Splits, reporter: _Reporter, jobs: int, scheduler: str | None
 ) -> AbstractContextManager[Workers]:
     if scheduler is not None:
         return dask_cluster(scheduler, splits)
-    return processes(jobs) if jobs > 1 else this_process(splits, reporter.on_leg)
+    return processes(jobs) if jobs > 1 else nullcontext(ThisProcess(splits, reporter.on_leg))
 
 
-def _is_complete(stack: Stack, sweep: Sweep) -> bool:
+def _check_main_guard() -> None:
+    """Refuse a main script that is not guarded: the processes that it spawns import it again."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 (CPython has it; inspect uses it)
+    while frame and (frame.f_globals.get("__name__"), frame.f_code.co_name) != _MAIN:
+        frame = frame.f_back
+    if frame is None:  # a notebook, another thread
+        return
+    path, line = frame.f_code.co_filename, frame.f_lineno
+    try:
+        body = ast.parse(Path(path).read_bytes()).body
+    except (OSError, SyntaxError, ValueError):  # such as `python -c`, which has no file to import
+        return
+    (statement,) = (each for each in body if each.lineno <= line <= (each.end_lineno or line))
+    condition = ast.walk(statement.test) if isinstance(statement, ast.If) else ()
+    if not any(isinstance(each, ast.Name) and each.id == "__name__" for each in condition):
+        raise RunError(
+            f"{path}, line {line}: a sweep with more than one job starts processes that import "
+            'this script again; call it below `if __name__ == "__main__":`, or use jobs=1'
+        )
+
+
+def _is_complete(task: Task, sweep: Sweep) -> bool:
     """Say whether all members are there, and were trained in a stack like this."""
-    runs = [sweep.members.get(key) for key in stack.keys]
-    described = stack.described(sweep.path.name)
+    runs = [sweep.members.get(key) for key in task.keys]
+    described = task.described(sweep.path.name)
     return all(run is not None and run.info.get("stack") == described for run in runs)
 
 
-def _remove_members(path: Path, stacks: Sequence[Stack]) -> None:
-    for stack in stacks:
-        for key in stack.keys:
+def _remove_members(path: Path, tasks: Sequence[Task]) -> None:
+    for task in tasks:
+        for key in task.keys:
             folder = path / member_name(key)
             with os_errors_as_run_errors("remove", folder):
                 if folder.exists():

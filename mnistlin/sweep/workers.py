@@ -1,9 +1,7 @@
-"""One stack, trained from its config to values that can be sent home. No files are written here.
+"""Where stacks train: in this process or in processes of this machine (on a cluster: `cluster`).
 
-Where stacks train: in this process, in processes of this machine, on a Dask cluster.
-
-All three are a `concurrent.futures.Executor` with what it needs to know beside the stack. Which
-stacks there are, and what becomes of the results, is not known here.
+A worker gets the configs of a stack and returns its results as values; only the driver in `run`
+writes files. A worker that dies loses the task that it was training and no other.
 """
 
 import multiprocessing
@@ -11,29 +9,30 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from mnistlin.config import ExperimentConfig
-from mnistlin.data.splits import Split, Splits, load_splits
-from mnistlin.errors import ConfigError, RunError
+from mnistlin.data.splits import Splits, load_splits
+from mnistlin.errors import RunError
 from mnistlin.experiment import describe_run, setup_for
 from mnistlin.runs.provenance import utc_now
-from mnistlin.sweep.plan import Stack, member_config
 from mnistlin.training.segments import Leg, MemberLeg
 from mnistlin.training.sgd import train
 
 OnLeg = Callable[[range], bool]
+Configs: TypeAlias = tuple[ExperimentConfig, ...]
+"""The members of a stack: configs that differ in λ alone."""
 
-# BLAS has one number of threads a process; two stacks at once would reset it under each other,
-# as could happen in the threads of a Dask worker.
+# The number of BLAS threads is one setting of the process; two stacks at once, as in the threads
+# of a Dask worker, would reset it for each other.
 _one_at_a_time = threading.Lock()
 
 _load_once = lru_cache(maxsize=1)(load_splits)
@@ -41,17 +40,7 @@ _load_once = lru_cache(maxsize=1)(load_splits)
 
 @dataclass(frozen=True)
 class TrainedStack:
-    """What became of a stack.
-
-    Attributes
-    ----------
-    members : tuple of MemberLeg
-        The whole history of each, as if it were one leg.
-    train_seconds : float
-        How long the stack trained.
-    info : dict
-        What run.json says of where and with what it was trained.
-    """
+    """The results of a stack: each member's history as one leg, and what run.json says of it."""
 
     members: tuple[MemberLeg, ...]
     train_seconds: float
@@ -59,21 +48,16 @@ class TrainedStack:
 
 
 def train_stack(
-    config: ExperimentConfig,
-    stack: Stack,
-    data: Splits | None = None,
-    on_leg: OnLeg | None = None,
+    configs: Configs, data: Splits | None = None, on_leg: OnLeg | None = None
 ) -> TrainedStack | None:
-    """Train one stack of a sweep.
+    """Train the members of a stack.
 
     Parameters
     ----------
-    config : ExperimentConfig
-        The config of the sweep.
-    stack : Stack
-        Which of its models.
+    configs : tuple of ExperimentConfig
+        One for each member.
     data : Splits, optional
-        Its data; found by name if it is not given, once in each process.
+        Their data; by default it is located by its name, once in each process.
     on_leg : callable, optional
         Called with the epochs of each leg; if it returns True, training ends without a result.
 
@@ -82,29 +66,30 @@ def train_stack(
     TrainedStack, optional
         None if `on_leg` ended it.
     """
+    config = configs[0]
     splits = _load_once(config.data) if data is None else data
-    config = member_config(config, stack.l2_lambdas[0], stack.seed)
     info = {"started_utc": utc_now(), **describe_run(splits, config)}
-    legs: list[list[MemberLeg]] = [[] for _ in stack.l2_lambdas]
+    l2_lambdas = tuple(each.training.l2_lambda for each in configs)
+    legs: list[list[MemberLeg]] = [[] for _ in configs]
     with _one_at_a_time:
         started = time.perf_counter()
-        for leg in train(setup_for(config, splits, stack.l2_lambdas)):
+        for leg in train(setup_for(config, splits, l2_lambdas)):
             for each in leg.members:
                 past = legs[each.member]
                 if past:  # only the newest state is needed
                     past[-1] = replace(past[-1], state=each.state)
                 past.append(each)
-            if on_leg is not None and on_leg(leg.epochs) and _goes_on(leg):
+            if on_leg is not None and on_leg(leg.epochs) and _continues(leg):
                 return None
         train_seconds = time.perf_counter() - started
-    return TrainedStack(tuple(map(joined, legs)), train_seconds, info)
+    return TrainedStack(tuple(map(_joined, legs)), train_seconds, info)
 
 
-def _goes_on(leg: Leg) -> bool:
+def _continues(leg: Leg) -> bool:
     return any(member.outcome is None for member in leg.members)
 
 
-def joined(legs: Sequence[MemberLeg]) -> MemberLeg:
+def _joined(legs: Sequence[MemberLeg]) -> MemberLeg:
     """Return consecutive legs of one member as a single one."""
     first, last = legs[0], legs[-1]
     return replace(
@@ -115,152 +100,154 @@ def joined(legs: Sequence[MemberLeg]) -> MemberLeg:
     )
 
 
-CONNECT_SECONDS = 30
-"""How long to wait for a scheduler and its first worker."""
+Result: TypeAlias = "Future[TrainedStack | None]"
 
 
-@dataclass(frozen=True)
-class Workers:
-    """An executor, and how to use it.
+class Workers(Protocol):
+    """What trains the stacks of a sweep."""
 
-    Attributes
-    ----------
-    executor : Executor
-        Runs `train_stack`.
-    n_at_once : int, optional
-        How many stacks to hand it at a time; None for all of them.
-    arguments : mapping
-        What `train_stack` gets beside config and stack.
-    """
+    @property
+    def n_at_once(self) -> int | None:
+        """How many stacks may be submitted before one is done; None for all."""
 
-    executor: Executor
-    n_at_once: int | None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    def submit(self, configs: Configs) -> Result:
+        """Start to train a stack."""
 
-    def submit(self, config: ExperimentConfig, stack: Stack) -> "Future[TrainedStack | None]":
-        """Hand over one stack; if the workers are broken, the future says so."""
+    def deaths(self, result: Result) -> int:
+        """Return how many workers died while they trained a stack, whose result is there."""
+
+    def watch(self) -> list[str]:
+        """Return new warnings about workers.
+
+        Raises
+        ------
+        WorkersLostError
+            If no stack can be trained any more.
+        """
+
+
+class WorkersLostError(RunError):
+    """All workers are gone, or cannot be reached."""
+
+
+class ThisProcess:
+    """Trains one stack after another before `submit` returns."""
+
+    n_at_once = 1
+
+    def __init__(self, data: Splits, on_leg: OnLeg) -> None:
+        self._data, self._on_leg = data, on_leg
+
+    def submit(self, configs: Configs) -> Result:
+        """Train a stack."""
+        result: Result = Future()
         try:
-            return self.executor.submit(train_stack, config, stack, **self.arguments)
-        except BrokenExecutor as error:
-            failed: Future[TrainedStack | None] = Future()
-            failed.set_exception(error)
-            return failed
+            result.set_result(train_stack(configs, self._data, self._on_leg))
+        except Exception as error:  # raised again where the result is asked for
+            result.set_exception(error)
+        return result
+
+    def deaths(self, result: Result) -> int:  # noqa: ARG002
+        """Return 0: if this process dies, there is nobody to ask."""
+        return 0
+
+    def watch(self) -> list[str]:
+        """Return no warnings."""
+        return []
 
 
-@contextmanager
-def this_process(splits: Splits, on_leg: OnLeg) -> Iterator[Workers]:
-    """Train one stack after the other, right here."""
-    yield Workers(_Here(), 1, {"data": splits, "on_leg": on_leg})
+class Processes:
+    """Trains stacks in processes of this machine, which find the data by its name.
 
-
-@contextmanager
-def processes(n_jobs: int) -> Iterator[Workers]:
-    """Train stacks in processes of this machine, which find the data by its name.
-
-    The processes hold one end of a pipe whose other end is the driver's, and end when that is
-    closed: because the driver is done, because it does not want their stacks any more, or because
-    it was killed.
+    Each process is a pool of its own, so that one that dies breaks no other; it is replaced when
+    the next stack is submitted. The processes hold one end of a pipe whose other end is the
+    driver's, and exit when that is closed: because the driver is done, does not want their stacks
+    any more, or was killed.
     """
-    context = multiprocessing.get_context("spawn")
-    lifeline, drivers_end = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(n_jobs, context, _hold_lifeline, (lifeline,))
-    try:
-        # One more than train, so that nobody waits while results are written.
-        yield Workers(pool, n_jobs + 1)
-    finally:
-        drivers_end.close()
-        pool.shutdown()
-        lifeline.close()
 
-
-@contextmanager
-def dask_cluster(address: str, splits: Splits) -> Iterator[Workers]:
-    """Train stacks on the workers of a Dask cluster, which get the pixels from here.
-
-    A worker needs mnistlin and no data, no shared disk. Stacks of a worker that dies are trained
-    by another one.
-
-    Parameters
-    ----------
-    address : str
-        Of the scheduler, such as tcp://10.0.0.1:8786.
-    splits : Splits
-        The data, which the scheduler keeps once for all stacks.
-
-    Raises
-    ------
-    ConfigError
-        If Dask is not installed, or the address is not one.
-    RunError
-        If no scheduler answers there, or it has no worker.
-    """
-    try:
-        import dask  # noqa: PLC0415  an extra that most sweeps do without
-        from distributed import Client  # noqa: PLC0415
-    except ImportError:
-        raise ConfigError("--scheduler needs Dask; pip install 'mnistlin[dask]'") from None
-    # The pixels are large and go as part of the graph, so that no death of a worker loses them.
-    quiet = dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})
-    with quiet, _connected(Client, address) as client:
-        pixels = client.submit(_itself, packed(splits), pure=False)
-        executor = client.get_executor(pure=False)
+    def __init__(self, n_jobs: int) -> None:
+        self.n_at_once = n_jobs
+        self._context = multiprocessing.get_context("spawn")
+        self._pools: list[tuple[ProcessPoolExecutor, Result | None]] = []
+        with _process_errors():
+            self._lifeline, self._drivers_end = self._context.Pipe(duplex=False)
         try:
-            yield Workers(executor, None, {"data": pixels})
-        finally:
-            executor.shutdown(wait=False)
+            for _ in range(n_jobs):
+                self._pools.append((self._started(), None))
+        except BaseException:
+            self.close()
+            raise
+
+    def submit(self, configs: Configs) -> Result:
+        """Start to train a stack in a process that is free."""
+        i, (pool, last) = next(
+            (i, (pool, last))
+            for i, (pool, last) in enumerate(self._pools)
+            if last is None or last.done()
+        )
+        with _process_errors():
+            if last is not None and self.deaths(last):
+                pool = self._started()
+            try:
+                result = pool.submit(train_stack, configs)
+            except BrokenExecutor:  # it died while it had nothing to do
+                pool = self._started()
+                result = pool.submit(train_stack, configs)
+        self._pools[i] = (pool, result)
+        return result
+
+    def deaths(self, result: Result) -> int:
+        """Return 1 if the process died."""
+        return int(isinstance(result.exception(), BrokenExecutor))
+
+    def watch(self) -> list[str]:
+        """Return no warnings: the death of a process ends its task."""
+        return []
+
+    def close(self) -> None:
+        """End the processes, whatever they are doing."""
+        self._drivers_end.close()
+        for pool, _ in self._pools:
+            pool.shutdown()
+        self._lifeline.close()
+
+    def _started(self) -> ProcessPoolExecutor:
+        """Return a pool whose one process has been started."""
+        with _process_errors():
+            pool = ProcessPoolExecutor(1, self._context, _hold_lifeline, (self._lifeline,))
+            pool.submit(int)
+        return pool
 
 
 @contextmanager
-def _connected(client_class: Any, address: str) -> Iterator[Any]:
+def _process_errors() -> Iterator[None]:
+    """Turn an OSError inside into an error that says what processes need."""
     try:
-        client = client_class(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except ValueError as error:
-        raise ConfigError(f"--scheduler {address}: {error}") from None
+        yield
     except OSError as error:
-        raise RunError(f"no Dask scheduler answers at {address}: {error}") from None
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-        except TimeoutError:
-            raise RunError(
-                f"the Dask scheduler at {address} has no worker; start one with "
-                f"`dask worker {address} --nthreads 1`"
-            ) from None
-        yield client
+        raise RunError(
+            f"cannot start a process for --jobs: {error.strerror or error}; processes need a "
+            "writable /dev/shm and about 20 open files each (see `ulimit -n`); use fewer jobs, or "
+            "--jobs 1, which needs neither"
+        ) from error
 
 
-class _Here(Executor):
-    """Runs what is submitted before `submit` returns."""
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # whoever asks for the result gets it
-            future.set_exception(error)
-        return future
-
-
-def packed(splits: Splits) -> Splits:
-    """Return the same splits with their own images only, not those of whole files."""
-    test = splits.test and _packed(splits.test)
-    return replace(splits, train=_packed(splits.train), val=_packed(splits.val), test=test)
-
-
-def _packed(split: Split) -> Split:
-    return replace(split, images=split.images[split.rows], rows=np.arange(split.n_samples))
-
-
-def _itself(value: Splits) -> Splits:
-    return value
+@contextmanager
+def processes(n_jobs: int) -> Iterator[Processes]:
+    """Train in processes of this machine while inside."""
+    workers = Processes(n_jobs)
+    try:
+        yield workers
+    finally:
+        workers.close()
 
 
 def _hold_lifeline(lifeline: Connection) -> None:
-    """Prepare a process: Ctrl-C is the driver's business, and without the driver it ends."""
+    """Prepare a process: the driver handles Ctrl-C, and without the driver the process exits."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    threading.Thread(target=_exit_with, args=(lifeline,), daemon=True).start()
 
 
-def _end_with(lifeline: Connection) -> None:
+def _exit_with(lifeline: Connection) -> None:
     lifeline.poll(None)  # nothing is ever sent: it returns when the other end is closed
     os._exit(0)

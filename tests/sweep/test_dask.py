@@ -1,15 +1,19 @@
 """A real Dask cluster of processes on this machine, which know nothing of our files."""
 
+import json
 import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 
 import pytest
 
 from mnistlin.errors import ConfigError, RunError
-from mnistlin.sweep import run_sweep, workers
+from mnistlin.runs.sweep_folder import load_sweep
+from mnistlin.sweep import cluster as dask
+from mnistlin.sweep import resume_sweep, run_sweep
 
 distributed = pytest.importorskip("distributed")
 
@@ -43,7 +47,7 @@ def test_a_cluster_gives_the_same_bits_without_our_files(
 
 def test_the_sweep_completes_though_a_worker_is_killed(cluster, sweep_config, contents, tmp_path):
     """Another worker trains its stacks again, to the same bits."""
-    config = sweep_config(seeds=tuple(range(6)), epochs=1000, checks_per_epoch=1)
+    config = sweep_config(seeds=tuple(range(6)), epochs=200, checks_per_epoch=1)
     victim = cluster.workers[0].pid
     killed = []
 
@@ -70,7 +74,7 @@ def test_a_cluster_can_be_interrupted(cluster, sweep_config, after_stacks, tmp_p
 
 def test_without_a_scheduler_no_folder_is_made(sweep_config, tmp_path, monkeypatch):
     """Nobody listens at that port."""
-    monkeypatch.setattr(workers, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(dask, "CONNECT_SECONDS", 0.5)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
@@ -81,7 +85,7 @@ def test_without_a_scheduler_no_folder_is_made(sweep_config, tmp_path, monkeypat
 
 def test_a_scheduler_without_workers_is_told(sweep_config, tmp_path, monkeypatch):
     """With the command that starts one."""
-    monkeypatch.setattr(workers, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(dask, "CONNECT_SECONDS", 0.5)
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=":0") as cluster,
         pytest.raises(RunError, match=r"has no worker.*dask worker tcp://"),
@@ -101,3 +105,148 @@ def test_without_dask_the_extra_is_named(sweep_config, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConfigError, match=r"pip install 'mnistlin\[dask\]'"):
         run_sweep(sweep_config(), tmp_path, scheduler="tcp://127.0.0.1:8786")
+
+
+@pytest.fixture
+def dask_process(tmp_path, wait_for):
+    """Return a function that starts a scheduler or a worker without a nanny, as commands do."""
+    processes = []
+
+    def start(what, *arguments, path=()):
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([*path, *sys.path])}
+        with (tmp_path / f"{what}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments],
+                cwd=tmp_path,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def scheduler(dask_process, tmp_path, wait_for):
+    """Start a scheduler; return its process and address."""
+    file = tmp_path / "scheduler.json"
+    process = dask_process(
+        "scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--no-dashboard",
+        "--scheduler-file",
+        str(file),
+    )
+    wait_for(file.exists)
+    wait_for(lambda: "address" in file.read_text())
+    return process, json.loads(file.read_text())["address"]
+
+
+@pytest.fixture
+def start_worker(dask_process, scheduler):
+    """Return a function that starts a worker of the scheduler."""
+    return lambda **options: dask_process(
+        "worker", scheduler[1], "--no-nanny", "--nthreads", "1", "--no-dashboard", **options
+    )
+
+
+def after_first_stack(act):
+    """Return an on_progress that acts once, when a stack is done, and notes all warnings."""
+    acted, warnings = [], []
+
+    def on_progress(progress):
+        warnings[:] = progress.warnings
+        if progress.stacks_done and not acted:
+            acted.append(act())
+
+    on_progress.warnings = warnings
+    return on_progress
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Wait for signs of life for a few seconds only."""
+    monkeypatch.setattr(dask, "CONNECT_SECONDS", 8)
+    monkeypatch.setattr(dask, "CLOSE_SECONDS", 1)
+
+
+MANY = {"seeds": tuple(range(12)), "epochs": 200, "checks_per_epoch": 1}
+
+
+class TestLost:
+    """What the driver does when nobody can train any more: it ends, and says how to resume."""
+
+    def check(self, sweep_config, contents, address, act, words, tmp_path):
+        config = sweep_config(**MANY)
+        with pytest.raises(RunError, match=words) as caught:
+            run_sweep(config, tmp_path / "runs", after_first_stack(act), scheduler=address)
+        (path,) = (tmp_path / "runs").iterdir()
+        assert f"`mnistlin sweep-lambda --resume {path}`" in str(caught.value)
+        sweep = load_sweep(path)
+        assert (sweep.status, sweep.failures) == ("failed", [])
+        assert sweep.members
+        assert contents(resume_sweep(path)) == contents(run_sweep(config, tmp_path / "whole"))
+
+    def test_the_scheduler_dies(self, scheduler, start_worker, sweep_config, contents, tmp_path):
+        process, address = scheduler
+        start_worker()
+        words = "connection to the Dask scheduler at .* was lost"
+        self.check(sweep_config, contents, address, process.kill, words, tmp_path)
+
+    @pytest.mark.usefixtures("impatient")
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "freezes"])
+    def test_the_only_worker(
+        self, number, scheduler, start_worker, sweep_config, contents, tmp_path
+    ):
+        worker = start_worker()
+        act = lambda: worker.send_signal(number)  # noqa: E731
+        words = "no worker of the Dask scheduler at .* has been heard of for 8 s"
+        self.check(sweep_config, contents, scheduler[1], act, words, tmp_path)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_frozen_worker_is_reported_and_its_stack_trained_once_it_wakes(
+    scheduler, start_worker, sweep_config, tmp_path
+):
+    config = sweep_config(**MANY)
+    frozen = start_worker()
+    start_worker()
+    on_progress = after_first_stack(lambda: frozen.send_signal(signal.SIGSTOP))
+
+    def wake_when_reported(progress):
+        on_progress(progress)
+        if progress.warnings:
+            frozen.send_signal(signal.SIGCONT)
+
+    sweep = run_sweep(config, tmp_path / "runs", wake_when_reported, scheduler=scheduler[1])
+    assert sweep.status == "finished"
+    assert any("has not been heard of for 8 s" in each for each in on_progress.warnings)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("raise ModuleNotFoundError('No module named mnistlin')", "no mnistlin"),
+        ("__version__ = '0.0.1'", r"has 0\.0\.1, and this is mnistlin"),
+    ],
+    ids=["none", "another version"],
+)
+def test_a_worker_with_another_mnistlin_is_refused(
+    source, words, scheduler, start_worker, sweep_config, tmp_path
+):
+    """By a probe that needs no mnistlin to be unpickled; the error has the worker's address."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mnistlin.py").write_text(source)
+    start_worker(path=[str(tmp_path / "other")])
+    with pytest.raises(RunError, match=words) as caught:
+        run_sweep(sweep_config(), tmp_path / "runs", scheduler=scheduler[1])
+    assert "the Dask worker tcp://127.0.0.1:" in str(caught.value)
+    assert not (tmp_path / "runs").exists()

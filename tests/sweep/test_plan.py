@@ -3,14 +3,14 @@
 import pytest
 
 from mnistlin.errors import ConfigError
-from mnistlin.sweep.plan import STACK_WIDTH, member_config, stacks_of
+from mnistlin.sweep.plan import STACK_WIDTH, member_config, tasks_of
 
 
 @pytest.mark.parametrize("n_lambdas", [1, 2, STACK_WIDTH, STACK_WIDTH + 1, 5 * STACK_WIDTH - 1])
 def test_every_lambda_meets_every_seed_once(n_lambdas, sweep_config):
     """Seed after seed, λ in their order."""
     l2_lambdas = tuple(float(value) for value in range(n_lambdas, 0, -1))
-    stacks = stacks_of(sweep_config(l2_lambdas, seeds=(4, 2)))
+    stacks = tasks_of(sweep_config(l2_lambdas, seeds=(4, 2)))
     found = [key for stack in stacks for key in stack.keys]
     assert found == [(l2_lambda, seed) for seed in (4, 2) for l2_lambda in l2_lambdas]
 
@@ -19,7 +19,7 @@ def test_every_lambda_meets_every_seed_once(n_lambdas, sweep_config):
 def test_stacks_are_few_and_about_as_wide(n_lambdas, sweep_config):
     """None is wider than allowed, no two differ by more than one, and one less would not do."""
     l2_lambdas = tuple(float(value) for value in range(n_lambdas))
-    widths = [len(stack.l2_lambdas) for stack in stacks_of(sweep_config(l2_lambdas, seeds=(0,)))]
+    widths = [len(stack.l2_lambdas) for stack in tasks_of(sweep_config(l2_lambdas, seeds=(0,)))]
     assert max(widths) <= STACK_WIDTH
     assert max(widths) - min(widths) <= 1
     assert (len(widths) - 1) * STACK_WIDTH < n_lambdas
@@ -27,8 +27,8 @@ def test_stacks_are_few_and_about_as_wide(n_lambdas, sweep_config):
 
 def test_a_config_without_lambdas_is_refused(make_config):
     """The message says where λ are named."""
-    with pytest.raises(ConfigError, match=r"names no λ.*--lambdas"):
-        stacks_of(make_config())
+    with pytest.raises(ConfigError, match=r"no λ.*--lambdas"):
+        tasks_of(make_config())
 
 
 def test_the_config_of_a_member_is_one_for_train(sweep_config, make_config):

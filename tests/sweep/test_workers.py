@@ -1,5 +1,6 @@
 """Processes of this machine: what happens if one of them, or the driver, is killed."""
 
+import errno
 import multiprocessing
 import os
 import shutil
@@ -12,11 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from mnistlin.config import dump_yaml
 from mnistlin.data.splits import Splits
-from mnistlin.sweep import resume_sweep, run_sweep
-from mnistlin.sweep.workers import packed
+from mnistlin.errors import RunError
+from mnistlin.runs.sweep_folder import load_sweep
+from mnistlin.sweep import run_sweep
+from mnistlin.sweep.cluster import packed
 
-LONG = {"epochs": 1000, "checks_per_epoch": 1}
+LONG = {"epochs": 200, "checks_per_epoch": 1}
 """Training that takes long enough to be killed in the middle."""
 
 SCRIPT = """
@@ -27,6 +31,42 @@ from mnistlin.sweep import run_sweep
 if __name__ == "__main__":
     run_sweep(load_config(sys.argv[1]), sys.argv[2], jobs=2)
 """
+
+DEADLY = """
+import os, signal, sys
+from mnistlin.config import load_config
+from mnistlin.sweep import run_sweep, workers
+
+def deadly(setup, train=workers.train):
+    if setup.training.seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train(setup)
+
+workers.train = deadly  # in the processes too, which import this script
+
+if __name__ == "__main__":
+    run_sweep(load_config(sys.argv[1]), sys.argv[2], jobs=2)
+"""
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """Return a function that runs a script with a config and the folder `runs`, to its end."""
+
+    def run(script, config):
+        (tmp_path / "config.yaml").write_text(dump_yaml(config.model_dump(mode="json")))
+        (tmp_path / "script.py").write_text(script)
+        return subprocess.run(
+            [sys.executable, "script.py", "config.yaml", "runs"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
 
 
 def children(pid):
@@ -57,27 +97,68 @@ def test_packed_splits_hold_their_own_images_and_no_others(make_split, tmp_path)
     assert packed(replace(splits, test=None)).test is None
 
 
-def test_a_killed_worker_fails_the_unfinished_stacks_and_resuming_mends(
-    sweep_config, contents, tmp_path
-):
-    """The pool is broken then; the sweep still ends in order, and says why."""
+def test_the_sweep_finishes_though_workers_are_killed(sweep_config, contents, tmp_path):
+    """Each lost stack is trained again, bit-identical, and the caller gets a warning."""
     config = sweep_config(seeds=tuple(range(6)), **LONG)
-    killed = []
+    killed, warnings = set(), []
 
-    def kill_in_the_middle(progress):
-        if progress.stacks_done >= 1 and not killed:
-            killed.append(multiprocessing.active_children()[0].pid)
-            os.kill(killed[0], signal.SIGKILL)
+    def kill(progress):
+        warnings[:] = progress.warnings
+        alive = {process.pid for process in multiprocessing.active_children()} - killed
+        if len(killed) < min(3, progress.stacks_done) and alive:
+            killed.add(max(alive))
+            os.kill(max(alive), signal.SIGKILL)
 
-    sweep = run_sweep(config, tmp_path / "runs", kill_in_the_middle, jobs=2)
-    assert killed
-    assert sweep.status == "partly_failed"
-    assert sweep.members
-    assert len(sweep.failures) * 3 + len(sweep.members) == 18
-    assert "BrokenProcessPool" in sweep.failures[0]["error"]
-    again = resume_sweep(sweep.path)
-    assert again.status == "finished"
-    assert contents(again) == contents(run_sweep(config, tmp_path / "unbroken"))
+    sweep = run_sweep(config, tmp_path / "runs", kill, jobs=2)
+    assert len(killed) == 3
+    assert (sweep.status, sweep.failures) == ("finished", [])
+    assert contents(sweep) == contents(run_sweep(config, tmp_path / "uninterrupted"))
+    assert all("a worker died" in warning for warning in warnings)
+
+
+def test_a_stack_that_kills_its_workers_fails_alone(sweep_config, run_script, tmp_path):
+    """All others are trained, and the reason names the deaths."""
+    done = run_script(DEADLY, sweep_config())
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "runs").iterdir()
+    sweep = load_sweep(path)
+    assert {seed for _, seed in sweep.members} == {0, 2}
+    (failure,) = sweep.failures
+    assert failure["seed"] == 1
+    assert "2 workers or more died while they trained it" in failure["error"]
+
+
+def test_a_script_without_main_guard_is_refused(sweep_config, run_script, tmp_path):
+    """One error with the line, before any process is started or any folder made."""
+    done = run_script(SCRIPT.replace('if __name__ == "__main__":', "if True:"), sweep_config())
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert "line 7: a sweep with more than one job" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_too_few_open_files_are_reported(sweep_config, run_script, tmp_path):
+    """With the limit, and the option that avoids it."""
+    limited = SCRIPT.replace(
+        "if __name__", "import resource\nresource.setrlimit(7, (20, 20))\nif __name__"
+    )
+    done = run_script(limited, sweep_config())
+    assert done.returncode == 1
+    assert "cannot start a process for --jobs: Too many open files" in done.stderr
+    assert "ulimit -n" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_machine_without_shared_memory_is_reported(sweep_config, tmp_path, monkeypatch):
+    """Semaphores are files in /dev/shm."""
+
+    def refuse(*_):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr("multiprocessing.synchronize._multiprocessing.SemLock", refuse)
+    with pytest.raises(RunError, match="/dev/shm"):
+        run_sweep(sweep_config(), tmp_path / "runs", jobs=2)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_an_error_in_a_worker_is_recorded(sweep_config, dataset, tmp_path):
@@ -104,8 +185,6 @@ def test_an_interruption_does_not_wait_for_stacks_that_train(sweep_config, tmp_p
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_workers_end_with_their_driver(sweep_config, tmp_path, wait_for):
     """A driver that is killed leaves no process behind that trains for nobody."""
-    from mnistlin.config import dump_yaml
-
     config = sweep_config(epochs=1_000_000, checks_per_epoch=1)
     (tmp_path / "config.yaml").write_text(dump_yaml(config.model_dump(mode="json")))
     (tmp_path / "script.py").write_text(SCRIPT)
