@@ -1,7 +1,4 @@
-"""What `sweep-lambda` prints: a line for each λ, and what the numbers mean.
-
-Commands that train many models: `sweep-lambda`.
-"""
+"""The command `sweep-lambda`: its options, its progress bar, and the table that it prints."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,15 +36,7 @@ DIFFERENCE_HEADER = ("minus λ = 0", "95 % interval", "p (Holm)", "verdict")
 
 
 def lines(summaries: "Sequence[LambdaSummary]", n_seeds: int) -> Iterator[str]:
-    """Yield a table of all λ, and notes on how to read it.
-
-    Parameters
-    ----------
-    summaries : sequence of LambdaSummary
-        A row each.
-    n_seeds : int
-        With how many seeds each λ was to be trained.
-    """
+    """Yield a table of all λ, each to be trained with n_seeds seeds, and notes on its numbers."""
     from mnistlin.runs.tables import aligned
 
     compares = any(summary.difference for summary in summaries)
@@ -133,10 +122,10 @@ DEFAULT_CONFIG = "softmax-lambda-sweep"
     default=1,
     show_default=True,
     metavar="N",
-    help="Train in so many processes of this machine.",
+    help="Number of processes that train.",
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Train on this Dask cluster: tcp://HOST:PORT.")
-@click.option("--resume", metavar="DIR", help="Train what is missing of a sweep.")
+@click.option("--resume", metavar="DIR", help="Train the rest of an unfinished sweep.")
 @training_options
 @click.pass_context
 def sweep_lambda(  # noqa: PLR0913 (one for each option)
@@ -150,7 +139,7 @@ def sweep_lambda(  # noqa: PLR0913 (one for each option)
     resume: str | None,
     options: TrainingOptions,
 ) -> None:
-    """Train a model for every λ with every seed, and say what λ does.
+    """Train a model for every λ with every seed, and compare them.
 
     All λ of a seed train side by side, so that each batch is read once. Ctrl-C keeps the seeds
     that are complete; --resume trains the others.
@@ -170,11 +159,11 @@ def sweep_lambda(  # noqa: PLR0913 (one for each option)
         sweep = _sweep_with_bar(
             experiment, resume, options, request, jobs=jobs, scheduler=scheduler
         )
-    if options.with_plots and sweep.status in {"finished", "partly_failed"}:
+    if options.with_plots and any(sweep.by_lambda.values()):
         options.draw_with_warning("sweep", lambda: _draw(sweep))
     _print_result(sweep, as_json=options.as_json)
     if sweep.status == "interrupted":
-        options.log(f"go on with: mnistlin sweep-lambda --resume {sweep.path}")
+        options.log(f"resume with: mnistlin sweep-lambda --resume {sweep.path}")
     ctx.exit(_exit_code(sweep, request))
 
 
@@ -209,7 +198,7 @@ def _config_of(
 
     if configs or options.overrides:
         raise click.UsageError(
-            "--resume goes on with the sweep's own config; leave out --config, --lambdas, --seeds, "
+            "--resume uses the sweep's own config; leave out --config, --lambdas, --seeds, "
             "--set, --seed, --name."
         )
     return load_sweep(sweep_dir).config
@@ -227,8 +216,13 @@ def _sweep_with_bar(  # noqa: PLR0913
     from mnistlin.sweep import resume_sweep, run_sweep
 
     with bar(0, "epoch", quiet=options.quiet, desc=experiment.name) as shown:
+        n_warned = 0
 
         def on_progress(progress: "SweepProgress") -> bool:
+            nonlocal n_warned
+            for warning in progress.warnings[n_warned:]:
+                options.log(f"warning: {warning}")
+            n_warned = len(progress.warnings)
             shown.total = progress.epochs
             shown.set_postfix_str(f"stacks={progress.stacks_done}/{progress.stacks}", refresh=False)
             shown.update(progress.epochs_done - shown.n)
@@ -272,17 +266,19 @@ def _exit_code(sweep: "Sweep", request: StopRequest) -> int:
 def _problems(sweep: "Sweep") -> Iterator[str]:
     """Yield what went wrong with stacks and members, and what to do about it."""
     from mnistlin.analysis.own_data import likely_cause_of_divergence
+    from mnistlin.runs.sweep_folder import DIVERGED
 
     for failure in sweep.failures:
-        l2_lambdas = ", ".join(f"{value:g}" for value in failure["l2_lambdas"])
-        yield (
-            f"λ = {l2_lambdas} with seed {failure['seed']} failed: {failure['error']}; "
-            f"`mnistlin sweep-lambda --resume {sweep.path}` trains them again"
-        )
-    for (l2_lambda, seed), run in sweep.members.items():
-        if run.status == "diverged":
-            cause = likely_cause_of_divergence(run.config)
-            yield f"λ = {l2_lambda:g} with seed {seed} diverged; {cause}"
+        l2_lambdas, seed, error = failure["l2_lambdas"], failure["seed"], failure["error"]
+        which = f"λ = {', '.join(f'{value:g}' for value in l2_lambdas)} with seed {seed}"
+        if error == DIVERGED:
+            config = sweep.members[l2_lambdas[0], seed].config
+            yield f"{which}: {error}; {likely_cause_of_divergence(config)}"
+        else:
+            yield (
+                f"{which} failed: {error}; "
+                f"`mnistlin sweep-lambda --resume {sweep.path}` trains them again"
+            )
 
 
 COMMANDS = (sweep_lambda,)

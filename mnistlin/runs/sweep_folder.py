@@ -1,4 +1,4 @@
-"""The folder of a sweep: its own files, written and read; its members are run folders like any.
+"""The folder of a sweep: its own files, written and read; its members are ordinary run folders.
 
 config.yaml  sweep.json  sweep.csv  lambda-<λ>_seed-<seed>/  plots/
 """
@@ -43,6 +43,10 @@ SWEEP_COLUMNS = (
 )
 
 
+DIVERGED = "training diverged"
+"""The `error` of a failure that training again would repeat."""
+
+
 def member_name(key: Key) -> str:
     """Return the folder of a member, such as lambda-0.01_seed-0."""
     l2_lambda, seed = key
@@ -57,7 +61,7 @@ def keys_of(sweep: SweepConfig) -> list[Key]:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The folder of a sweep, read when asked.
+    """The folder of a sweep; its members are read on first use.
 
     Attributes
     ----------
@@ -68,7 +72,7 @@ class Sweep:
     settings : SweepConfig
         Its section `sweep`.
     info : mapping
-        sweep.json: status, command, times, versions, machine, data, failures.
+        Content of sweep.json: status, command, times, versions, machine, data, failures.
     """
 
     path: Path
@@ -83,7 +87,7 @@ class Sweep:
 
     @property
     def failures(self) -> list[Mapping[str, Any]]:
-        """The stacks that failed, each with its l2_lambdas, its seed and its error."""
+        """Stacks that failed and members that diverged: l2_lambdas, seed and error of each."""
         failures = self.info.get("failures")
         return failures if isinstance(failures, list) else []
 
@@ -116,7 +120,7 @@ class Sweep:
 
 
 def is_sweep(path: Path) -> bool:
-    """Say whether a folder is that of a sweep."""
+    """Return whether a folder is that of a sweep."""
     return (path / "sweep.json").is_file()
 
 
@@ -131,7 +135,7 @@ def load_sweep(path: str | Path) -> Sweep:
     Raises
     ------
     RunError
-        If it is not the folder of a sweep, or what makes it one cannot be read.
+        If it is not the folder of a sweep, or its sweep.json or config.yaml cannot be read.
     """
     path = Path(path)
     if not is_sweep(path):
@@ -146,21 +150,10 @@ def load_sweep(path: str | Path) -> Sweep:
 
 
 class SweepWriter:
-    """Writes the files of a sweep that are not its members'.
+    """Writes config.yaml, sweep.json and sweep.csv, into a new folder or that of a sweep to resume.
 
-    Parameters
-    ----------
-    path : Path
-        A new, empty folder; or, to go on, that of an unfinished sweep.
-    config : ExperimentConfig
-        The resolved config, with its section `sweep`.
-    info : mapping
-        What sweep.json says beside the status and the times.
-
-    Raises
-    ------
-    RunError
-        Here and in every method, if something cannot be written.
+    `info` is the content of sweep.json beside the status and the times. Every method raises a
+    RunError if something cannot be written.
     """
 
     def __init__(self, path: Path, config: ExperimentConfig, info: Mapping[str, Any]) -> None:
@@ -173,7 +166,7 @@ class SweepWriter:
             "started_utc": utc_now(),
             **info,
             "ended_utc": None,
-            "config": values,  # once more, so that a change of config.yaml is noticed
+            "config": values,  # a copy, so that a change of config.yaml is noticed
             "failures": [],
         }
         remove_leftovers(path)
@@ -182,12 +175,17 @@ class SweepWriter:
         write_json(path / "sweep.json", self._info)  # last: it makes the folder a sweep
 
     def add(self, members: Mapping[Key, Run]) -> None:
-        """Add members whose training has ended to sweep.csv."""
+        """Add members whose training has ended to sweep.csv; those that diverged are failures."""
         self._rows |= {key: _row(key, run) for key, run in members.items()}
+        self._info["failures"] += [
+            {"l2_lambdas": [key[0]], "seed": key[1], "error": DIVERGED}
+            for key, run in members.items()
+            if run.status == "diverged"
+        ]
         self._write_table()
 
     def add_failure(self, l2_lambdas: Sequence[float], seed: int, reason: str) -> None:
-        """Record that a stack could not be trained, and why."""
+        """Record why a stack could not be trained."""
         failure = {"l2_lambdas": list(l2_lambdas), "seed": seed, "error": reason}
         self._info["failures"].append(failure)
         blanks = [""] * len(_FROM_SUMMARY)
@@ -196,7 +194,7 @@ class SweepWriter:
         self._write_table()
 
     def close(self) -> None:
-        """Say in sweep.json how the sweep ended, which follows from its members."""
+        """Record in sweep.json how the sweep ended, which follows from its members."""
         statuses = {row[-2] for row in self._rows.values()}
         if len(self._rows) < len(self._order):
             self._end("interrupted")
@@ -204,7 +202,7 @@ class SweepWriter:
             self._end("partly_failed" if statuses & {"failed", "diverged"} else "finished")
 
     def marks_failure(self) -> AbstractContextManager[None]:
-        """Say so in sweep.json if something raises inside."""
+        """Record it in sweep.json if something raises inside."""
         return marks_failure(self._end)
 
     def _end(self, status: SweepStatus) -> None:

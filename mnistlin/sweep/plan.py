@@ -26,6 +26,10 @@ class Task:
         """λ and seed of each member."""
         return [(l2_lambda, self.seed) for l2_lambda in self.l2_lambdas]
 
+    def __str__(self) -> str:
+        """Name the members in messages: λ = 1, 0.1, 0 with seed 2."""
+        return f"λ = {', '.join(f'{value:g}' for value in self.l2_lambdas)} with seed {self.seed}"
+
     def configs(self, config: ExperimentConfig) -> tuple[ExperimentConfig, ...]:
         """Return the config of each member."""
         return tuple(member_config(config, *key) for key in self.keys)

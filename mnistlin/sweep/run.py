@@ -139,26 +139,33 @@ class _Driver:
         """Yield each stack once it is done, until all are, or the caller wants to stop."""
         waiting, deaths = deque(tasks), Counter[Task]()
         in_flight: dict[Result, Task] = {}
-        ended: list[tuple[Task, Result]] = []
-        n_at_once = self.workers.n_at_once or len(tasks)
-        while not self.reporter.wants_stop() and (waiting or in_flight or ended):
-            while waiting and len(in_flight) < n_at_once:
-                task = waiting.popleft()
-                in_flight[self.workers.submit(task.configs(self.config))] = task
-            yield from ended  # only now, so that no worker waits while results are written
-            ended = []
+        while not self.reporter.wants_stop() and (waiting or in_flight):
+            self._submit(waiting, in_flight)
             done, _ = wait(in_flight, POLL_SECONDS, FIRST_COMPLETED)
             for warning in self.workers.watch():
                 self.reporter.warn(warning)
+            ended: list[tuple[Task, Result]] = []
             for result in done:
                 task = in_flight.pop(result)
                 died = self.workers.deaths(result)
                 deaths[task] += died
                 if died and deaths[task] < MAX_DEATHS:
-                    self.reporter.warn(f"a worker died; {task} is trained again")
+                    self.reporter.warn(
+                        f"a worker died while it trained {task}, which is trained again"
+                    )
                     waiting.appendleft(task)
                 else:
                     ended.append((task, result))
+            if in_flight:  # others train, so do not let them wait while results are written
+                self._submit(waiting, in_flight)
+            yield from ended
+
+    def _submit(self, waiting: deque[Task], in_flight: dict[Result, Task]) -> None:
+        """Hand out as many stacks as may be in flight."""
+        n_at_once = self.workers.n_at_once or len(waiting) + len(in_flight)
+        while waiting and len(in_flight) < n_at_once:
+            task = waiting.popleft()
+            in_flight[self.workers.submit(task.configs(self.config))] = task
 
     def _write(self, task: Task, result: Result) -> None:
         """Write the members of a stack, or why there are none."""

@@ -182,10 +182,12 @@ class TestEnds:
         """The others are finished and in the table."""
         result = mnistlin(*TINY_SWEEP, "--lambdas", "1000,0")
         assert result.exit_code == 5
-        assert "λ = 1000 with seed 0 diverged" in result.stderr
+        assert "λ = 1000 with seed 0: training diverged" in result.stderr
         assert "learning_rate x l2_lambda is 50" in result.stderr
         assert ends(result.stdout)["status"] == "partly_failed"
         assert row(result, "1000")["runs"] == "0 of 1"
+        (failure,) = sweep_of(result).failures
+        assert failure == {"l2_lambdas": [1000], "seed": 0, "error": "training diverged"}
 
     def test_a_stack_that_failed_is_exit_5_and_names_the_way_back(self, mnistlin, monkeypatch):
         """--resume trains it, and then all is well."""

@@ -47,7 +47,7 @@ def test_a_cluster_gives_the_same_bits_without_our_files(
 
 def test_the_sweep_completes_though_a_worker_is_killed(cluster, sweep_config, contents, tmp_path):
     """Another worker trains its stacks again, to the same bits."""
-    config = sweep_config(seeds=tuple(range(6)), epochs=200, checks_per_epoch=1)
+    config = sweep_config(seeds=tuple(range(6)), epochs=100, checks_per_epoch=1)
     victim = cluster.workers[0].pid
     killed = []
 
@@ -114,7 +114,8 @@ def dask_process(tmp_path, wait_for):
 
     def start(what, *arguments, path=()):
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([*path, *sys.path])}
-        with (tmp_path / f"{what}.log").open("ab") as log:
+        log_path = tmp_path / f"{what}-{len(processes)}.log"
+        with log_path.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments],
                 cwd=tmp_path,
@@ -123,6 +124,8 @@ def dask_process(tmp_path, wait_for):
                 stderr=log,
             )
         processes.append(process)
+        if what == "worker":
+            wait_for(lambda: "Registered to" in log_path.read_text())
         return process
 
     yield start
@@ -174,11 +177,11 @@ def after_first_stack(act):
 @pytest.fixture
 def impatient(monkeypatch):
     """Wait for signs of life for a few seconds only."""
-    monkeypatch.setattr(dask, "CONNECT_SECONDS", 8)
+    monkeypatch.setattr(dask, "CONNECT_SECONDS", 5)
     monkeypatch.setattr(dask, "CLOSE_SECONDS", 1)
 
 
-MANY = {"seeds": tuple(range(12)), "epochs": 200, "checks_per_epoch": 1}
+MANY = {"seeds": tuple(range(5)), "epochs": 100, "checks_per_epoch": 1}
 
 
 class TestLost:
@@ -208,7 +211,7 @@ class TestLost:
     ):
         worker = start_worker()
         act = lambda: worker.send_signal(number)  # noqa: E731
-        words = "no worker of the Dask scheduler at .* has been heard of for 8 s"
+        words = "no worker of the Dask scheduler at .* has been heard of for 5 s"
         self.check(sweep_config, contents, scheduler[1], act, words, tmp_path)
 
 
@@ -228,7 +231,7 @@ def test_a_frozen_worker_is_reported_and_its_stack_trained_once_it_wakes(
 
     sweep = run_sweep(config, tmp_path / "runs", wake_when_reported, scheduler=scheduler[1])
     assert sweep.status == "finished"
-    assert any("has not been heard of for 8 s" in each for each in on_progress.warnings)
+    assert any("has not been heard of for 5 s" in each for each in on_progress.warnings)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from mnistlin.runs.sweep_folder import load_sweep
 from mnistlin.sweep import run_sweep
 from mnistlin.sweep.cluster import packed
 
-LONG = {"epochs": 200, "checks_per_epoch": 1}
+LONG = {"epochs": 100, "checks_per_epoch": 1}
 """Training that takes long enough to be killed in the middle."""
 
 SCRIPT = """
