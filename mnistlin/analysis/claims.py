@@ -15,13 +15,16 @@ file changes. Ask questions by `evidence.ask(explain_dips, run)`: each is answer
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 import mnistlin.analysis
 from mnistlin.analysis.result import TooShortError
-from mnistlin.analysis.statistics import Interval
+from mnistlin.analysis.statistics import CONFIDENCE, Interval, holm, t_interval
 from mnistlin.errors import ConfigError
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
@@ -157,3 +160,18 @@ def verdict_on(interval: Interval | None) -> Verdict:
     if interval is None or interval.low <= 0 <= interval.high:
         return "inconclusive"
     return "agrees" if interval.low > 0 else "differs"
+
+
+def verdict_on_all(groups: Sequence[Sequence[float] | NDArray[np.float64]]) -> Verdict:
+    """Return whether the means of all groups are above 0, as a claim expects of every one.
+
+    By t-tests, corrected for the number of groups (Holm): one mean that is clearly below 0 refutes
+    the claim, and one that is not clearly above it leaves it inconclusive. So does no group at all.
+    """
+    intervals = [t_interval(values) if len(values) else None for values in groups]
+    p_values = holm([each.p_value if each else 1.0 for each in intervals])
+    are_clear = [p < 1 - CONFIDENCE for p in p_values]
+    means = [float(np.mean(values)) if len(values) else 0.0 for values in groups]
+    if any(clear and mean < 0 for clear, mean in zip(are_clear, means, strict=True)):
+        return "differs"
+    return "agrees" if are_clear and all(are_clear) else "inconclusive"

@@ -13,6 +13,7 @@ Why accuracy dips: the dips, how often they come back, and the batches that make
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,7 +21,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
+from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim
 from mnistlin.analysis.own_data import load_own_splits, n_train_of
+from mnistlin.analysis.result import TooShortError
 from mnistlin.config import TrainingConfig
 from mnistlin.data.splits import Split
 from mnistlin.errors import RunError
@@ -162,7 +165,7 @@ def measure_period(run: Run) -> Measurement:
     steps, accuracy, spacing = _evenly_spaced(run)
     n_needed = FIRST_CHECKS + WINDOW - 1 + LAGS.stop - 1 + MIN_PAIRS
     if len(steps) < n_needed:
-        raise RunError(
+        raise TooShortError(
             f"{run.path}: {len(steps)} checks are too few to look for a period; train for more "
             f"epochs, so that there are {n_needed} or more"
         )
@@ -287,7 +290,9 @@ def loss_by_position(run: Run, steps_per_epoch: int) -> LossByPosition:
     losses = run.steps["batch_loss"]
     n_epochs = len(losses) // steps_per_epoch - 1
     if n_epochs < 2:
-        raise RunError(f"{run.path}: it takes three whole epochs or more to compare their batches")
+        raise TooShortError(
+            f"{run.path}: it takes three whole epochs or more to compare their batches"
+        )
     by_epoch = losses[steps_per_epoch:][: n_epochs * steps_per_epoch].reshape(n_epochs, -1)
     error = by_epoch.std(axis=0, ddof=1) / np.sqrt(n_epochs)
     return LossByPosition(by_epoch.mean(axis=0), error, n_epochs)
@@ -377,6 +382,35 @@ def explain_dips(run: Run) -> Dips:
     losses = loss_by_position(run, predicted.steps_per_epoch)
     hard = None if run.config.training.shuffle else hard_batches(run, losses)
     return Dips(predicted, measured, losses, hard)
+
+
+@claim("dips-only-without-shuffle")
+def _dips_only_without_shuffle(evidence: Evidence) -> Finding:
+    """The first experiment has dips with a period; the others, which are shuffled, have none."""
+    periods = [
+        evidence.ask(explain_dips, each.run).measured.period for each in evidence.experiments
+    ]
+    words = [f"every {period} steps" if period else "none" for period in periods]
+    verdict: Verdict = "agrees" if periods[0] and not any(periods[1:]) else "differs"
+    return Finding(verdict, f"without shuffling {words[0]}; with it {', '.join(words[1:])}")
+
+
+@claim("local-optima")
+def _local_optima(evidence: Evidence) -> Finding:
+    """Dips are caused by local optima, which the convex objective cannot have."""
+    run = evidence.first.run
+    found = evidence.ask(explain_dips, run)
+    return Finding(
+        "differs",
+        f"the objective is convex: no local optima; {_repetition(found.measured)}",
+        figure=partial(dips_figure, run, found),
+    )
+
+
+def _repetition(found: Measurement) -> str:
+    if found.period is None:
+        return f"no period (highest correlation {found.highest_correlation:.2f})"
+    return f"accuracy repeats after {found.period} steps ({found.highest_correlation:.2f})"
 
 
 LEFT, TITLE, AXIS, BETWEEN = 0.6, 0.35, 0.6, 0.85

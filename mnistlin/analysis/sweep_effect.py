@@ -1,13 +1,24 @@
 """What does λ do? Means over the seeds of a sweep, and each λ against λ = 0, paired by seed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlin.analysis.statistics import CONFIDENCE, Interval, Mean, holm, t_interval
+from mnistlin.analysis.claims import Evidence, Finding, claim, verdict_on_all
+from mnistlin.analysis.claims import Verdict as ClaimVerdict
+from mnistlin.analysis.statistics import (
+    CONFIDENCE,
+    Interval,
+    Mean,
+    holm,
+    signed,
+    t_interval,
+    with_spread,
+)
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
 
@@ -143,3 +154,77 @@ def _verdict(mean: float, p_value: float) -> Verdict:
     if p_value >= 1 - CONFIDENCE:
         return "not resolved"
     return "better" if mean > 0 else "worse"
+
+
+@claim("lambda-costs-accuracy")
+def _lambda_costs_accuracy(evidence: Evidence) -> Finding:
+    """This λ has a lower validation accuracy than λ = 0 with the same seeds."""
+    sweep = evidence.first.whole_sweep
+    summaries = {each.l2_lambda: each for each in evidence.ask(summarise, sweep)}
+    summary = summaries.get(evidence.l2_lambda)
+    found = summary.difference if summary else None
+    if found is None:
+        return Finding("inconclusive", "this λ and λ = 0 share no seed in the sweep")
+    verdicts: dict[str, ClaimVerdict] = {"worse": "agrees", "better": "differs"}
+    interval = (
+        f" ({signed(100 * found.low, '.2f')} to {signed(100 * found.high, '.2f')})"
+        if found.low is not None and found.high is not None
+        else ""
+    )
+    runs = sweep.by_lambda[evidence.l2_lambda].values()
+    accuracies = [final_val_accuracy(run) for run in runs]
+    return Finding(
+        verdicts.get(found.verdict, "inconclusive"),
+        f"{with_spread(accuracies, '.2%')} over the last epoch ({found.n_pairs} seeds)",
+        f"{signed(100 * found.mean, '.2f')} points{interval}",
+    )
+
+
+@claim("accuracy-falls-with-lambda")
+def _accuracy_falls_with_lambda(evidence: Evidence) -> Finding:
+    """Validation accuracy falls from each λ to the next larger one."""
+    by_lambda = _by_lambda(evidence.first.whole_sweep, final_val_accuracy)
+    means = {value: np.mean(list(found.values())) for value, found in by_lambda.items()}
+    ranked = sorted(means, key=lambda value: -means[value])
+    steps = [
+        [by_lambda[smaller][seed] - by_lambda[larger][seed] for seed in seeds]
+        for smaller, larger, seeds in _neighbours(by_lambda)
+    ]
+    measured = f"best first: λ = {', '.join(f'{value:g}' for value in ranked)}"
+    return Finding(verdict_on_all(steps), measured)
+
+
+@claim("weight-norm-falls-with-lambda")
+def _weight_norm_falls(evidence: Evidence) -> Finding:
+    """Each larger λ ends with smaller weights, with every seed."""
+    norms = _by_lambda(evidence.first.whole_sweep, lambda run: run.metrics["weight_norm"][-1])
+    falls = [
+        norms[smaller][seed] > norms[larger][seed]
+        for smaller, larger, seeds in _neighbours(norms)
+        for seed in seeds
+    ]
+    verdict: ClaimVerdict = "inconclusive"
+    if falls and all(falls):
+        verdict = "agrees"
+    elif falls and not any(falls):
+        verdict = "differs"
+    shown = ", ".join(f"{np.mean(list(found.values())):#.3g}" for found in norms.values())
+    names = ", ".join(f"{value:g}" for value in norms)
+    return Finding(verdict, f"‖W‖ = {shown} for λ = {names}")
+
+
+def _by_lambda(sweep: Sweep, number: Callable[[Run], float]) -> dict[float, dict[int, float]]:
+    """Return a number of each run by λ, in increasing order, and seed."""
+    return {
+        l2_lambda: {seed: float(number(run)) for seed, run in runs.items()}
+        for l2_lambda, runs in sorted(sweep.by_lambda.items())
+        if runs
+    }
+
+
+def _neighbours(
+    by_lambda: Mapping[float, Mapping[int, float]],
+) -> Iterator[tuple[float, float, list[int]]]:
+    """Yield each λ, the next larger one, and the seeds that both have."""
+    for smaller, larger in pairwise(by_lambda):
+        yield smaller, larger, sorted(by_lambda[smaller].keys() & by_lambda[larger].keys())

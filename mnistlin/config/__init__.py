@@ -11,7 +11,7 @@ from mnistlin.config.loading import (
     parse_config,
     parse_setting,
     shipped_configs,
-    shipped_report,
+    shipped_reports,
     shipped_schema,
 )
 from mnistlin.config.schema import (
@@ -38,6 +38,6 @@ __all__ = [
     "parse_config",
     "parse_setting",
     "shipped_configs",
-    "shipped_report",
+    "shipped_reports",
     "shipped_schema",
 ]

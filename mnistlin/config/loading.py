@@ -22,8 +22,8 @@ Schema = TypeVar("Schema", bound=BaseModel)
 Overrides: TypeAlias = Mapping[str, Any] | Iterable[str]
 """Dotted keys and their values, or texts of the form `dotted.key=value`."""
 
-REPORT_NAME = "report"
-"""Stem of the shipped files that list the experiments of a report; they are no experiments."""
+REPORT_NAMES = ("report", "tdt4265-published")
+"""Names of the shipped files that list the experiments of a report; they are no experiments."""
 
 _PACKAGE = Path(__file__).parent.parent
 _OVERRIDES = "an override"
@@ -98,14 +98,15 @@ def parse_setting(text: str) -> tuple[str, Any]:
 def shipped_configs() -> dict[str, Path]:
     """Return the experiment configs that come with the package, by name, such as `quickstart`."""
     folder = _shipped_folder()
-    paths = (path for path in folder.rglob("*.yaml") if path.stem != REPORT_NAME)
+    paths = (path for path in folder.rglob("*.yaml") if path.stem not in REPORT_NAMES)
     names = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
     return dict(sorted(names.items(), key=lambda item: ("/" in item[0], item[0])))
 
 
-def shipped_report() -> Path:
-    """Return the file with the experiments of the report that comes with the package."""
-    return _shipped_folder() / f"{REPORT_NAME}.yaml"
+def shipped_reports() -> dict[str, Path]:
+    """Return the report files that come with the package, by name."""
+    paths = {name: _shipped_folder() / f"{name}.yaml" for name in REPORT_NAMES}
+    return {name: path for name, path in paths.items() if path.is_file()}
 
 
 def shipped_schema() -> Path:
@@ -198,7 +199,7 @@ def _checked(schema: type[Schema], layers: Sequence[_Layer], overrides: Override
     source = " + ".join(layer.source for layer in layers)
     for key, value in settings.items():
         if problem := _set(values, key, value):
-            raise ConfigError(_listed(source, [problem]))
+            raise ConfigError(listed(source, [problem]))
     problems = [
         f"{_twice(key)}{_from(layer.source, layers)}" for layer in layers for key in layer.repeated
     ]
@@ -212,7 +213,7 @@ def _checked(schema: type[Schema], layers: Sequence[_Layer], overrides: Override
             for problem in _problems_of(error, schema, values)
         ]
     if problems:
-        raise ConfigError(_listed(source, problems))
+        raise ConfigError(listed(source, problems))
     return config
 
 
@@ -272,7 +273,8 @@ def _twice(key: str) -> str:
     return f"{key}: the key occurs twice; keep one"
 
 
-def _listed(source: str, problems: Sequence[str]) -> str:
+def listed(source: str, problems: Sequence[str]) -> str:
+    """Return the text of one error about a file: how many problems it has, one per line."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     return "\n".join([f"{source}: {count}", *(f"  {problem}" for problem in problems)])
 

@@ -142,7 +142,7 @@ def log_loss_figure(run: Run) -> Figure:
 
     Steps are counted from 1 here, since a logarithmic axis has no 0.
     """
-    figure = new_figure(*captions.of_run("Loss", run))
+    figure = new_figure(*captions.of_run("Loss on logarithmic axes", run))
     if not len(run.metrics["step"]):
         say_instead(figure, "no check was reached", captions.ending(run))
         return figure

@@ -1,14 +1,21 @@
-"""From run folders to image files: the way into this room."""
+"""The figures of runs and sweeps by name, and the files that they are drawn into."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from matplotlib.figure import Figure
 
 from mnistlin.errors import RunError
 from mnistlin.figures.confusion import confusion_figure
-from mnistlin.figures.curves import accuracy_figure, accuracy_overlay, loss_figure, loss_overlay
+from mnistlin.figures.curves import (
+    accuracy_figure,
+    accuracy_overlay,
+    log_loss_figure,
+    loss_figure,
+    loss_overlay,
+)
 from mnistlin.figures.style import save
 from mnistlin.figures.sweeps import (
     final_accuracy_figure,
@@ -20,94 +27,74 @@ from mnistlin.figures.weights import weights_figure
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
 
+Subject = TypeVar("Subject")
+
+
+RUN_FIGURES: dict[str, Callable[[Run], Figure]] = {
+    "loss": loss_figure,
+    "accuracy": accuracy_figure,
+    "weights": weights_figure,
+    "confusion": confusion_figure,
+}
+"""The figures of a run, by the names of their files."""
+
+REPORT_RUN_FIGURES = RUN_FIGURES | {"loss-log": log_loss_figure}
+"""The figures of a run that a report can show."""
+
+OVERLAY_FIGURES: dict[str, Callable[[Sequence[Run]], Figure]] = {
+    "loss": loss_overlay,
+    "accuracy": accuracy_overlay,
+}
+"""The figures of several runs together."""
+
+SWEEP_FIGURES: dict[str, Callable[[Sweep], Figure]] = {
+    "val-accuracy": val_accuracy_figure,
+    "final-accuracy": final_accuracy_figure,
+    "weight-norm": weight_norm_figure,
+    "weights": lambda_weights_figure,
+}
+"""The figures of a sweep."""
+
 
 def draw_run(run: Run, out_dir: Path, fmt: str = "png") -> list[Path]:
-    """Draw all figures of one run: loss, accuracy, weights and confusion.
-
-    Parameters
-    ----------
-    run : Run
-        A run folder, finished or not.
-    out_dir : Path
-        Where the files go; made if need be.
-    fmt : {"png", "svg", "pdf"}
-        Their format.
-
-    Returns
-    -------
-    list of Path
-        The files, in this order.
+    """Draw the figures of one run into a folder; return the files, in the order of RUN_FIGURES.
 
     Raises
     ------
     RunError
         If some figures cannot be drawn or written, saying why; all others are there then.
     """
-    makers = {
-        "loss": partial(loss_figure, run),
-        "accuracy": partial(accuracy_figure, run),
-        "weights": partial(weights_figure, run),
-        "confusion": partial(confusion_figure, run),
-    }
-    return draw_all(makers, out_dir, fmt)
+    return _draw_each(RUN_FIGURES, run, out_dir, fmt)
 
 
 def draw_overlay(runs: Sequence[Run], out_dir: Path, fmt: str = "png") -> list[Path]:
-    """Draw loss and accuracy of several runs over each other.
-
-    Parameters
-    ----------
-    runs : sequence of Run
-        At least one; the figures tell them apart by the config keys in which they differ.
-    out_dir : Path
-        Where the files go; made if need be.
-    fmt : {"png", "svg", "pdf"}
-        Their format.
-
-    Returns
-    -------
-    list of Path
-        The files, in this order.
+    """Draw several runs together; labels name the config keys in which they differ.
 
     Raises
     ------
     RunError
-        If some figures cannot be drawn or written, saying why; all others are there then.
+        If there is no run, or as for `draw_run`.
     """
     if not runs:
-        raise RunError("there are no runs to draw over each other; name at least one run folder")
-    makers = {"loss": partial(loss_overlay, runs), "accuracy": partial(accuracy_overlay, runs)}
-    return draw_all(makers, out_dir, fmt)
+        raise RunError("there are no runs to draw; name at least one run folder")
+    return _draw_each(OVERLAY_FIGURES, runs, out_dir, fmt)
 
 
 def draw_sweep(sweep: Sweep, out_dir: Path, fmt: str = "png") -> list[Path]:
-    """Draw what λ does in a sweep: accuracy over steps, and accuracy and weights against λ.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The folder of a sweep, finished or not.
-    out_dir : Path
-        Where the files go; made if need be.
-    fmt : {"png", "svg", "pdf"}
-        Their format.
-
-    Returns
-    -------
-    list of Path
-        The files, in this order.
+    """Draw the figures of a sweep, finished or not.
 
     Raises
     ------
     RunError
-        If some figures cannot be drawn or written, saying why; all others are there then.
+        As for `draw_run`.
     """
-    makers = {
-        "val-accuracy": partial(val_accuracy_figure, sweep),
-        "final-accuracy": partial(final_accuracy_figure, sweep),
-        "weight-norm": partial(weight_norm_figure, sweep),
-        "weights": partial(lambda_weights_figure, sweep),
-    }
+    return _draw_each(SWEEP_FIGURES, sweep, out_dir, fmt)
+
+
+def _draw_each(
+    figures: Mapping[str, Callable[[Subject], Figure]], subject: Subject, out_dir: Path, fmt: str
+) -> list[Path]:
+    makers = {name: partial(make, subject) for name, make in figures.items()}
     return draw_all(makers, out_dir, fmt)
 
 

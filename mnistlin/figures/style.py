@@ -98,6 +98,7 @@ def new_figure(title: str, settings: str, footer: str, height: float = HEIGHT) -
         Of the page; its width is always WIDTH.
     """
     figure = Figure(figsize=(WIDTH, height), dpi=DPI)
+    figure.set_label(title)
     FigureCanvasAgg(figure)
     _write_line(figure, title, height - 0.40, fontsize=14, fontweight="bold")
     _write_line(figure, settings, height - 0.65, fontsize=9.5, color=MUTED)

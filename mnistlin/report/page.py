@@ -1,127 +1,91 @@
-"""The page as values: everything that its templates show, put together.
+"""The page of a report: figures, claims and what explains them, as HTML and Markdown.
 
-The page as text: HTML and Markdown by templates, and how they write values.
-
-Whatever comes from a config or a run is data to the templates and is escaped by them.
+Everything that comes from a config or a run is data to the templates, and is escaped by them.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import jinja2
 
 import mnistlin
-from mnistlin.analysis.claims import TrainedExperiment
+from mnistlin.analysis.claims import Answers, TrainedExperiment
 from mnistlin.analysis.gradients import GradientCheck, check_gradients
-from mnistlin.analysis.statistics import with_spread
+from mnistlin.analysis.statistics import with_spread, written
 from mnistlin.config import DataConfig, dump_yaml
-from mnistlin.report.claims import NOT_RESOLVED, Row, rows_of
-from mnistlin.report.findings import paragraphs
-from mnistlin.report.pictures import Picture, draw_pictures
-from mnistlin.report.plan import Part, Plan
-from mnistlin.report.runner import Outcomes
-from mnistlin.runs.files import write_into
+from mnistlin.figures.draw import OVERLAY_FIGURES, REPORT_RUN_FIGURES, SWEEP_FIGURES
+from mnistlin.figures.style import save
+from mnistlin.report.claims import VERDICTS, Row, rows_of
+from mnistlin.report.plan import Part, Report
+from mnistlin.report.runner import Experiments
+from mnistlin.runs.files import write_bytes, write_into
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+MakeFigure: TypeAlias = Callable[[], Any]
+"""Draws a matplotlib figure."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure on the page: its SVG file, its caption, and what it shows in words and numbers."""
+
+    path: Path
+    caption: str
+    alt: str
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page.
-
-    Attributes
-    ----------
-    part : Part
-        What the report file says of it.
-    rows : list of Row
-        Its published and measured values.
-    pictures : list of Picture
-        Its figures.
-    paragraphs : list of (str, str)
-        What they show: the name of an experiment, and words.
-    outcomes : list of TrainedExperiment
-        The experiments it shows.
-    """
+    """A part of the page: its figures, and its claims with the figure that explains each."""
 
     part: Part
-    rows: list[Row]
-    pictures: list[Picture]
-    paragraphs: list[tuple[str, str]]
-    outcomes: list[TrainedExperiment]
+    pictures: Sequence[Picture]
+    rows: Sequence[Row]
+    evidence: Mapping[str, Picture]
+    explanations: Mapping[str, str]
+    experiments: Sequence[TrainedExperiment]
 
     @property
-    def measured(self) -> list[tuple[str, list[str]]]:
+    def measured(self) -> list[tuple[str, dict[str, str]]]:
         """For each experiment its name, and its measures in words."""
         return [
-            (
-                outcome.name,
-                [_shown(key, outcome.values(key)) for key in self.part.measures],
-            )
-            for outcome in self.outcomes
+            (each.name, {key: _shown(key, each.values(key)) for key in self.part.measures})
+            for each in self.experiments
             if self.part.measures
         ]
 
 
 @dataclass(frozen=True)
 class Page:
-    """All that a page shows.
+    """Everything that a page shows; `gradients` is the numeric check of the derivations."""
 
-    Attributes
-    ----------
-    plan : Plan
-        What the report file says.
-    dataset : str
-        What the experiments were trained on.
-    rows : list of Row
-        The table of published and measured.
-    sections : list of Section
-        The parts.
-    outcomes : mapping of str to TrainedExperiment
-        The experiments.
-    gradients : list of GradientCheck
-        The numeric check of the derivations; empty if the page has none.
-    """
-
-    plan: Plan
-    dataset: str
-    rows: list[Row]
-    sections: list[Section]
-    outcomes: Outcomes
-    gradients: list[GradientCheck]
-
-    @cached_property
-    def verdicts(self) -> dict[str, int]:
-        """How many rows have each verdict."""
-        found = [row.verdict for row in self.rows]
-        return {verdict: found.count(verdict) for verdict in ("agrees", "differs", NOT_RESOLVED)}
+    report: Report
+    rows: Sequence[Row]
+    sections: Sequence[Section]
+    experiments: Experiments
+    gradients: Sequence[GradientCheck]
 
     @property
-    def is_comparable(self) -> bool:
-        """Whether the published numbers are about this dataset."""
-        return self.dataset == self.plan.dataset
+    def verdicts(self) -> dict[str, int]:
+        """How many rows have each verdict."""
+        found = Counter(row.verdict for row in self.rows)
+        return {verdict: found[verdict] for verdict in VERDICTS}
 
     @property
     def origin(self) -> Mapping[str, Any]:
         """What run.json says of the first run."""
-        return next(iter(self.outcomes.values())).folder.info if self.outcomes else {}
+        return next(iter(self.experiments.values())).folder.info if self.experiments else {}
 
 
-def make_page(plan: Plan, dataset: str, outcomes: Outcomes, figures_dir: Path) -> Page:
-    """Put a page together, drawing its figures into a folder.
-
-    Parameters
-    ----------
-    plan : Plan
-        What the report file says.
-    dataset : str
-        What the experiments were trained on.
-    outcomes : mapping of str to TrainedExperiment
-        What came of them.
-    figures_dir : Path
-        Where the figures go.
+def make_page(report: Report, experiments: Experiments, figures_dir: Path) -> Page:
+    """Test the claims of a report, and draw its figures into a folder.
 
     Raises
     ------
@@ -132,37 +96,16 @@ def make_page(plan: Plan, dataset: str, outcomes: Outcomes, figures_dir: Path) -
     DataError
         If data is missing, or not what a run was trained with.
     """
-    rows = list(rows_of(plan, outcomes, is_comparable=dataset == plan.dataset))
-    sections = [_section(part, rows, outcomes, figures_dir) for part in plan.parts]
+    plan, answers = report.plan, Answers()
+    rows = list(rows_of(plan, experiments, answers, is_comparable=report.is_comparable))
+    sections = [_section(part, rows, experiments, figures_dir) for part in plan.parts]
     derives = any(part.derivation for part in plan.parts)
-    gradients = list(check_gradients(DataConfig(dataset=dataset))) if derives else []
-    return Page(plan, dataset, rows, sections, outcomes, gradients)
-
-
-def _section(part: Part, rows: Sequence[Row], outcomes: Outcomes, figures_dir: Path) -> Section:
-    shown = [outcomes[name] for name in part.experiments]
-    return Section(
-        part,
-        [row for row in rows if row.part == part.id],
-        draw_pictures(part, outcomes, figures_dir),
-        [found for name in part.findings for found in paragraphs(name, shown)],
-        shown,
-    )
-
-
-def _shown(key: str, values: Sequence[float]) -> str:
-    """Return a number of each seed, or its mean and spread, in the unit that its key tells."""
-    fmt = ".2%" if key.endswith("accuracy") else ".4f" if key.endswith("loss") else ",.6g"
-    if key.endswith("_seconds"):
-        fmt = ".2f"
-    return with_spread(values, fmt)
-
-
-TEMPLATES = Path(__file__).parent / "templates"
+    gradients = list(check_gradients(DataConfig(dataset=report.dataset))) if derives else []
+    return Page(report, rows, sections, experiments, gradients)
 
 
 def write_page(page: Page, out_dir: Path) -> tuple[Path, Path]:
-    """Write report.html, which holds its figures, and report.md, which links to them.
+    """Write report.html, which contains its figures, and report.md, which links to them.
 
     Raises
     ------
@@ -177,15 +120,7 @@ def write_page(page: Page, out_dir: Path) -> tuple[Path, Path]:
 
 
 def render(page: Page, name: str) -> str:
-    """Return the text of report.html or report.md.
-
-    Parameters
-    ----------
-    page : Page
-        What is shown.
-    name : {"report.html", "report.md"}
-        Which of the two.
-    """
+    """Return the text of `report.html` or `report.md`."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=name.endswith(".html"),
@@ -204,20 +139,122 @@ def render(page: Page, name: str) -> str:
         "tied": _tied,
     }
     template = environment.get_template(f"{name}.jinja")
-    return template.render(page=page, version=mnistlin.__version__)
+    return template.render(page=page, plan=page.report.plan, version=mnistlin.__version__)
+
+
+def _section(
+    part: Part, rows: Sequence[Row], experiments: Experiments, figures_dir: Path
+) -> Section:
+    shown = [experiments[name] for name in part.experiments]
+    pictures = [
+        _draw(f"{part.id}-{name}", make, alt, label, figures_dir)
+        for name, make, alt, label in _figures(part, shown)
+    ]
+    own_rows = [row for row in rows if row.part == part.id]
+    explained: dict[str, str] = {}
+    evidence: dict[str, Picture] = {}
+    drawn: list[MakeFigure] = []
+    for row in own_rows:
+        found = row.finding
+        if found.explanation and found.explanation not in explained.values():
+            explained[row.key] = found.explanation
+        if found.figure is not None and found.figure not in drawn:
+            drawn.append(found.figure)
+            words = found.explanation or found.measured
+            evidence[row.key] = _draw(row.key, found.figure, words, "", figures_dir)
+    return Section(part, pictures, own_rows, evidence, explained, shown)
+
+
+def _figures(
+    part: Part, shown: Sequence[TrainedExperiment]
+) -> Iterator[tuple[str, MakeFigure, str, str]]:
+    """Yield name, maker, alternative text and label of each figure that a part asks for."""
+    several = len(shown) > 1
+    for name in part.figures:
+        for each in shown:
+            make: MakeFigure = (
+                partial(SWEEP_FIGURES[name], each.sweep)
+                if each.sweep
+                else partial(REPORT_RUN_FIGURES[name], each.run)
+            )
+            suffix, label = (f"-{each.name}", f" ({each.name})") if several else ("", "")
+            yield f"{name}{suffix}", make, _alt(each), label
+    for name in part.overlays:
+        runs = [each.run for each in shown]
+        alt = " ".join(map(_alt, shown))
+        yield f"{name}-overlay", partial(OVERLAY_FIGURES[name], runs), alt, ""
+
+
+def _draw(name: str, make: MakeFigure, alt: str, label: str, figures_dir: Path) -> Picture:
+    """Draw a figure into <figures_dir>/<name>.svg; its caption is its own title."""
+    figure = make()
+    path = save(figure, figures_dir, name, "svg")
+    write_bytes(path, compact(path.read_text(encoding="utf-8")).encode())
+    caption = f"{figure.get_label()}{label}"
+    return Picture(path, caption, f"{caption}. {alt}")
+
+
+def compact(svg: str) -> str:
+    """Return an SVG without comments and indents, and in tenths of a point.
+
+    Nobody sees the other five decimals, and a page of many figures is smaller by a third.
+    """
+    bare = re.sub(r"\n\s*", "\n", re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL))
+    return _COORDINATES.sub(lambda place: _DECIMALS.sub(_rounded, place[0]), bare)
+
+
+_COORDINATES = re.compile(r' (?:d|x|y)="[^"]*"|translate\([^)]*\)')
+_DECIMALS = re.compile(r"-?[0-9]+\.[0-9]{2,}")
+
+
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.1f}".removesuffix(".0")
+
+
+def _alt(experiment: TrainedExperiment) -> str:
+    """Return the numbers at the end of an experiment, in words."""
+    if experiment.sweep:
+        ends = [
+            f"λ = {value:g}: validation accuracy "
+            f"{written(run.metrics['val_accuracy'][-1], '.2%')}, "
+            f"weight norm {run.metrics['weight_norm'][-1]:.3g}"
+            for value, runs in experiment.sweep.by_lambda.items()
+            for run in list(runs.values())[:1]
+        ]
+        return f"At the end, with the first seed: {'; '.join(ends)}."
+    summary = experiment.run.summary
+    ends = [
+        f"loss {summary[f'last_{part}_loss']:.4f} and accuracy "
+        f"{written(summary[f'last_{part}_accuracy'], '.2%')} on the {name} set"
+        for part, name in {"train": "training", "val": "validation"}.items()
+    ]
+    return f"{experiment.name}, {summary['last_step'] + 1:,} steps; at the end {', '.join(ends)}."
+
+
+def _shown(key: str, values: Sequence[float]) -> str:
+    """Return the mean and spread of a number of summary.json, in the unit that its key names."""
+    if key.endswith("_seconds"):
+        return f"{with_spread(values, '.2f')} s"
+    fmt = ".2%" if key.endswith("accuracy") else ".4f" if key.endswith("loss") else ",.6g"
+    return with_spread(values, fmt)
 
 
 def _label(key: str) -> str:
-    """Return a key in words: `last_val_loss` as "last val loss"."""
-    return key.replace("_", " ")
+    """Return a key of summary.json in words; `best` is the check with the lowest loss."""
+    if key == "best_val_loss":
+        return "lowest validation loss"
+    words = key.replace("_", " ").replace("val ", "validation ").replace("train ", "training ")
+    if words.startswith("best "):
+        return f"{words.removeprefix('best ')} at the lowest validation loss"
+    return words
 
 
-def _config_text(outcome: TrainedExperiment) -> str:
-    return dump_yaml(outcome.folder.config.model_dump(mode="json"))
+def _config_text(experiment: TrainedExperiment) -> str:
+    return dump_yaml(experiment.folder.config.model_dump(mode="json"))
 
 
-def _command(outcome: TrainedExperiment) -> str:
-    return "sweep-lambda" if outcome.sweep else "train"
+def _command(experiment: TrainedExperiment) -> str:
+    return "sweep-lambda" if experiment.sweep else "train"
 
 
 def _data_uri(picture: Picture) -> str:
@@ -238,7 +275,7 @@ def _tied(text: str) -> str:
 
 
 def _size(picture: Picture) -> tuple[int, int]:
-    """Return width and height of a figure, which keep its place before it is shown."""
+    """Return width and height of a figure, which reserve its space before it is loaded."""
     with picture.path.open(encoding="utf-8") as file:
         head = file.read(2000)
     match = re.search(r'viewBox="0 0 ([0-9.]+) ([0-9.]+)"', head)

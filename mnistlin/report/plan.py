@@ -1,57 +1,78 @@
-"""What a report file may contain: experiments, and parts that show them. Nothing is run here.
+"""The schema of a report file, and the configs of the experiments that it lists.
 
-From a report file to its plan, and from the plan to the configs of all runs.
+A report file names what it shows: experiments by their configs, figures and questions by the names
+under which they are listed, and claims by the name of their test. `load_report` collects all
+problems of a file, those in its experiments' configs included, before anything is trained.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from mnistlin.config import ExperimentConfig, load_config, parse_as
-from mnistlin.config.loading import unreadable_as_config_error
+from mnistlin.analysis.claims import claims
+from mnistlin.config import (
+    ExperimentConfig,
+    load_config,
+    parse_as,
+    parse_setting,
+    shipped_reports,
+)
+from mnistlin.config.loading import listed, unreadable_as_config_error
+from mnistlin.errors import ConfigError, did_you_mean
+from mnistlin.figures.draw import OVERLAY_FIGURES, REPORT_RUN_FIGURES, SWEEP_FIGURES
+from mnistlin.training.segments import Check
 
-Words = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]
-"""What becomes part of a file name."""
+"""A name that becomes part of a file name."""
 
-PictureName: TypeAlias = Literal[
-    "loss",
-    "loss-log",
-    "accuracy",
-    "weights",
-    "confusion",
-    "dips",
-    "loss-overlay",
-    "accuracy-overlay",
-    "lambda-accuracy",
-    "lambda-final-accuracy",
-    "lambda-weight-norm",
-    "lambda-weights",
-]
-FindingName: TypeAlias = Literal[
-    "curves",
-    "early-stopping",
-    "over-fitting",
-    "dips",
-    "gap",
-    "confusion",
-    "weights",
-    "lambda-accuracy",
-    "lambda-tests",
-    "lambda-weight-norm",
-]
-StatementName: TypeAlias = Literal[
-    "over-fits",
-    "dips-only-without-shuffle",
-    "local-optima",
-    "gap-opens",
-    "lambda-costs-accuracy",
-    "accuracy-falls-with-lambda",
-    "weight-norm-falls-with-lambda",
-]
+Number = Annotated[float, Field(strict=False, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(strict=False, ge=0, allow_inf_nan=False)]
+
+
+def _as_mapping(settings: Any) -> Any:
+    """Return settings as a mapping where they are given as texts, as for `--set`."""
+    if not isinstance(settings, list) or not all(isinstance(each, str) for each in settings):
+        return settings
+    try:
+        return dict(map(parse_setting, settings))
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+Settings = Annotated[dict[str, Any], BeforeValidator(_as_mapping)]
+"""Values by dotted keys of a config, such as `training.epochs: 10`, or `key=value` texts."""
+
+
+MEASURES = (
+    *(f"{check}_{name}" for check in ("last", "best") for name in Check._fields),
+    *("stop_step", "stop_epoch", "test_loss", "test_accuracy", "n_train", "n_val"),
+    "train_seconds",
+)
+"""The numbers of summary.json."""
+
 Derivation: TypeAlias = Literal["logistic", "softmax", "l2"]
+
+
+def _known(what: str, names: Callable[[], Collection[str]]) -> AfterValidator:
+    """Accept a name only if it is listed; `names` is called when a file is read."""
+
+    def check(name: str) -> str:
+        if name not in (known := names()):
+            guess = did_you_mean(name, known)
+            raise ValueError(f"unknown {what}{guess}; allowed: {', '.join(sorted(known))}")
+        return name
+
+    return AfterValidator(check)
+
+
+FigureName = Annotated[str, _known("figure", lambda: {*REPORT_RUN_FIGURES, *SWEEP_FIGURES})]
+OverlayName = Annotated[str, _known("overlay", lambda: OVERLAY_FIGURES)]
+Measure = Annotated[str, _known("number of summary.json", lambda: MEASURES)]
+TestName = Annotated[str, _known("test of a claim", claims)]
 
 
 class _Section(BaseModel):
@@ -61,125 +82,68 @@ class _Section(BaseModel):
 
 
 class Experiment(_Section):
-    """An experiment of a report.
-
-    Attributes
-    ----------
-    name : str
-        What the parts call it.
-    config : str
-        The name of a shipped config, or a YAML file, relative to the report file.
-    set : tuple of str
-        Settings that win over it, as for `--set`.
-    seeds : tuple of int
-        Seeds to run it with: a run each, or those of a sweep. None given: those of the config.
-    """
+    """An experiment: a config, with settings that win over it, and seeds to repeat it with."""
 
     name: Name
-    config: Words
-    set: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    config: Text
+    set: Settings = {}
     seeds: Annotated[tuple[int, ...], Field(strict=False)] = ()
 
 
 class NumberClaim(_Section):
-    """A published number.
+    """A published number, and the key of summary.json that it is compared with.
 
-    Attributes
-    ----------
-    claim : str
-        What it is a number of.
-    experiment : str
-        The experiment that measures it.
-    measure : str
-        Its key in summary.json.
-    published : float
-        The number; a percentage if `percent`.
-    tolerance : float
-        Up to this difference, in the same unit, both are the same number.
-    percent : bool
-        Whether the measured number is a fraction to be shown as a percentage.
-    note : str
-        What to say if they differ, or the seeds do not tell.
+    `tolerance` is the largest difference that agrees, in the unit of `published`: percent if
+    `percent`. `same_seed` says that the published value comes from the experiment's own first seed,
+    so that chance explains no difference.
     """
 
-    claim: Words
+    claim: Text
     experiment: Name
-    measure: Name
-    published: Annotated[float, Field(strict=False, allow_inf_nan=False)]
-    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    measure: Measure
+    published: Number
+    tolerance: NotNegative
     percent: bool = False
+    same_seed: bool = False
+    source: str = ""
     note: str = ""
 
 
 class StatementClaim(_Section):
-    """A published statement.
+    """A published statement, and the name of the test that it is put to.
 
-    Attributes
-    ----------
-    claim : str
-        What it is about.
-    experiments : tuple of str
-        The experiments that tell whether it holds.
-    holds : str
-        Which statement it is.
-    published : str
-        How it was put.
-    tolerance : float
-        What counts as no difference, where the statement has a number.
-    l2_lambda : float
-        The λ that it is about, where it is about one.
-    note : str
-        What to say if it does not hold, or the seeds do not tell.
+    `tolerance` and `l2_lambda` are options of those tests that have them; `note` is shown unless
+    the claim agrees.
     """
 
-    claim: Words
+    claim: Text
     experiments: Annotated[tuple[Name, ...], Field(strict=False, min_length=1)]
-    holds: StatementName
-    published: Words
-    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    l2_lambda: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    holds: TestName
+    published: Text
+    tolerance: NotNegative = 0.0
+    l2_lambda: NotNegative = 0.0
+    source: str = ""
     note: str = ""
 
 
 class Part(_Section):
-    """A part of the report.
-
-    Attributes
-    ----------
-    id : str
-        As the assignment numbers it, such as 2d.
-    title, question : str
-        What it is about.
-    experiments : tuple of str
-        What it shows, in this order.
-    derivation : str, optional
-        Mathematics to show, with the numeric gradient check.
-    pictures, findings : tuple of str
-        Which figures and which sentences.
-    measures : tuple of str
-        Keys of summary.json to show of each run.
-    numbers, statements : tuple
-        What was published.
-    correction : str
-        Where the published explanation does not hold: why not.
-    """
+    """A part of the report: what it asks, what it shows of its experiments, what was published."""
 
     id: Name
-    title: Words
-    question: Words
+    title: Text
+    question: Text
     experiments: Annotated[tuple[Name, ...], Field(strict=False)] = ()
     derivation: Derivation | None = None
-    pictures: Annotated[tuple[PictureName, ...], Field(strict=False)] = ()
-    findings: Annotated[tuple[FindingName, ...], Field(strict=False)] = ()
-    measures: Annotated[tuple[Name, ...], Field(strict=False)] = ()
+    figures: Annotated[tuple[FigureName, ...], Field(strict=False)] = ()
+    overlays: Annotated[tuple[OverlayName, ...], Field(strict=False)] = ()
+    measures: Annotated[tuple[Measure, ...], Field(strict=False)] = ()
     numbers: Annotated[tuple[NumberClaim, ...], Field(strict=False)] = ()
     statements: Annotated[tuple[StatementClaim, ...], Field(strict=False)] = ()
-    correction: str = ""
 
     @model_validator(mode="after")
-    def _pictures_and_findings_need_experiments(self) -> Self:
-        if (self.pictures or self.findings or self.measures) and not self.experiments:
-            raise ValueError(f"part {self.id}: pictures, findings and measures need experiments")
+    def _has_experiments_to_show(self) -> Self:
+        if (self.figures or self.overlays or self.measures) and not self.experiments:
+            raise ValueError(f"part {self.id}: figures, overlays and measures need experiments")
         return self
 
     @property
@@ -191,100 +155,150 @@ class Part(_Section):
 
 
 class Plan(_Section):
-    """A report, whole.
+    """A report file: experiments, and the parts that show them, in this order.
 
-    Attributes
-    ----------
-    title : str
-        Its heading.
-    introduction : str
-        What it is about, in a few sentences.
-    dataset : str
-        What the published numbers were measured on; with any other, no verdict is given.
-    elsewhere : tuple of str
-        Settings for every other dataset.
-    experiments : tuple of Experiment
-        What is run.
-    parts : tuple of Part
-        What is shown, in this order.
+    The published numbers are about `dataset`; with any other, the settings under `elsewhere` are
+    added and no verdict is given.
     """
 
-    title: Words
-    introduction: Words
-    dataset: Words
-    elsewhere: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    title: Text
+    introduction: Text
+    dataset: Text
+    elsewhere: Settings = {}
     experiments: Annotated[tuple[Experiment, ...], Field(strict=False)]
     parts: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)]
 
     @model_validator(mode="after")
     def _names_are_known_and_distinct(self) -> Self:
         names = [each.name for each in self.experiments]
-        for what, found in {"experiment": names, "part": [part.id for part in self.parts]}.items():
-            repeated = {each for each in found if found.count(each) > 1}
-            if repeated:
-                raise ValueError(f"{what} {', '.join(sorted(repeated))} stands twice; keep one")
-        for part in self.parts:
-            unknown = sorted(set(part.named_experiments) - set(names))
-            if unknown:
-                raise ValueError(
-                    f"part {part.id} shows {', '.join(unknown)}, which is not among the "
-                    f"experiments: {', '.join(names)}"
-                )
+        problems = [
+            *_repeated("experiment", names),
+            *_repeated("part", [part.id for part in self.parts]),
+            *(
+                f"part {part.id}: unknown experiment {name}{did_you_mean(name, names)}; "
+                f"allowed: {', '.join(names)}"
+                for part in self.parts
+                for name in sorted(set(part.named_experiments) - set(names))
+            ),
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
 
-def load_plan(path: Path) -> Plan:
-    """Load a report file.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, or anything in it is not allowed; the message lists every problem.
-    """
-    with unreadable_as_config_error(f"the report file {path}"):
-        text = path.read_text(encoding="utf-8")
-    return parse_as(Plan, text, str(path))
+def _repeated(what: str, names: Sequence[str]) -> Iterator[str]:
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield f"{what} {name} is listed {names.count(name)} times; keep one"
 
 
-def configs_of(plan: Plan, folder: Path, dataset: str) -> dict[str, list[ExperimentConfig]]:
-    """Return what is to be run for each experiment: a config a seed, or that of a sweep.
+@dataclass(frozen=True)
+class Report:
+    """A checked report file, with the configs of each experiment: one per seed, or one sweep."""
+
+    plan: Plan
+    dataset: str
+    configs: Mapping[str, tuple[ExperimentConfig, ...]]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How much there is of everything."""
+        return {
+            "experiments": len(self.configs),
+            "runs": sum(_n_runs(config) for each in self.configs.values() for config in each),
+            "parts": len(self.plan.parts),
+            "claims": sum(len(part.numbers) + len(part.statements) for part in self.plan.parts),
+        }
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether the published numbers are about this dataset."""
+        return self.dataset == self.plan.dataset
+
+
+def load_report(source: str | Path, dataset: str | None = None) -> Report:
+    """Load a report file, or a shipped one by its name, and the configs of its experiments.
 
     Parameters
     ----------
-    plan : Plan
-        The report.
-    folder : Path
-        Where its own configs are.
-    dataset : str
-        What all are trained on.
+    source : str or Path
+        The file or name.
+    dataset : str, optional
+        What all experiments are trained on, instead of the dataset of the file.
 
     Raises
     ------
     ConfigError
-        If a config is not allowed; the message lists every problem of the first such.
+        If a file cannot be read or anything in it is not allowed; the message lists all problems.
     """
-    shared = [f"data.dataset={_quoted(dataset)}"]
-    if dataset != plan.dataset:
-        shared += plan.elsewhere
-    return {each.name: list(_configs(each, folder, shared)) for each in plan.experiments}
+    path = _find(source)
+    with unreadable_as_config_error(f"the report file {path}"):
+        text = path.read_text(encoding="utf-8")
+    plan = parse_as(Plan, text, str(path))
+    dataset = dataset or plan.dataset
+    shared = {"data.dataset": dataset} | ({} if dataset == plan.dataset else plan.elsewhere)
+    configs: dict[str, tuple[ExperimentConfig, ...]] = {}
+    problems: list[str] = []
+    for experiment in plan.experiments:
+        try:
+            configs[experiment.name] = tuple(_configs(experiment, path.parent, shared))
+        except ConfigError as error:
+            problems.append(f"experiment {experiment.name}: {error}")
+    problems += [line for part in plan.parts for line in _wrong_kinds(part, configs)]
+    if problems:
+        raise ConfigError(listed(str(path), problems))
+    return Report(plan, dataset, configs)
 
 
-def _configs(
-    experiment: Experiment, folder: Path, shared: Sequence[str]
-) -> Iterator[ExperimentConfig]:
+def _find(source: str | Path) -> Path:
+    if Path(source).is_file():
+        return Path(source)
+    shipped = shipped_reports()
+    if str(source) in shipped:
+        return shipped[str(source)]
+    raise ConfigError(
+        f"the report file {str(source)!r} does not exist; give the path of a YAML file or the name "
+        f"of a shipped one: {', '.join(shipped)}{did_you_mean(str(source), shipped)}"
+    )
+
+
+def _n_runs(config: ExperimentConfig) -> int:
+    return len(config.sweep.l2_lambdas) * len(config.sweep.seeds) if config.sweep else 1
+
+
+def _configs(experiment: Experiment, folder: Path, shared: Settings) -> Iterator[ExperimentConfig]:
     own_file = folder / experiment.config
     source = own_file if own_file.is_file() else experiment.config
-    config = load_config(source, [*experiment.set, *shared])
+    settings = experiment.set | shared
+    config = load_config(source, settings)
     if not experiment.seeds:
         yield config
     elif config.sweep:
-        yield load_config(source, [*experiment.set, *shared, f"sweep.seeds={[*experiment.seeds]}"])
+        yield load_config(source, settings | {"sweep.seeds": [*experiment.seeds]})
     else:
         for seed in experiment.seeds:
-            yield load_config(source, [*experiment.set, *shared, f"training.seed={seed}"])
+            yield load_config(source, settings | {"training.seed": seed})
 
 
-def _quoted(text: str) -> str:
-    """Return text as YAML that is read back as text, whatever it looks like."""
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'"
+def _wrong_kinds(part: Part, configs: Mapping[str, Sequence[ExperimentConfig]]) -> Iterator[str]:
+    """Yield where a part asks of a sweep what only a run has, or the other way round."""
+    for name in part.experiments:
+        if name not in configs:  # its config has problems of its own
+            continue
+        is_sweep = configs[name][0].sweep is not None
+        kind, figures = ("sweep", SWEEP_FIGURES) if is_sweep else ("run", REPORT_RUN_FIGURES)
+        for figure in part.figures:
+            if figure not in figures:
+                yield (
+                    f"part {part.id}: experiment {name} is a {kind}, which has no figure {figure}; "
+                    f"allowed: {', '.join(figures)}"
+                )
+        for key in ("overlays", "measures"):
+            if is_sweep and getattr(part, key):
+                yield f"part {part.id}: {key} need runs, but experiment {name} is a sweep"
+    for number in part.numbers:
+        if number.experiment in configs and configs[number.experiment][0].sweep:
+            yield (
+                f"part {part.id}: {number.claim!r} needs a run, but experiment "
+                f"{number.experiment} is a sweep"
+            )

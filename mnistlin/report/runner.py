@@ -1,13 +1,10 @@
-"""Which runs that are there already are the ones that are wanted. Nothing is run here.
+"""Gets the experiments of a report trained: reuses, resumes or trains each of them.
 
-A run is the same experiment if all that decides its numbers is the same: the config but for its
-name, the pixels and labels by their hashes, and the version of the package.
-
-Gets the experiments of a report done: reuses, goes on with, or trains each of them.
+A run that is there already is reused if everything that decides its numbers is the same: the
+config but for keys without effect, the images and labels by their hashes, and the version of the
+package. A run whose files were changed afterwards is not reused.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,76 +25,18 @@ from mnistlin.sweep import SweepProgress, resume_sweep, run_sweep
 from mnistlin.sweep.plan import tasks_of
 
 Folder: TypeAlias = Run | Sweep
+Experiments: TypeAlias = Mapping[str, TrainedExperiment]
 
 DONE = frozenset({"finished", "early_stopped"})
-"""Statuses of what can be shown as it is."""
+"""Statuses of runs that a report can show."""
 
-BROKEN_OFF = frozenset({"interrupted", "running"})
-"""Statuses of what may be gone on with; one that says `running` was killed, or still is."""
-
-
-def config_hash(config: ExperimentConfig) -> str:
-    """Return the SHA-256 of all of a config that decides numbers."""
-    values = config.model_dump(mode="json", exclude={"name": True})
-    del values["training"]["checkpoint_seconds"]
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def choose(
-    folders: Iterable[Folder], config: ExperimentConfig, data: Mapping[str, Any]
-) -> Folder | None:
-    """Return the first of some folders that is done, else the first that was broken off.
-
-    Parameters
-    ----------
-    folders : iterable of Run or Sweep
-        What is there, the newest first.
-    config : ExperimentConfig
-        What is wanted.
-    data : mapping
-        What run.json would say of its data.
-
-    Returns
-    -------
-    Run or Sweep, optional
-        None if the experiment is to be begun.
-    """
-    same = [folder for folder in folders if _is_same(folder, config, data)]
-    for statuses in (DONE, BROKEN_OFF):
-        for folder in same:
-            if folder.status in statuses:
-                return folder
-    return None
-
-
-def folders_in(runs_dir: Path) -> Iterator[Folder]:
-    """Yield the runs and sweeps of a folder, the newest first; those that are damaged are not."""
-    for entry in find_runs(runs_dir):
-        try:
-            yield load_sweep(entry.path) if is_sweep(entry.path) else load_run(entry.path)
-        except RunError:
-            continue
-
-
-def _is_same(folder: Folder, config: ExperimentConfig, data: Mapping[str, Any]) -> bool:
-    return (
-        folder.info.get("mnistlin") == mnistlin.__version__
-        and folder.info.get("data") == data
-        and config_hash(folder.config) == config_hash(config)
-    )
+UNFINISHED = frozenset({"interrupted", "running"})
+"""Statuses of runs that can be resumed; one that says `running` was killed, or still runs."""
 
 
 @dataclass(frozen=True)
 class ReportProgress:
-    """How far all experiments together are.
-
-    Attributes
-    ----------
-    experiment : str
-        The one that is trained.
-    epochs_done, epochs : int
-        Epochs that are through, and all; what stops early or is reused counts whole.
-    """
+    """How far all experiments together are; what stops early or is reused counts in full."""
 
     experiment: str
     epochs_done: int
@@ -105,62 +44,96 @@ class ReportProgress:
 
 
 OnProgress = Callable[[ReportProgress], bool | None]
-Outcomes = Mapping[str, TrainedExperiment]
 
 
-def run_all(
+def train_all(
     configs: Mapping[str, Sequence[ExperimentConfig]],
     runs_dir: Path,
     on_progress: OnProgress | None = None,
-) -> Outcomes | None:
-    """Return the outcome of each experiment, training what is not there yet.
+) -> Experiments | None:
+    """Return all experiments trained, reusing and resuming what the runs folder has of them.
 
     Parameters
     ----------
     configs : mapping of str to sequence of ExperimentConfig
-        By the experiment's name: a config a seed, or one with a sweep.
+        By the experiment's name: one config per seed, or one with a sweep.
     runs_dir : Path
-        Where runs are looked for, and made.
+        Where runs are looked for and made.
     on_progress : callable, optional
-        Called after each epoch; if it returns True, training ends there.
-
-    Returns
-    -------
-    mapping of str to Outcome, optional
-        None if `on_progress` ended it; called again, it goes on from there.
+        Called after each epoch; if it returns True, training stops, and None is returned. Another
+        call resumes there.
 
     Raises
     ------
     RunError
-        If an experiment diverged or failed, so that the report has nothing to show for it.
+        If an experiment diverged or failed, so that there is nothing to show of it.
     DataError, ConfigError
         If the data is missing, wrong, or does not fit.
     """
-    bench = _Bench(runs_dir, on_progress, sum(map(_epochs, _all(configs))))
-    outcomes = {}
+    trainer = _Trainer(runs_dir, on_progress, sum(map(_epochs, _all(configs))))
+    experiments = {}
     for name, wanted in configs.items():
         folders = []
         for config in wanted:
-            folder = bench.get(name, config)
+            folder = trainer.get(name, config)
             if folder is None:
                 return None
             folders.append(folder)
-        outcomes[name] = _outcome(name, folders)
-    return outcomes
+        experiments[name] = _trained(name, folders)
+    return experiments
 
 
-class _Bench:
-    """Trains one experiment after the other, and counts epochs.
+def choose(
+    folders: Iterable[Folder], config: ExperimentConfig, data: Mapping[str, Any]
+) -> Folder | None:
+    """Return the first run or sweep of this config and data that is done, else one to resume.
 
     Parameters
     ----------
-    runs_dir : Path
-        Where run folders are.
-    on_progress : callable, optional
-        Whom to tell.
-    epochs : int
-        Of all experiments together.
+    folders : iterable of Run or Sweep
+        What there is, the newest first.
+    config : ExperimentConfig
+        The experiment.
+    data : mapping
+        What run.json says of its data.
     """
+    same = [folder for folder in folders if _is_same(folder, config, data)]
+    for statuses in (DONE, UNFINISHED):
+        for folder in same:
+            if folder.status in statuses:
+                return folder
+    return None
+
+
+def folders_in(runs_dir: Path) -> Iterator[Folder]:
+    """Yield the runs and sweeps of a folder, the newest first, without damaged ones."""
+    for entry in find_runs(runs_dir):
+        try:
+            yield load_sweep(entry.path) if is_sweep(entry.path) else load_run(entry.path)
+        except RunError:
+            continue
+
+
+def same_results(a: ExperimentConfig, b: ExperimentConfig) -> bool:
+    """Say whether two configs differ at most in keys that have no effect on results."""
+    return _what_counts(a) == _what_counts(b)
+
+
+def _what_counts(config: ExperimentConfig) -> dict[str, Any]:
+    exclude: Any = {"name": True, "training": {"checkpoint_seconds"}}
+    return config.model_dump(exclude=exclude)
+
+
+def _is_same(folder: Folder, config: ExperimentConfig, data: Mapping[str, Any]) -> bool:
+    return (
+        folder.info.get("mnistlin") == mnistlin.__version__
+        and folder.info.get("data") == data
+        and same_results(folder.config, config)
+    )
+
+
+class _Trainer:
+    """Trains one experiment after the other, and counts the epochs of all."""
 
     def __init__(self, runs_dir: Path, on_progress: OnProgress | None, epochs: int) -> None:
         self._runs_dir, self._on_progress, self._epochs = runs_dir, on_progress, epochs
@@ -175,24 +148,24 @@ class _Bench:
             found = self._train(name, config, found)
             self._known.insert(0, found)  # the next experiment may be the same
         self._epochs_before += _epochs(config)
-        if self._tell(name, 0) or found.status == "interrupted":
+        if self._report(name, 0) or found.status == "interrupted":
             return None
-        _check_is_sound(name, found)
+        _check_is_done(name, found)
         return found
 
-    def _train(self, name: str, config: ExperimentConfig, begun: Folder | None) -> Folder:
+    def _train(self, name: str, config: ExperimentConfig, unfinished: Folder | None) -> Folder:
         def on_epoch(progress: Progress) -> bool:
-            return self._tell(name, progress.epoch + 1)
+            return self._report(name, progress.epoch + 1)
 
         def on_sweep(progress: SweepProgress) -> bool:
-            return self._tell(name, progress.epochs_done)
+            return self._report(name, progress.epochs_done)
 
         if config.sweep:
-            if begun:
-                return resume_sweep(begun.path, on_sweep)
+            if unfinished:
+                return resume_sweep(unfinished.path, on_sweep)
             return run_sweep(config, self._runs_dir, on_sweep)
-        if begun:
-            return resume_experiment(begun.path, on_epoch)
+        if unfinished:
+            return resume_experiment(unfinished.path, on_epoch)
         return run_experiment(config, self._runs_dir, on_epoch)
 
     def _described(self, data: DataConfig) -> dict[str, Any]:
@@ -201,7 +174,7 @@ class _Bench:
             self._data[data] = describe_data(load_splits(data))
         return self._data[data]
 
-    def _tell(self, name: str, epochs: int) -> bool:
+    def _report(self, name: str, epochs: int) -> bool:
         progress = ReportProgress(name, self._epochs_before + epochs, self._epochs)
         return bool(self._on_progress and self._on_progress(progress))
 
@@ -215,20 +188,19 @@ def _epochs(config: ExperimentConfig) -> int:
     return config.training.epochs * (len(tasks_of(config)) if config.sweep else 1)
 
 
-def _check_is_sound(name: str, folder: Folder) -> None:
+def _check_is_done(name: str, folder: Folder) -> None:
     if folder.status in DONE:
         return
-    advice = "look into that folder, or remove it and try again"
+    advice = "look at that folder, or remove it and run the report again"
     if folder.status == "diverged":
         advice = likely_cause_of_divergence(folder.config)
-    ended = folder.status.replace("_", " ")
     raise RunError(
-        f"experiment {name} ended {ended} ({folder.path}), so the report has nothing to show for "
-        f"it; {advice}"
+        f"experiment {name} ended as {folder.status.replace('_', ' ')} ({folder.path}), so the "
+        f"report has nothing to show of it; {advice}"
     )
 
 
-def _outcome(name: str, folders: Sequence[Folder]) -> TrainedExperiment:
+def _trained(name: str, folders: Sequence[Folder]) -> TrainedExperiment:
     if isinstance(folders[0], Sweep):
         return TrainedExperiment(name, sweep=folders[0])
     return TrainedExperiment(name, runs=tuple(run for run in folders if isinstance(run, Run)))

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mnistlin.config import shipped_report
-from mnistlin.report.claims import rows_of
+from mnistlin.config import shipped_reports
 from mnistlin.report.page import make_page, write_page
-from mnistlin.report.plan import configs_of, load_plan
-from mnistlin.report.runner import run_all
+from mnistlin.report.plan import load_report
+from mnistlin.report.runner import train_all
 
 SWITCHES = (
     "--headless",
@@ -33,15 +32,15 @@ def report_url(tmp_path_factory):
     It is judged as if it were about the published data, so that every kind of verdict is shown.
     """
     folder = tmp_path_factory.mktemp("report")
-    text = shipped_report().read_text(encoding="utf-8")
+    text = shipped_reports()["report"].read_text(encoding="utf-8")
     assert "seeds: [0, 1, 2, 3, 4]" in text
     source = folder / "report.yaml"
     source.write_text(text.replace("seeds: [0, 1, 2, 3, 4]", "seeds: [0, 1]"), encoding="utf-8")
-    plan = load_plan(source)
-    outcomes = run_all(configs_of(plan, folder, DATASET), folder / "runs")
-    page = make_page(plan, DATASET, outcomes, folder / "figures")
-    rows = list(rows_of(plan, outcomes, is_comparable=True))
-    html, _ = write_page(replace(page, rows=rows, dataset=plan.dataset), folder)
+    report = load_report(source, DATASET)
+    experiments = train_all(report.configs, folder / "runs")
+    plan = report.plan.model_copy(update={"dataset": DATASET})
+    page = make_page(replace(report, plan=plan), experiments, folder / "figures")
+    html, _ = write_page(page, folder)
     return html.as_uri()
 
 

@@ -13,7 +13,7 @@ parts:
     title: Accuracy
     question: How good?
     experiments: [tiny]
-    pictures: [accuracy]
+    figures: [accuracy]
     numbers:
       - {claim: steps, experiment: tiny, measure: stop_epoch, published: 2, tolerance: 0}
 """
@@ -34,7 +34,7 @@ def test_it_writes_the_page_and_says_where(mnistlin, workplace, report_file):
     assert lines == {
         "agrees": "1",
         "differs": "0",
-        "not_resolved": "0",
+        "inconclusive": "0",
         "markdown": "page/report.md",
         "report": "page/report.html",
     }
@@ -44,8 +44,8 @@ def test_it_writes_the_page_and_says_where(mnistlin, workplace, report_file):
     assert found == {"report.html", "report.md", "figures/1-accuracy.svg"}
 
 
-def test_a_second_time_it_uses_the_runs_that_are_there(mnistlin, workplace, report_file):
-    """Also another page of them."""
+def test_a_second_report_reuses_the_runs(mnistlin, workplace, report_file):
+    """And makes the same page."""
     for out in ("page", "again"):
         assert mnistlin("report", "--config", report_file, "--out", out).exit_code == 0
     assert len(list((workplace / "runs").iterdir())) == 1
@@ -63,7 +63,30 @@ def test_a_wrong_report_file_is_a_config_error(mnistlin, workplace, report_file)
     assert not (workplace / "runs").exists()
 
 
-def test_missing_data_is_told(mnistlin, report_file):
+def test_missing_data_has_its_exit_code(mnistlin, report_file):
     """Exit code 3."""
     result = mnistlin("report", "--config", report_file, "--dataset", "./nowhere")
     assert result.exit_code == 3
+
+
+def test_a_check_reports_what_a_report_file_contains(mnistlin, workplace, report_file):
+    """And trains nothing."""
+    result = mnistlin("report", "--check", report_file)
+    assert result.exit_code == 0, result.output
+    lines = dict(line.split(": ", 1) for line in result.stdout.splitlines())
+    assert lines == {"experiments": "1", "runs": "1", "parts": "1", "claims": "1"}
+    assert not (workplace / "runs").exists()
+
+
+def test_a_check_reports_all_problems_at_once(mnistlin, workplace, report_file):
+    text = REPORT.replace("[accuracy]", "[acuracy]").replace("stop_epoch", "stop_epch")
+    (workplace / "wrong.yaml").write_text(text)
+    result = mnistlin("report", "--check", "wrong.yaml")
+    assert result.exit_code == 2
+    assert "did you mean accuracy?; allowed: accuracy, " in result.stderr
+    assert "did you mean stop_epoch?; allowed: " in result.stderr
+
+
+@pytest.mark.parametrize("name", ["report"])
+def test_a_shipped_report_is_known_by_its_name(mnistlin, name):
+    assert mnistlin("report", "--check", name).exit_code == 0

@@ -3,8 +3,8 @@
 import pytest
 
 from mnistlin.report.page import make_page
-from mnistlin.report.plan import configs_of, load_plan
-from mnistlin.report.runner import run_all
+from mnistlin.report.plan import load_report
+from mnistlin.report.runner import train_all
 
 BINARY = """\
 name: "<script>alert('name')</script>"
@@ -24,10 +24,10 @@ REPORT = """\
 title: Tiny & small
 introduction: A <b>report</b> on almost nothing.
 dataset: published-data
-elsewhere: [training.dtype=float64]
+elsewhere: {training.dtype: float64}
 experiments:
   - {name: plain, config: binary.yaml}
-  - {name: shuffled, config: binary.yaml, set: [training.shuffle=true], seeds: [0, 1]}
+  - {name: shuffled, config: binary.yaml, set: {training.shuffle: true}, seeds: [0, 1]}
   - {name: sweep, config: ten.yaml, seeds: [0, 1]}
 parts:
   - {id: 1a, title: Gradient, question: How steep, derivation: logistic}
@@ -36,8 +36,8 @@ parts:
     title: Curves
     question: What | happens?
     experiments: [plain, shuffled]
-    pictures: [loss, loss-log, accuracy-overlay]
-    findings: [curves, dips, over-fitting]
+    figures: [loss, loss-log]
+    overlays: [accuracy]
     measures: [last_val_loss, last_val_accuracy]
     numbers:
       - claim: accuracy
@@ -51,14 +51,12 @@ parts:
          published: "yes"}
       - {claim: cause, experiments: [plain], holds: local-optima, published: local optima,
          note: It is convex.}
-    correction: That does not hold.
   - {id: 4a, title: L2, question: And λ, derivation: l2}
   - id: 4b
     title: λ
     question: Which λ?
     experiments: [sweep]
-    pictures: [lambda-weights, lambda-accuracy]
-    findings: [weights, lambda-accuracy, lambda-tests, lambda-weight-norm]
+    figures: [weights, val-accuracy]
     statements:
       - {claim: cost, experiments: [sweep], holds: lambda-costs-accuracy, published: "yes",
          l2_lambda: 1}
@@ -78,15 +76,9 @@ def report_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def plan(report_file):
-    """Return what the report file says."""
-    return load_plan(report_file)
-
-
-@pytest.fixture(scope="session")
-def tiny_configs(plan, report_file, dataset):
-    """Return the configs of all its runs."""
-    return configs_of(plan, report_file.parent, str(dataset))
+def report(report_file, dataset):
+    """Return the report on data that nothing was published about."""
+    return load_report(report_file, str(dataset))
 
 
 @pytest.fixture(scope="session")
@@ -96,9 +88,9 @@ def tiny_runs_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def outcomes(tiny_configs, tiny_runs_dir):
-    """Run its experiments."""
-    return run_all(tiny_configs, tiny_runs_dir)
+def experiments(report, tiny_runs_dir):
+    """Train its experiments."""
+    return train_all(report.configs, tiny_runs_dir)
 
 
 @pytest.fixture(scope="session")
@@ -108,6 +100,6 @@ def figures_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def page(plan, dataset, outcomes, figures_dir):
-    """Return the page on data that nothing was published about."""
-    return make_page(plan, str(dataset), outcomes, figures_dir)
+def page(report, experiments, figures_dir):
+    """Return its page."""
+    return make_page(report, experiments, figures_dir)

@@ -8,9 +8,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from mnistlin.report.claims import rows_of
-from mnistlin.report.page import fence_for, make_page, markdown_text, render, write_page
-from mnistlin.report.pictures import compact
+from mnistlin.report.page import (
+    compact,
+    fence_for,
+    make_page,
+    markdown_text,
+    render,
+    write_page,
+)
 
 
 class Reader(HTMLParser):
@@ -32,6 +37,12 @@ class Reader(HTMLParser):
     def attributes(self, tag):
         """Return the attributes of each such tag."""
         return [attrs for name, attrs in self.tags if name == tag]
+
+
+def pictures_of(page):
+    """Yield all figures of a page."""
+    for section in page.sections:
+        yield from (*section.pictures, *section.evidence.values())
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +92,7 @@ def test_every_link_leads_to_a_part(reader):
 def test_every_figure_says_in_words_what_it_shows(page, reader):
     """With numbers, for who does not see it."""
     alts = [attrs["alt"] for attrs in reader.attributes("img")]
-    assert len(alts) == sum(len(section.pictures) for section in page.sections) == 7
+    assert len(alts) == sum(len(s.pictures) + len(s.evidence) for s in page.sections) == 8
     assert all(re.search(r"\d\.\d", alt) for alt in alts)
 
 
@@ -90,13 +101,13 @@ def test_every_figure_is_well_formed_and_stands_alone(reader):
     for attrs in reader.attributes("img"):
         svg = unquote(attrs["src"].partition(",")[2])
         assert ET.fromstring(svg).tag.endswith("svg")
-        assert int(attrs["width"]) > int(attrs["height"]) > 0
+        assert min(int(attrs["width"]), int(attrs["height"])) > 0
 
 
 def test_figures_bear_the_names_of_their_parts(page, figures_dir):
     """As files beside the page."""
     names = {path.name for path in figures_dir.iterdir()}
-    assert names == {p.path.name for section in page.sections for p in section.pictures}
+    assert names == {picture.path.name for picture in pictures_of(page)}
     assert "2a-loss-plain.svg" in names
 
 
@@ -108,37 +119,44 @@ def test_each_derivation_is_mathematics(reader):
 
 def test_on_other_data_no_verdict_is_given(page, reader):
     """But the published numbers are shown."""
-    assert {row.verdict for row in page.rows} == {"-"}
+    assert {row.verdict for row in page.rows} == {None}
     assert "97.5 %" in reader.text
-    assert "no verdict is given" in reader.text
+    assert "shown without a verdict" in reader.text
 
 
-def test_on_the_same_data_every_row_has_a_verdict(plan, page, outcomes):
+@pytest.fixture(scope="module")
+def judged(report, experiments, tmp_path_factory):
+    """Return the page as if the published numbers were about this data."""
+    plan = report.plan.model_copy(update={"dataset": report.dataset})
+    return make_page(replace(report, plan=plan), experiments, tmp_path_factory.mktemp("judged"))
+
+
+def test_on_the_same_data_every_row_has_a_verdict(judged):
     """And one that differs has its note."""
-    rows = list(rows_of(plan, outcomes, is_comparable=True))
-    assert len(rows) == len(page.rows) == 6
-    verdicts = {row.claim: row.verdict for row in rows}
-    assert "-" not in verdicts.values()
+    verdicts = {row.claim: row.verdict for row in judged.rows}
+    assert None not in verdicts.values()
     assert verdicts["accuracy"] == "agrees"
     assert verdicts["norm"] == "agrees"
     assert verdicts["cause"] == "differs"
-    assert [row.note for row in rows if row.claim == "cause"] == ["It is convex."]
-    shown = Reader(render(replace(page, rows=rows, dataset=plan.dataset), "report.html")).text
+    assert sum(judged.verdicts.values()) == len(judged.rows) == 6
+    shown = Reader(render(judged, "report.html")).text
     assert "It is convex." in shown
     assert "≠ differs" in shown
 
 
-def test_a_correction_is_shown_with_its_evidence(reader):
-    """The period of the batches, and that the objective is convex."""
-    assert "The published explanation does not hold" in reader.text
-    assert "That does not hold." in reader.text
+def test_a_claim_is_linked_to_what_explains_it(judged):
+    """From the table to its part, where its figure is."""
+    reader = Reader(render(judged, "report.html"))
+    (row,) = [row for row in judged.rows if row.claim == "cause"]
+    assert f"#{row.key}" in {attrs.get("href") for attrs in reader.attributes("a")}
+    assert row.key in {attrs.get("id") for attrs in reader.attributes("div")}
+    assert row.key in judged.sections[2].evidence
 
 
 def test_markdown_links_to_the_figures(markdown, page):
     """And escapes what Markdown would take for its own."""
-    for section in page.sections:
-        for picture in section.pictures:
-            assert f"(figures/{picture.path.name})" in markdown
+    for picture in pictures_of(page):
+        assert f"(figures/{picture.path.name})" in markdown
     assert r"A \<b\>report\</b\>" in markdown
     assert r"What \| happens?" in markdown
 
@@ -157,9 +175,9 @@ def test_text_and_code_stay_themselves_in_markdown():
     assert fence_for("name: a") == "```"
 
 
-def test_the_same_runs_give_the_same_page(plan, dataset, outcomes, page, tmp_path, figures_dir):
+def test_the_same_runs_give_the_same_page(report, experiments, page, tmp_path):
     """Byte for byte, in any folder."""
-    again = make_page(plan, str(dataset), outcomes, tmp_path / "figures")
+    again = make_page(report, experiments, tmp_path / "figures")
     for path in write_page(again, tmp_path):
         assert path.read_text(encoding="utf-8") == render(page, path.name)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mnistlin.config import parse_as, shipped_configs, shipped_report
+from mnistlin.config import shipped_configs, shipped_reports
 from mnistlin.errors import ConfigError
-from mnistlin.report.plan import Plan, configs_of, load_plan
+from mnistlin.report.plan import load_report
 
 SMALL = """\
 title: Small
@@ -12,6 +12,7 @@ introduction: Hardly anything.
 dataset: mnist
 experiments:
   - {name: binary, config: binary}
+  - {name: sweep, config: softmax-lambda-sweep}
 parts:
   - {id: 2b, title: Loss, question: How, experiments: [binary]}
 """
@@ -19,71 +20,108 @@ parts:
 
 @pytest.fixture(scope="module")
 def shipped():
-    """Return the plan that comes with the package."""
-    return load_plan(shipped_report())
+    """Return the report that comes with the package."""
+    return load_report("report")
+
+
+@pytest.fixture
+def problems(tmp_path):
+    """Return a function that returns what is wrong with a changed report file."""
+
+    def find(*changes):
+        text = SMALL
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "small.yaml"
+        path.write_text(text)
+        with pytest.raises(ConfigError) as error:
+            load_report(path)
+        return str(error.value)
+
+    return find
 
 
 def test_the_shipped_report_shows_every_part_of_the_assignment(shipped):
-    """In the order of the assignment."""
-    shown = [part.id for part in shipped.parts]
+    shown = [part.id for part in shipped.plan.parts]
     assert shown == ["1a", "1b", "2b", "2c", "2d", "2e", "3", "4a", "4b", "4c", "4d", "4e"]
 
 
 def test_the_shipped_report_has_every_published_number(shipped):
     """33 epochs; 97.5 % and 97.9 %; 92.3 % and 91.6 %."""
-    published = [claim.published for part in shipped.parts for claim in part.numbers]
+    published = [claim.published for part in shipped.plan.parts for claim in part.numbers]
     assert published == [33, 97.5, 97.9, 92.3, 91.6]
 
 
-def test_the_report_file_is_not_offered_as_an_experiment():
-    """So that `train --config report` tells which names there are."""
-    assert shipped_report().is_file()
-    assert shipped_report() not in shipped_configs().values()
+def test_report_files_are_not_offered_as_experiments():
+    """So that `train --config report` lists configs that it can train."""
+    assert not set(shipped_reports()) & set(shipped_configs())
 
 
-def test_another_dataset_is_taken_whole(shipped):
+def test_another_dataset_is_used_as_a_whole(shipped):
     """The report's 20,000 images are not in every dataset."""
-    for dataset, size in {"mnist": 20000, "mnist-5k": None}.items():
-        configs = configs_of(shipped, shipped_report().parent, dataset)
-        (binary,) = configs["binary"]
-        assert (binary.data.dataset, binary.data.train_size) == (dataset, size)
+    (own,) = shipped.configs["binary"]
+    (other,) = load_report("report", "mnist-5k").configs["binary"]
+    assert (own.data.dataset, own.data.train_size) == ("mnist", 20000)
+    assert (other.data.dataset, other.data.train_size) == ("mnist-5k", None)
 
 
-def test_seeds_are_runs_or_those_of_a_sweep(tiny_configs):
-    """A config a seed, or one config with all of them."""
-    assert [config.training.seed for config in tiny_configs["shuffled"]] == [0, 1]
-    (sweep,) = tiny_configs["sweep"]
+def test_seeds_are_runs_or_those_of_a_sweep(report):
+    """One config per seed, or one config with all of them."""
+    assert [config.training.seed for config in report.configs["shuffled"]] == [0, 1]
+    (sweep,) = report.configs["sweep"]
     assert sweep.sweep.seeds == (0, 1)
 
 
-def test_the_name_of_a_dataset_stays_text(plan, report_file):
+def test_the_name_of_a_dataset_stays_text(report_file):
     """Even if YAML would read something else."""
-    configs = configs_of(plan, report_file.parent, "it's: 5")
+    configs = load_report(report_file, "it's: 5").configs
     assert configs["plain"][0].data.dataset == "it's: 5"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("experiments: [binary]", "experiments: [softmax]"), "part 2b shows softmax"),
-        (("question", "qestion"), r"did you mean parts\[0\].question"),
-        (("config: binary}", "config: binary, seeds: [x]}"), r"experiments\[0\].seeds\[0\]"),
-        (("id: 2b", "id: ../2b"), r"parts\[0\].id"),
-        (("experiments: [binary]", "pictures: [loss]"), "part 2b: .* need experiments"),
+        (("[binary]", "[binray]"), "part 2b: unknown experiment binray; did you mean binary?"),
+        (("question", "qestion"), "did you mean"),
+        (("config: binary}", "config: binary, seeds: [x]}"), "experiments[0].seeds[0]"),
+        (("id: 2b", "id: ../2b"), "parts[0].id"),
+        (("experiments: [binary]", "figures: [loss]"), "need experiments"),
         (("parts:", "parts: []\nextra:"), "extra"),
+        (("name: sweep", "name: binary"), "experiment binary is listed 2 times; keep one"),
+        (("[binary]", "[binary], figures: [los]"), "did you mean loss?; allowed: accuracy, "),
+        (("[binary]", "[binary], figures: [val-accuracy]"), "is a run, which has no figure"),
+        (("[binary]", "[sweep], figures: [loss]"), "is a sweep, which has no figure loss"),
+        (("[binary]", "[sweep], overlays: [loss]"), "overlays need runs, but experiment sweep"),
+        (("[binary]", "[sweep], measures: [last_val_loss]"), "measures need runs"),
+        (("[binary]", "[binary], measures: [last_val_los]"), "did you mean last_val_loss?"),
+        (("config: binary}", "config: binray}"), "did you mean binary?"),
+        (("config: binary}", "config: binary, set: {training.epoch: 1}}"), "training.epoch"),
         (
-            ("parts:", "  - {name: binary, config: binary}\nparts:"),
-            "experiment binary stands twice",
+            (
+                "[binary]}",
+                "[binary],\n     statements: [{claim: a, experiments: [binary], holds: gap-opnes, "
+                "published: b}]}",
+            ),
+            "did you mean gap-opens?; allowed: accuracy-falls-with-lambda, ",
         ),
     ],
 )
-def test_what_is_wrong_with_a_report_file_is_told(change, message):
-    """With the place, as for the config of an experiment."""
-    with pytest.raises(ConfigError, match=message):
-        parse_as(Plan, SMALL.replace(*change), "small.yaml")
+def test_a_problem_is_reported_with_its_place_and_what_is_allowed(problems, change, message):
+    assert message in problems(change)
+
+
+def test_all_problems_of_experiments_are_reported_together(problems):
+    """Those of each config, and what parts ask of the wrong kind of experiment."""
+    found = problems(
+        ("config: binary}", "config: binary, set: {training.epochs: 0, model: svm}}"),
+        ("config: softmax-lambda-sweep", "config: softmax-lamda-sweep"),
+    )
+    for word in ("experiment binary", "training.epochs", "model", "experiment sweep"):
+        assert word in found
 
 
 def test_a_missing_report_file_is_a_config_error(tmp_path):
-    """It tells its name."""
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
-        load_plan(tmp_path / "nowhere.yaml")
+    """It names the shipped ones."""
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml' does not exist.*report"):
+        load_report(tmp_path / "nowhere.yaml")

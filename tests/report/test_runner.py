@@ -4,7 +4,7 @@ import pytest
 
 from mnistlin.analysis.claims import TrainedExperiment
 from mnistlin.errors import ConfigError, RunError
-from mnistlin.report.runner import run_all
+from mnistlin.report.runner import train_all
 
 
 def folders(runs_dir):
@@ -12,39 +12,39 @@ def folders(runs_dir):
     return sorted(path.name for path in runs_dir.iterdir())
 
 
-def test_every_experiment_has_its_outcome(outcomes):
-    """A run a seed, or a sweep."""
-    assert [len(outcomes[name].runs) for name in ("plain", "shuffled", "sweep")] == [1, 2, 0]
-    assert outcomes["sweep"].whole_sweep.status == "finished"
+def test_every_experiment_is_trained(experiments):
+    """One run per seed, or a sweep."""
+    assert [len(experiments[name].runs) for name in ("plain", "shuffled", "sweep")] == [1, 2, 0]
+    assert experiments["sweep"].whole_sweep.status == "finished"
 
 
-def test_a_second_report_trains_nothing(outcomes, tiny_configs, tiny_runs_dir):
+def test_a_second_report_trains_nothing(experiments, report, tiny_runs_dir):
     """It shows the same folders."""
     before = folders(tiny_runs_dir)
-    again = run_all(tiny_configs, tiny_runs_dir)
+    again = train_all(report.configs, tiny_runs_dir)
     assert folders(tiny_runs_dir) == before
     assert {name: each.folder.path for name, each in again.items()} == {
-        name: each.folder.path for name, each in outcomes.items()
+        name: each.folder.path for name, each in experiments.items()
     }
 
 
-def test_the_bar_ends_full(tiny_configs, tiny_runs_dir, outcomes):
+def test_the_bar_ends_full(report, tiny_runs_dir, experiments):
     """What is reused counts as much as what is trained, and never goes back."""
     told = []
-    run_all(tiny_configs, tiny_runs_dir, told.append)
+    train_all(report.configs, tiny_runs_dir, told.append)
     done = [progress.epochs_done for progress in told]
     assert done == sorted(done)
     assert done[-1] == told[-1].epochs
 
 
 @pytest.mark.parametrize("stop_at", [1, 100, 181])
-def test_an_interrupted_report_goes_on_where_it_was(tiny_configs, tmp_path, stop_at):
+def test_an_interrupted_report_goes_on_where_it_was(report, tmp_path, stop_at):
     """The run or sweep under way is resumed, and no folder is made twice."""
-    stopped = run_all(tiny_configs, tmp_path, lambda progress: progress.epochs_done >= stop_at)
+    stopped = train_all(report.configs, tmp_path, lambda progress: progress.epochs_done >= stop_at)
     assert stopped is None
     before = set(folders(tmp_path))
-    finished = run_all(tiny_configs, tmp_path)
-    n_wanted = sum(map(len, tiny_configs.values()))
+    finished = train_all(report.configs, tmp_path)
+    n_wanted = sum(map(len, report.configs.values()))
     assert before <= set(folders(tmp_path))
     assert len(folders(tmp_path)) == n_wanted
     assert finished["plain"].run.summary["stop_epoch"] == 59
@@ -53,15 +53,15 @@ def test_an_interrupted_report_goes_on_where_it_was(tiny_configs, tmp_path, stop
 def test_a_run_that_diverges_ends_the_report(make_config, tmp_path):
     """With its likely cause."""
     config = make_config(learning_rate=1e30, epochs=2)
-    with pytest.raises(RunError, match=r"experiment wild ended diverged.*learning_rate"):
-        run_all({"wild": [config]}, tmp_path)
+    with pytest.raises(RunError, match=r"experiment wild ended as diverged.*learning_rate"):
+        train_all({"wild": [config]}, tmp_path)
 
 
-def test_a_run_is_no_sweep_and_a_sweep_no_run(outcomes, finished_run):
+def test_a_run_is_no_sweep_and_a_sweep_no_run(experiments, finished_run):
     """A part that mistakes one for the other is told so."""
     with pytest.raises(ConfigError, match="sweep is a sweep"):
-        _ = outcomes["sweep"].run
+        _ = experiments["sweep"].run
     with pytest.raises(ConfigError, match="plain is a run"):
-        _ = outcomes["plain"].whole_sweep
+        _ = experiments["plain"].whole_sweep
     with pytest.raises(ConfigError, match=r"has no number 'last_val_acuracy'.*last_val_accuracy"):
         TrainedExperiment("one", runs=(finished_run,)).values("last_val_acuracy")

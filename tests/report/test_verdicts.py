@@ -3,31 +3,31 @@
 import numpy as np
 import pytest
 
-from mnistlin.report.claims import NOT_RESOLVED, judge, prediction_margin
+from mnistlin.report.claims import judge_number, prediction_margin
 
 
 @pytest.mark.parametrize("by_chance", [True, False])
 def test_what_is_within_the_tolerance_agrees(by_chance):
     """Its edge counts, whatever decimals make of it."""
-    assert judge([91.7], 91.6, 0.1, by_chance=by_chance) == "agrees"
+    assert judge_number([91.7], 91.6, 0.1, by_chance=by_chance) == "agrees"
 
 
 def test_without_chance_a_larger_difference_differs():
     """All seeds would be the same run."""
-    assert judge([34], 33, 0, by_chance=False) == "differs"
+    assert judge_number([34], 33, 0, by_chance=False) == "differs"
 
 
-def test_one_seed_resolves_no_larger_difference():
-    """It does not tell how far chance moves it."""
-    assert judge([91.0], 91.6, 0.1, by_chance=True) == NOT_RESOLVED
+def test_a_larger_difference_from_one_seed_is_inconclusive():
+    """Its spread is unknown."""
+    assert judge_number([91.0], 91.6, 0.1, by_chance=True) == "inconclusive"
 
 
-def test_a_difference_that_one_more_seed_could_make_is_not_resolved():
+def test_a_difference_that_one_more_seed_could_make_is_inconclusive():
     """One that it could not make differs."""
     values = [91.0, 91.2, 91.4]
     reach = prediction_margin(values) + 0.1
-    assert judge(values, 91.2 + 0.99 * reach, 0.1, by_chance=True) == NOT_RESOLVED
-    assert judge(values, 91.2 - 1.01 * reach, 0.1, by_chance=True) == "differs"
+    assert judge_number(values, 91.2 + 0.99 * reach, 0.1, by_chance=True) == "inconclusive"
+    assert judge_number(values, 91.2 - 1.01 * reach, 0.1, by_chance=True) == "differs"
 
 
 def test_the_margin_holds_one_more_value_in_95_of_100_cases():

@@ -1,0 +1,242 @@
+"""Does a run over-fit? Its validation loss rises while its training loss still falls.
+
+The rise is tested over the validation images: the loss of each with the last weights, minus its
+loss with the weights of the check at which the mean was lowest. Because that check was chosen on
+the same images, the rise is biased upwards.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim, verdict_on_all
+from mnistlin.analysis.evaluate import Evaluation, evaluate
+from mnistlin.analysis.result import Result, Values
+from mnistlin.analysis.statistics import Interval, PairedCounts, signed, t_interval, written
+from mnistlin.runs.folder import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class OverFitting(Result):
+    """The last weights of a run compared with the best ones, on the same validation images."""
+
+    best: Evaluation
+    last: Evaluation
+
+    title = "Over-fitting"
+
+    @property
+    def run(self) -> Run:
+        """The run."""
+        return self.last.run
+
+    @property
+    def stem(self) -> str:
+        """over-fitting."""
+        return "over-fitting"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.run.path
+
+    @property
+    def train_loss_falls(self) -> bool:
+        """Whether the training loss is lower at the last check than at the best one."""
+        summary = self.run.summary
+        return bool(summary["last_train_loss"] < summary["best_train_loss"])
+
+    @property
+    def changes(self) -> NDArray[np.float64]:
+        """Change of the loss of each validation image from the best weights to the last, nats."""
+        changes: NDArray[np.float64] = self.last.predictions.loss - self.best.predictions.loss
+        return changes
+
+    @property
+    def rise(self) -> float:
+        """Mean change of the validation loss, in nats."""
+        return float(self.changes.mean())
+
+    @property
+    def interval(self) -> Interval | None:
+        """Interval of the rise over validation images; None if no image changed."""
+        return t_interval(self.changes)
+
+    @property
+    def paired(self) -> PairedCounts:
+        """On how many validation images the last weights (A) and the best ones (B) are correct."""
+        return PairedCounts.of(self.last.is_right, self.best.is_right)
+
+    def verdict(self, tolerance: float) -> Verdict:
+        """Return whether the run over-fits, by more than a tolerance in nats."""
+        if not self.train_loss_falls or self.interval is None:
+            return "differs"
+        if self.interval.low > 0 and self.rise > tolerance:
+            return "agrees"
+        return "differs" if self.interval.high <= tolerance else "inconclusive"
+
+    def values(self) -> Values:
+        """Return the losses of both weights and how the images changed."""
+        summary, interval = self.run.summary, self.interval
+        return {
+            "run": str(self.run.path),
+            "best_step": summary["best_step"],
+            "best_val_loss": self.best.loss,
+            "last_val_loss": self.last.loss,
+            "rise": self.rise,
+            "rise_interval": (interval.low, interval.high) if interval else None,
+            "train_loss_falls": self.train_loss_falls,
+            "newly_misclassified": self.paired.only_b,
+            "newly_correct": self.paired.only_a,
+            "images_with_lower_loss": float((self.changes < 0).mean()),
+        }
+
+    def explanation(self) -> str:
+        """Say how the losses of the validation images changed after the best check."""
+        summary, interval = self.run.summary, self.interval
+        if interval is None:
+            return (
+                f"The validation loss is lowest at the last check, step {summary['last_step']:,}, "
+                "so nothing shows over-fitting in this run."
+            )
+        train = "falls" if self.train_loss_falls else "rises"
+        changes = np.sort(self.changes)[::-1]
+        n_most = int(np.searchsorted(np.cumsum(changes), changes.sum())) + 1
+        cause = ""
+        if self.rise > 0:
+            n = min(n_most, len(changes))
+            cause = (
+                f" The {n:,} images whose loss rose most account for the whole rise."
+                if n < len(changes) / 2
+                else ""
+            )
+        return (
+            f"From step {summary['best_step']:,} to step {summary['last_step']:,} the training "
+            f"loss {train} from {summary['best_train_loss']:.4f} to "
+            f"{summary['last_train_loss']:.4f}. The mean validation loss changes by "
+            f"{signed(self.rise, '.4f')} nats (95 % interval over images "
+            f"{signed(interval.low, '.4f')} to {signed(interval.high, '.4f')}; biased upwards, "
+            "because the same images chose that step), while the loss of "
+            f"{written((self.changes < 0).mean(), '.1%')} of the images falls.{cause} "
+            f"{self.paired.only_b} images are newly misclassified and {self.paired.only_a} newly "
+            "correct."
+        )
+
+    def figure(self) -> "Figure":
+        """Draw both losses over the steps, and the change of the loss of each image."""
+        from mnistlin.figures import captions
+        from mnistlin.figures.style import BLUE, VERMILION, name_axes, page
+
+        metrics, summary = self.run.metrics, self.run.summary
+        with page(captions.of_run("Over-fitting", self.run)) as figure:
+            axes = figure.subplot_mosaic([["losses", "images"]])
+            losses, images = axes["losses"], axes["images"]
+            steps = metrics["step"] + 1
+            losses.plot(steps, metrics["train_loss"], color=BLUE, label="training set")
+            losses.plot(steps, metrics["val_loss"], color=VERMILION, label="validation set")
+            losses.axvline(summary["best_step"] + 1, color="k", linewidth=1, linestyle="--")
+            losses.set(xscale="log", yscale="log")
+            losses.legend()
+            name_axes(losses, "loss, nats (log scale); dashed: lowest", "steps taken (log scale)")
+            images.plot(np.sort(self.changes), color=VERMILION)
+            images.axhline(0, color="k", linewidth=1)
+            images.set_yscale("symlog", linthresh=1e-3)
+            name_axes(images, "change of the loss after that, nats", "validation images, in order")
+        return figure
+
+
+def find_over_fitting(run: Run) -> OverFitting:
+    """Compare the last weights of a run with those of its lowest validation loss.
+
+    Raises
+    ------
+    RunError
+        If the weights cannot be read.
+    DataError, ConfigError
+        If the data is missing, or not what the run was trained with.
+    """
+    return OverFitting(evaluate(run, "best"), evaluate(run, "last"))
+
+
+def accuracy_gap(run: Run, epoch: int) -> float:
+    """Return training minus validation accuracy, averaged over the checks of an epoch.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    epoch : int
+        Its position among the epochs that have a check, as an index: 0 is the first, -1 the last.
+    """
+    epochs = run.metrics["epoch"]
+    of_epoch = epochs == np.unique(epochs)[epoch]
+    gap = run.metrics["train_accuracy"] - run.metrics["val_accuracy"]
+    return float(gap[of_epoch].mean())
+
+
+@claim("over-fits")
+def _over_fits(evidence: Evidence) -> Finding:
+    """Validation loss rises again while training loss still falls."""
+    found = evidence.ask(find_over_fitting, evidence.first.run)
+    summary = found.run.summary
+    return Finding(
+        found.verdict(evidence.tolerance),
+        f"validation loss {summary['best_val_loss']:.4f} at step {summary['best_step']:,}, "
+        f"{summary['last_val_loss']:.4f} at the end",
+        f"{signed(found.rise, '.4f')} nats",
+        found.explanation(),
+        found.figure,
+    )
+
+
+@claim("val-accuracy-falls")
+def _val_accuracy_falls(evidence: Evidence) -> Finding:
+    """Validation accuracy is lower at the end than at the lowest validation loss."""
+    found = evidence.ask(find_over_fitting, evidence.first.run)
+    counts = found.paired
+    low, high = counts.interval
+    verdict: Verdict = "inconclusive"
+    if counts.p_value < 0.05:
+        verdict = "agrees" if counts.difference < 0 else "differs"
+    return Finding(
+        verdict,
+        f"{written(found.best.accuracy, '.2%')} at the lowest validation loss, "
+        f"{written(found.last.accuracy, '.2%')} at the end",
+        f"{signed(100 * counts.difference, '.2f')} points "
+        f"({signed(100 * low, '.2f')} to {signed(100 * high, '.2f')})",
+        f"{counts.only_b} validation images are newly misclassified at the end and "
+        f"{counts.only_a} newly correct (McNemar's exact test: p = {counts.p_value:.2g}).",
+    )
+
+
+@claim("gap-opens")
+def _gap_opens(evidence: Evidence) -> Finding:
+    """Training accuracy gains on validation accuracy from the first epoch to the last."""
+    return _gap_finding(evidence.first.runs, 0, "in the first epoch")
+
+
+def _gap_finding(runs: Sequence[Run], epoch: int, when: str) -> Finding:
+    early = np.array([accuracy_gap(run, epoch) for run in runs])
+    late = np.array([accuracy_gap(run, -1) for run in runs])
+    change = late - early
+    if runs[0].config.training.shuffle or len(runs) > 1:
+        verdict = verdict_on_all([change])
+    else:  # without shuffling there is one run only, whatever the seed
+        verdict = "agrees" if change[0] > 0 else "differs"
+    return Finding(
+        verdict,
+        f"{signed(100 * early.mean(), '.2f')} points {when}, "
+        f"{signed(100 * late.mean(), '.2f')} in the last{_seeds(len(runs))}",
+        f"{signed(100 * change.mean(), '.2f')} points",
+    )
+
+
+def _seeds(n: int) -> str:
+    return f" ({n} seeds)" if n > 1 else ""
