@@ -28,6 +28,7 @@ RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 HOMES = {
     "click": ["mnistlin.cli"],
     "tqdm": ["mnistlin.cli"],
+    "PIL": ["mnistlin.data.drawing"],
     "matplotlib": ["mnistlin.figures", "mnistlin.analysis"],
     "pooch": ["mnistlin.data.download"],
     "yaml": ["mnistlin.config", "mnistlin.runs"],

@@ -50,6 +50,10 @@ class Result:
         """Return the tables that are shown beneath the values."""
         return {}
 
+    def as_object(self) -> Values:
+        """Return what `--json` prints: the values and the tables."""
+        return {**self.values(), **self.tables()}
+
     def explanation(self) -> str:
         """Return what the values mean, as a paragraph."""
         return ""

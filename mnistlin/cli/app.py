@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import mnistlin
-from mnistlin.cli import check, config, data, evaluate, explain, report, runs, sweep, train
+from mnistlin.cli import check, config, data, evaluate, explain, predict, report, runs, sweep, train
 from mnistlin.cli.options import debug_option, wants_debug
 from mnistlin.errors import MnistlinError
 
@@ -82,7 +82,7 @@ def cli() -> None:
     """
 
 
-for _module in (train, sweep, runs, evaluate, explain, check, report, data, config):
+for _module in (train, sweep, runs, evaluate, explain, predict, check, report, data, config):
     for _command in _module.COMMANDS:
         cli.add_command(_command)
 

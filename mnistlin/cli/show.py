@@ -130,7 +130,7 @@ def show(result: "Result", files: Sequence[Path] = (), *, as_json: bool) -> None
 
 
 def _as_object(result: "Result", files: Sequence[Path]) -> Row:
-    parts = {**result.values(), **result.tables()}
+    parts = dict(result.as_object())
     optional = {"warnings": list(result.warnings()), "explanation": result.explanation()}
     parts |= {key: value for key, value in optional.items() if value}
     return parts | ({"files": [str(path) for path in files]} if files else {})

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from mnistlin.config import ExperimentConfig, parse_config
 from mnistlin.errors import ConfigError, RunError
-from mnistlin.model.products import Floats
+from mnistlin.model.products import HALF_RANGE, Floats
+from mnistlin.runs.classifier import Classifier, Scaling, WeightsName, make_classifier
 from mnistlin.runs.files import open_plain, os_errors_as_run_errors, read_npz
 from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, read_columns
 
@@ -93,6 +94,11 @@ class Run:
     def weights(self) -> Mapping[str, Floats]:
         """weights.npz: `last` and `best`, each (n_features + 1, n_outputs), the bias row last."""
         return _read_weights(self.path / "weights.npz", self.weights_shape)
+
+    def classifier(self, weights: WeightsName = "last") -> Classifier:
+        """Return the model with the weights of the last or of the best check."""
+        scaling = Scaling(HALF_RANGE, 1.0)
+        return make_classifier(self.weights[weights], self.classes, self.image_shape, scaling)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:

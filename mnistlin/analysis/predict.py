@@ -1,0 +1,253 @@
+"""`predict`: which class a drawing or a photo is, and which of its pixels decide that."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistlin.analysis.result import Result, Tables, Values
+from mnistlin.data.drawing import count_marks, find_ink, read_image, to_mnist_form
+from mnistlin.figures import captions
+from mnistlin.runs.classifier import Classifier, WeightsName
+from mnistlin.runs.folder import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_DRAWN = 8
+"""The figure shows at most so many images, one per row."""
+
+_ROW_HEIGHT, _PAGE_EDGES = 1.95, 1.6
+"""Of each image, and of the words above and below all of them, in inches."""
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedImage:
+    """An image file, what the model is shown of it, and what the model answers."""
+
+    file: str
+    grey: NDArray[np.float64]
+    """The image, (height, width), 0 to 255."""
+    pixels: NDArray[np.float64]
+    """The same in the form of the training images."""
+    probabilities: NDArray[np.float64]
+    """Of each class, labels ascending."""
+    warning: str
+    """Why this may not be an image of one class; empty if nothing speaks against it."""
+
+    @cached_property
+    def ranking(self) -> list[int]:
+        """Indices of the classes, the most probable first."""
+        return [int(k) for k in np.argsort(-self.probabilities, kind="stable")]
+
+
+@dataclass(frozen=True)
+class Prediction(Result):
+    """The answers of one run for some images."""
+
+    run: Run
+    weights: WeightsName
+    images: tuple[PredictedImage, ...]
+
+    title = "Prediction"
+
+    @property
+    def stem(self) -> str:
+        """The name of the files: prediction."""
+        return "prediction"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.run.path
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The model that answers."""
+        return self.run.classifier(self.weights)
+
+    @property
+    def labels(self) -> list[int]:
+        """The classes, ascending."""
+        return [int(label) for label in self.classifier.classes_]
+
+    def values(self) -> Values:
+        """Return which weights answer, and of a single image the class and its probability."""
+        values: dict[str, Any] = {"run": str(self.run.path), "weights": self.weights}
+        if len(self.images) == 1:
+            (image,) = self.images
+            best = image.ranking[0]
+            values |= {"image": image.file, "class": self.labels[best]}
+            values["probability"] = float(image.probabilities[best])
+        return values
+
+    def tables(self) -> Tables:
+        """Return the probabilities of a single image, or one row per image."""
+        if len(self.images) == 1:
+            (image,) = self.images
+            rows = [{"class": self.labels[k], **_share(image, k)} for k in image.ranking]
+            return {"probabilities": rows}
+        return {"images": [self._row(image) for image in self.images]}
+
+    def as_object(self) -> Values:
+        """Return the classes, and class and probabilities of each image in their order."""
+        images = [
+            {
+                "file": image.file,
+                "class": self.labels[image.ranking[0]],
+                "probabilities": image.probabilities.tolist(),
+            }
+            for image in self.images
+        ]
+        return {
+            "run": str(self.run.path),
+            "weights": self.weights,
+            "classes": self.labels,
+            "images": images,
+        }
+
+    def records(self) -> Tables:
+        """Return one row per image with the probability of each class."""
+        rows = [
+            {
+                "file": image.file,
+                "class": self.labels[image.ranking[0]],
+                **dict(zip(map(str, self.labels), image.probabilities.tolist(), strict=True)),
+            }
+            for image in self.images
+        ]
+        return {self.stem: rows}
+
+    def warnings(self) -> Sequence[str]:
+        """Return which images do not look like one digit."""
+        return [f"{image.file}: {image.warning}" for image in self.images if image.warning]
+
+    def figure(self) -> "Figure":
+        """Draw each image, what the model saw, the probabilities, and the evidence of each pixel.
+
+        The evidence is weight times input, for the two most probable classes on one colour scale.
+        """
+        from mnistlin.figures.style import page
+        from mnistlin.figures.weights import draw_tile, symmetric_scale
+
+        shown = self.images[:MAX_DRAWN]
+        note = (
+            "Evidence: weight × input of each pixel; red speaks for the class, blue against it. "
+            "Its sum and the bias are the logit."
+        )
+        if len(shown) < len(self.images):
+            note = f"The first {len(shown)} of {len(self.images)} images. {note}"
+        height = _PAGE_EDGES + _ROW_HEIGHT * len(shown)
+        with page(captions.of_run("Predictions", self.run), note, height) as figure:
+            widths = [1, 1, 1.1, 1, 1]
+            grid = figure.subplots(len(shown), 5, squeeze=False, width_ratios=widths)
+            for image, row in zip(shown, grid, strict=True):
+                first, second = image.ranking[:2]
+                maps = [self.classifier.evidence(image.pixels, k) for k in (first, second)]
+                scale = symmetric_scale(np.array(maps))
+                _draw_grey(row[0], image.grey, captions.plain(Path(image.file).name, 22))
+                _draw_grey(row[1], 255 - image.pixels, "what the model sees")
+                self._draw_probabilities(row[2], image)
+                for axes, k, evidence in zip(row[3:], (first, second), maps, strict=True):
+                    draw_tile(axes, evidence, scale)
+                    axes.set_aspect("equal")
+                    axes.set_title(f"evidence for {self.labels[k]}", loc="left", fontsize=8.5)
+        return figure
+
+    def _row(self, image: PredictedImage) -> Values:
+        first, second = image.ranking[:2]
+        return {
+            "file": image.file,
+            "class": self.labels[first],
+            **_share(image, first),
+            "second": self.labels[second],
+            "second_probability": float(image.probabilities[second]),
+        }
+
+    def _draw_probabilities(self, axes: "Axes", image: PredictedImage) -> None:
+        from mnistlin.figures.style import BLUE, MUTED
+
+        shown = sorted(image.ranking[:10])
+        colors = [BLUE if k == image.ranking[0] else "#b9c4cd" for k in shown]
+        bars = axes.barh([str(self.labels[k]) for k in shown], image.probabilities[shown])
+        for bar, color in zip(bars, colors, strict=True):
+            bar.set_color(color)
+        axes.bar_label(bars, fmt="{:.2f}", padding=2, fontsize=7, color=MUTED)
+        axes.invert_yaxis()
+        axes.grid(visible=False)
+        axes.set_xlim(0, 1.25)
+        axes.set_xticks([])
+        axes.spines["bottom"].set_visible(False)
+        axes.tick_params(axis="y", length=0, labelsize=7.5)
+        axes.set_title("probability", loc="left", fontsize=8.5)
+
+
+def predict(
+    run: Run,
+    files: Sequence[str | Path],
+    weights: WeightsName = "last",
+    *,
+    invert: bool | None = None,
+) -> Prediction:
+    """Classify image files with the model of a run.
+
+    Each is brought into the form of MNIST's images, see `mnistlin.data.drawing`. A file that has
+    the size of the training images already is taken to be in their form, up to its polarity.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    files : sequence of str or Path
+        PNG or JPEG files.
+    weights : {"last", "best"}
+        Those of the last check, or of the check with the lowest validation loss.
+    invert : bool, optional
+        Whether the digits are darker than their paper. None decides for each image.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read as an image.
+    RunError
+        If the run's weights cannot be read.
+    """
+    classifier = run.classifier(weights)
+    images = tuple(_predicted(classifier, file, invert) for file in files)
+    return Prediction(run, weights, images)
+
+
+def _predicted(classifier: Classifier, file: str | Path, invert: bool | None) -> PredictedImage:
+    grey = read_image(file)
+    ink = find_ink(grey, invert=invert)
+    is_in_form = grey.shape == classifier.image_shape
+    pixels = 255 * ink if is_in_form else to_mnist_form(ink, classifier.image_shape)
+    (probabilities,) = classifier.predict_proba(pixels[None])
+    n_marks = count_marks(pixels)
+    warning = ""
+    if n_marks == 0:
+        warning = "no ink was found, so the answer means nothing; is the image empty?"
+    elif n_marks > 1:
+        warning = f"{n_marks} separate marks were found; the model expects one digit per image"
+    return PredictedImage(str(file), grey, pixels, probabilities, warning)
+
+
+def _share(image: PredictedImage, k: int) -> Values:
+    return {"probability": float(image.probabilities[k])}
+
+
+def _draw_grey(axes: "Axes", grey: NDArray[np.float64], title: str) -> None:
+    from mnistlin.figures.style import FAINT
+
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=FAINT)
+    axes.set_title(title, loc="left", fontsize=8.5)

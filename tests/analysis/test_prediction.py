@@ -1,0 +1,105 @@
+"""The class of a drawing, as a run sees it."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from mnistlin.analysis.predict import predict
+from mnistlin.config import DataConfig, ExperimentConfig
+from mnistlin.data.splits import load_splits
+from mnistlin.experiment import run_experiment
+
+DATA = DataConfig(dataset="mnist-5k")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return a function that trains a model on real digits."""
+
+    def train(model, **data):
+        training = {"epochs": 5, "batch_size": 50, "learning_rate": 0.05}
+        config = {"model": model, "data": {"dataset": "mnist-5k", **data}, "training": training}
+        return run_experiment(
+            ExperimentConfig.model_validate(config), tmp_path_factory.mktemp(model)
+        )
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def softmax_run(trained):
+    """Return a model of all ten digits."""
+    return trained("softmax")
+
+
+@pytest.fixture(scope="module")
+def test_digits():
+    """Return images (n, 28, 28) and labels that no model here was trained on."""
+    split = load_splits(DATA).val
+    return split.images[split.rows].reshape(-1, 28, 28), np.array(split.classes)[split.targets]
+
+
+def save_blurred(digit, rng, path):
+    """Save a digit as 300 x 300 pixels, shifted, black on white and blurred."""
+    image = Image.fromarray(255 - digit).resize((300, 300), Image.Resampling.BICUBIC)
+    shift = (1, 0, int(rng.integers(-25, 26)), 0, 1, int(rng.integers(-25, 26)))
+    image = image.transform(image.size, Image.Transform.AFFINE, shift, fillcolor=255)
+    image.filter(ImageFilter.GaussianBlur(2)).save(path)
+    return path
+
+
+def test_changed_digits_are_classified_as_the_originals(softmax_run, test_digits, tmp_path):
+    """At least 95 of 100 that the model gets right, after all that a user may do to them."""
+    digits, labels = test_digits
+    right = np.flatnonzero(softmax_run.classifier().predict(digits) == labels)[:100]
+    rng = np.random.default_rng(0)
+    files = [save_blurred(digits[k], rng, tmp_path / f"{k}.png") for k in right]
+    found = predict(softmax_run, files)
+    classes = [each["class"] for each in found.as_object()["images"]]
+    assert (classes == labels[right]).sum() >= 95
+    assert not found.warnings()
+
+
+def test_a_digit_of_the_data_set_is_left_as_it_is(softmax_run, test_digits, tmp_path):
+    """A file of 28 x 28 pixels gets the probabilities of its pixels, dark on light too."""
+    digit = test_digits[0][7]
+    Image.fromarray(digit).save(tmp_path / "light.png")
+    Image.fromarray(255 - digit).save(tmp_path / "dark.png")
+    found = predict(softmax_run, [tmp_path / "light.png", tmp_path / "dark.png"])
+    scaled = digit * (255 / digit.max())
+    expected = softmax_run.classifier().predict_proba([scaled, scaled])
+    np.testing.assert_allclose([image.probabilities for image in found.images], expected)
+
+
+@pytest.mark.parametrize("classes", [[2, 3], [3, 2]])
+def test_the_evidence_sums_up_to_the_logit(trained, test_digits, tmp_path, classes):
+    """With the bias of the weights file, for either order of two classes."""
+    run = trained("logistic", classes=classes)
+    Image.fromarray(test_digits[0][3]).save(tmp_path / "digit.png")
+    (image,) = predict(run, [tmp_path / "digit.png"]).images
+    first = sorted(classes).index(classes[0])
+    evidence = run.classifier().evidence(image.pixels, first).sum()
+    bias = run.weights["last"][-1, 0]
+    assert 1 / (1 + np.exp(-evidence - bias)) == pytest.approx(image.probabilities[first])
+
+
+def test_what_is_not_one_digit_gets_a_warning(softmax_run, test_digits, tmp_path):
+    """Empty, or two of them; the file is named."""
+    digits, _ = test_digits
+    Image.new("L", (200, 200), 255).save(tmp_path / "empty.png")
+    Image.fromarray(np.hstack([digits[0], digits[1]])).save(tmp_path / "two.png")
+    found = predict(softmax_run, [tmp_path / "empty.png", tmp_path / "two.png"])
+    empty, two = found.warnings()
+    assert "empty.png: no ink" in empty
+    assert "two.png: 2 separate marks" in two
+
+
+def test_the_figure_shows_each_image(softmax_run, test_digits, tmp_path):
+    """With what the model saw, the probabilities and two maps of evidence, up to eight images."""
+    files = [tmp_path / f"{k}.png" for k in range(10)]
+    for file, digit in zip(files, test_digits[0], strict=False):
+        Image.fromarray(digit).save(file)
+    one, ten = (predict(softmax_run, files[:n]).figure() for n in (1, 10))
+    assert len(one.axes) == 5
+    assert len(ten.axes) == 40
+    assert any("first 8 of 10" in text.get_text() for text in ten.texts)

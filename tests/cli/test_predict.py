@@ -1,0 +1,60 @@
+"""`mnistlin predict`."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def digit(workplace):
+    """Return a file with a drawing of a 1."""
+    drawing = np.full((120, 100), 255, np.uint8)
+    drawing[20:100, 44:56] = 0
+    Image.fromarray(drawing).save(workplace / "one.png")
+    return "one.png"
+
+
+def test_one_image_gets_its_probabilities(mnistlin, tiny_run, digit):
+    """The class, a table of all classes, a figure and a table in the run folder."""
+    result = mnistlin("predict", tiny_run, digit)
+    assert result.exit_code == 0, result.output
+    lines = dict(line.split(": ", 1) for line in result.stdout.splitlines() if ": " in line)
+    assert lines["image"] == digit
+    assert lines["class"] in set("0123456789")
+    assert 0.1 <= float(lines["probability"]) <= 1
+    assert (tiny_run / "plots" / "prediction.png").is_file()
+    assert (tiny_run / "analysis" / "prediction.csv").is_file()
+
+
+def test_json_has_the_probabilities_of_each_image(mnistlin, tiny_run, digit, workplace):
+    """In the order of `classes`; the class is an integer."""
+    result = mnistlin("predict", tiny_run, digit, digit, "--json", "--out", "elsewhere")
+    found = json.loads(result.stdout)
+    assert found["classes"] == list(range(10))
+    assert [image["file"] for image in found["images"]] == [digit, digit]
+    for image in found["images"]:
+        assert sum(image["probabilities"]) == pytest.approx(1)
+        assert image["class"] == int(np.argmax(image["probabilities"]))
+    assert len(found["files"]) == len(list((workplace / "elsewhere").iterdir())) == 2
+
+
+def test_several_images_are_a_table(mnistlin, tiny_run, digit):
+    """One line per image."""
+    result = mnistlin("predict", tiny_run, digit, digit)
+    assert sum(line.split()[:1] == [digit] for line in result.stdout.splitlines()) == 2
+
+
+def test_a_warning_is_printed(mnistlin, tiny_run, digit):
+    """White ink on white paper is none."""
+    result = mnistlin("predict", tiny_run, digit, "--no-invert")
+    assert "warning: one.png: no ink was found" in result.stdout
+
+
+def test_what_is_no_image_is_an_error(mnistlin, tiny_run):
+    """Exit 3, and nothing is written."""
+    result = mnistlin("predict", tiny_run, "tiny.yaml")
+    assert result.exit_code == 3
+    assert "tiny.yaml cannot be read as an image" in result.stderr
+    assert not (tiny_run / "plots").exists()
