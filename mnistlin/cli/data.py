@@ -3,7 +3,7 @@
 import click
 
 from mnistlin.cli.options import debug_option
-from mnistlin.cli.train import fetch_data
+from mnistlin.cli.train import download_bar
 
 
 @click.group()
@@ -34,13 +34,19 @@ def list_() -> None:
 @click.option("-q", "--quiet", is_flag=True, help="No bar.")
 @debug_option
 def fetch(dataset: str, quiet: bool) -> None:
-    """Download a dataset into the cache, unless it is on this machine already.
+    """Make sure that a dataset is on this machine: check it by content, download what is missing.
+
+    Missing and damaged files of the cache are downloaded; files elsewhere are only checked.
 
     \b
     Example:
       mnistlin data fetch mnist
     """
-    click.echo(f"folder: {fetch_data(dataset, quiet=quiet).locate(dataset).folder}")
+    from mnistlin.data.locate import fetch as fetch_dataset
+
+    with download_bar(dataset, quiet=quiet) as shown:
+        folder = fetch_dataset(dataset, shown).folder
+    click.echo(f"folder: {folder}")
 
 
 @data.command()
@@ -48,7 +54,7 @@ def fetch(dataset: str, quiet: bool) -> None:
 @debug_option
 @click.pass_context
 def verify(ctx: click.Context, target: str) -> None:
-    """Say by their content what files really are; exit with 3 if one is not what it should be.
+    """Check by content what files really are; exit with 3 if one is not what it should be.
 
     \b
     Examples:

@@ -35,11 +35,18 @@ def bar(total: int, unit: str, *, quiet: bool, **options: Any) -> "Iterator[tqdm
         yield shown
 
 
+@contextmanager
+def download_bar(dataset: str, *, quiet: bool) -> "Iterator[tqdm[Any]]":
+    """Show a bar of bytes while inside, once anything is downloaded."""
+    with bar(0, "B", quiet=quiet, desc=f"fetching {dataset}", unit_scale=True, delay=0.3) as shown:
+        yield shown
+
+
 def fetch_data(dataset: str, *, quiet: bool) -> "SplitLoader":
     """Find a dataset, with a bar if it must be downloaded; return a loader that has found it."""
     from mnistlin.data.splits import SplitLoader
 
-    with bar(0, "B", quiet=quiet, desc=f"fetching {dataset}", unit_scale=True, delay=0.3) as shown:
+    with download_bar(dataset, quiet=quiet) as shown:
         loader = SplitLoader(shown)
         loader.locate(dataset)
     return loader

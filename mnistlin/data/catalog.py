@@ -1,10 +1,10 @@
-"""The known datasets: what their files are called, what is in them, and who serves them.
+"""The known datasets: names, contents by hash, class names, and mirrors.
 
-Mostly data; with it, what a file is by its content and which files a folder holds. Reading them
-is `idx`, choosing the folder `locate`, downloading `fetch`.
+Also what a file is by its content, and which files of a dataset a folder holds.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,31 +15,23 @@ PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
 """The four files of every dataset, by the names that MNIST gave them."""
 
 
+_MAX_NAMES = 256  # an unsigned byte holds the labels 0 to 255
+_MAX_NAME = 60
+
+
 @dataclass(frozen=True)
 class KnownFile:
-    """One file of a known dataset.
-
-    The content decides what a file is: files that were unpacked, or packed again, are as good.
-
-    Attributes
-    ----------
-    title : str
-        The title of the dataset.
-    part : str
-        One of `PARTS`.
-    gzip_bytes : int
-        Size of the file as published, in gzip.
-    gzip_sha256 : str
-        Of the file as published.
-    sha256 : str
-        Of the content without gzip.
-    """
+    """One file of a known dataset; its content decides, whether it is raw or compressed anew."""
 
     title: str
     part: str
+    raw_bytes: int
+    """Size of the content without gzip."""
     gzip_bytes: int
     gzip_sha256: str
+    """Size and hash of the file as published, in gzip."""
     sha256: str
+    """Hash of the content without gzip."""
 
     @property
     def file_name(self) -> str:
@@ -52,27 +44,21 @@ class KnownFile:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A known dataset.
-
-    Attributes
-    ----------
-    name : str
-        What configs call it.
-    title : str
-        What people call it.
-    description : str
-        What it holds, in half a line.
-    files : tuple of KnownFile
-        One for each of `PARTS`, in that order.
-    mirrors : tuple of str
-        URLs below which the files are published, best first. Empty: it comes with the package.
-    """
+    """A known dataset."""
 
     name: str
+    """In configs."""
     title: str
+    """In messages."""
     description: str
     files: tuple[KnownFile, ...]
+    """One for each of `PARTS`, in that order."""
     mirrors: tuple[str, ...] = ()
+    """URLs below which the files are published, best first. Empty: it comes with the package."""
+    class_names: tuple[str, ...] = ()
+    """Names of the labels 0, 1, ...; empty if the labels are the names."""
+    hint: str = ""
+    """Another way to get it, as a sentence."""
 
     @property
     def gzip_bytes(self) -> int:
@@ -81,7 +67,7 @@ class Dataset:
 
     @property
     def bundled_folder(self) -> Path | None:
-        """Where its files lie if it comes with the package; None if it has to be downloaded."""
+        """Folder of its files if it comes with the package; None if it has to be downloaded."""
         return None if self.mirrors else Path(__file__).parent / self.name
 
     def file(self, part: str) -> KnownFile:
@@ -89,8 +75,15 @@ class Dataset:
         return self.files[PARTS.index(part)]
 
 
-def _known_files(title: str, *facts: tuple[int, str, str]) -> tuple[KnownFile, ...]:
-    return tuple(KnownFile(title, part, *fact) for part, fact in zip(PARTS, facts, strict=True))
+def _known_files(
+    title: str, n_train: int, n_test: int, *facts: tuple[int, str, str]
+) -> tuple[KnownFile, ...]:
+    """Return the files of a dataset of 28 x 28 images, from the facts about each as published."""
+    raw_bytes = [size for n in (n_train, n_test) for size in (16 + 28 * 28 * n, 8 + n)]
+    return tuple(
+        KnownFile(title, part, size, *fact)
+        for part, size, fact in zip(PARTS, raw_bytes, facts, strict=True)
+    )
 
 
 MNIST = Dataset(
@@ -99,6 +92,8 @@ MNIST = Dataset(
     description="60,000 + 10,000 handwritten digits, 28 x 28 pixels",
     files=_known_files(
         "MNIST",
+        60_000,
+        10_000,
         (
             9912422,
             "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
@@ -133,6 +128,8 @@ FASHION_MNIST = Dataset(
     description="60,000 + 10,000 pieces of clothing in ten kinds, 28 x 28 pixels",
     files=_known_files(
         "Fashion-MNIST",
+        60_000,
+        10_000,
         (
             26421880,
             "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
@@ -158,6 +155,12 @@ FASHION_MNIST = Dataset(
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     ),
+    class_names=(  # https://github.com/zalandoresearch/fashion-mnist#labels
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+    hint="Debian and Ubuntu have it as the package dataset-fashion-mnist; with that installed, set"
+    " MNISTLIN_DATA_DIR=/usr/share/datasets.",
 )
 
 MNIST_5K = Dataset(
@@ -166,6 +169,8 @@ MNIST_5K = Dataset(
     description="4,000 + 1,000 digits out of MNIST's training images, bundled",
     files=_known_files(
         "mnist-5k",
+        4_000,
+        1_000,
         (
             650371,
             "0dfe3d2109433fd6982a92f2c9002c850f569fca0d78c8ee54a9a6e929fa98aa",
@@ -193,14 +198,22 @@ DATASETS = {dataset.name: dataset for dataset in (MNIST, FASHION_MNIST, MNIST_5K
 
 
 def n_dims(part: str) -> int:
-    """Return how many dimensions a part's IDX file has: 3 for images, 1 for labels."""
+    """Return the number of dimensions of a part's IDX file: 3 for images, 1 for labels."""
     return 3 if part.endswith("images") else 1
 
 
 def recognise(sha256: str | None) -> KnownFile | None:
     """Return the known file that has this content, or None."""
-    known = (file for dataset in DATASETS.values() for file in dataset.files)
-    return next((file for file in known if file.sha256 == sha256), None)
+    return next((file for file in _known() if file.sha256 == sha256), None)
+
+
+def may_be_known(path: Path) -> bool:
+    """Return whether a raw file has the size of a known one, so that hashing it is of use."""
+    try:
+        size = path.stat().st_size
+    except (OSError, ValueError):
+        return False
+    return any(file.raw_bytes == size for file in _known())
 
 
 def describe(found: IdxFile) -> str:
@@ -209,37 +222,76 @@ def describe(found: IdxFile) -> str:
     return str(known) if known else f"{by_text(found.shape)} unsigned bytes of no known dataset"
 
 
-def find_parts(folder: Path) -> dict[str, Path]:
-    """Return which of `PARTS` a folder holds, and their files.
+def find_candidates(folder: Path) -> dict[str, list[Path]]:
+    """Return the files of each of `PARTS` that a folder holds, the one to use first.
 
     A file may be raw or .gz and have MNIST's name (`train-images-idx3-ubyte`) or the variant with
-    a dot (`train-images.idx3-ubyte`). Raw goes first: it is memory-mapped instead of unpacked.
+    a dot (`train-images.idx3-ubyte`). Raw goes first: it is memory-mapped instead of decompressed.
 
     Raises
     ------
     DataError
-        If the folder is there and cannot be read.
+        If the folder exists and cannot be read.
     """
     try:
         present = {path.name for path in folder.iterdir()}
-        found = {}
-        for part in PARTS:
-            for name in _file_names(part):
-                # Some archives hold a folder with the name of the file, and the file beside it.
-                if part not in found and name in present and (folder / name).is_file():
-                    found[part] = folder / name
+        found = {part: [folder / name for name in names_of(part)] for part in PARTS}
+        # Some archives hold a folder with the name of the file, and the file beside it.
+        files = {
+            part: [path for path in paths if path.name in present and path.is_file()]
+            for part, paths in found.items()
+        }
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
         return {}
     except OSError as error:
         raise DataError(f"the folder {folder} cannot be read: {error.strerror}") from None
-    return found
+    return {part: paths for part, paths in files.items() if paths}
+
+
+def find_parts(folder: Path) -> Mapping[str, Path]:
+    """Return which of `PARTS` a folder holds, each with the file to use; see `find_candidates`."""
+    return {part: paths[0] for part, paths in find_candidates(folder).items()}
+
+
+def class_names_in(folder: Path) -> tuple[str, ...]:
+    """Return the names of the labels 0, 1, ... in `classes.txt`, one per line; empty without it.
+
+    Raises
+    ------
+    DataError
+        If it is not a short UTF-8 text of distinct names.
+    """
+    path = folder / "classes.txt"
+    if not path.is_file():
+        return ()
+    try:
+        with path.open("rb") as file:
+            lines = file.read(_MAX_NAMES * 4 * _MAX_NAME + 1).decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as UTF-8 text: {error}") from None
+    names = tuple(line.strip() for line in lines)
+    problem = ""
+    if len(names) > _MAX_NAMES:
+        problem = f"{len(names)} lines; there are at most {_MAX_NAMES} labels"
+    elif bad := [name for name in names if len(name) > _MAX_NAME or not name.isprintable()]:
+        problem = f"the name {bad[0][:_MAX_NAME]!r}; a name has 1 to {_MAX_NAME} printable letters"
+    elif repeated := [name for name in names if name and names.count(name) > 1]:
+        problem = f"{repeated[0]!r} twice"
+    if problem:
+        raise DataError(f"{path}: found {problem}; it needs one name per line, for label 0, 1, ...")
+    return names
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether there is a folder; for a path that is not allowed or not ours, False."""
+    """Return whether there is a folder; False for a path that is not allowed or not accessible."""
     return os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises for such paths
 
 
-def _file_names(part: str) -> tuple[str, ...]:
+def names_of(part: str) -> tuple[str, ...]:
+    """Return the file names under which one of `PARTS` is found, the preferred one first."""
     raw = (f"{part}-idx{n_dims(part)}-ubyte", f"{part}.idx{n_dims(part)}-ubyte")
     return (*raw, *(f"{name}.gz" for name in raw))
+
+
+def _known() -> list[KnownFile]:
+    return [file for dataset in DATASETS.values() for file in dataset.files]

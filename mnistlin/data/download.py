@@ -1,11 +1,8 @@
-"""Fetch one file from one server, checked, and within limits of time and size.
+"""Keep the user's cache of datasets complete: check it by content, download what is missing.
 
-The only module that uses pooch, and imports it only when it is called. Which server to ask, and
-what to do when it fails, is for `cache`.
-
-Complete the user's cache of datasets from the mirrors, one process at a time.
-
-Fetching a single file is `fetch`; where datasets may lie besides the cache is `locate`.
+The only module that uses pooch, requests and filelock, which are imported when they are needed.
+Downloads are limited in time and size, verified before they replace anything, and made by one
+process at a time.
 """
 
 import os
@@ -18,40 +15,51 @@ from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from typing import Any, Protocol
 
-from mnistlin.data.catalog import Dataset, KnownFile, find_parts
+from mnistlin.data.catalog import Dataset, KnownFile, find_candidates, find_parts
 from mnistlin.data.idx import GZIP_MAGIC, HEAD_BYTES, IdxError, describe_head, read_idx
 from mnistlin.errors import CacheError, DataError
 
 SCRATCH_PREFIX = ".download-"
-"""How the names of the temporary folders begin."""
+"""Prefix of the names of temporary folders."""
+
+LOCK_SECONDS = 900.0
+"""How long to wait for another process that downloads the same dataset."""
+
+ELSEWHERE = "or into a folder that MNISTLIN_DATA_DIR names"
 
 _CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class TimeLimits:
-    """How long a server may take.
-
-    Attributes
-    ----------
-    connect_seconds : float
-        To accept the connection.
-    silence_seconds : float
-        Between two pieces of an answer.
-    file_seconds : float
-        For a file, besides what its size takes at the slowest rate.
-    slowest_rate : float
-        Bytes per second.
-    """
+    """How long a server may take."""
 
     connect_seconds: float = 10.0
     silence_seconds: float = 20.0
+    """Between two pieces of an answer."""
     file_seconds: float = 60.0
+    """For a file, in addition to the time that its size takes at the slowest rate."""
     slowest_rate: float = 50_000.0
+    """Bytes per second."""
 
     def total_seconds(self, n_bytes: int) -> float:
-        """Return how long a file of this size may take from beginning to end."""
+        """Return how long a file of this size may take in total."""
         return self.file_seconds + n_bytes / self.slowest_rate
+
+
+class Progress(Protocol):
+    """A progress bar that counts bytes, such as that of tqdm."""
+
+    total: Any
+
+    def update(self, n: int, /) -> object:
+        """Count `n` more bytes."""
+
+    def reset(self) -> object:
+        """Start again from 0."""
+
+    def close(self) -> object:
+        """Remove the bar."""
 
 
 def cache_folder(name: str) -> Path:
@@ -59,6 +67,76 @@ def cache_folder(name: str) -> Path:
     import pooch  # noqa: PLC0415  slow to import, and seldom needed
 
     return Path(pooch.os_cache("mnistlin")) / name
+
+
+def complete_cache(
+    dataset: Dataset, progress: Progress | None = None, elsewhere: str = ELSEWHERE
+) -> None:
+    """Download what is missing of a known dataset in the user's cache, or has a wrong content.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The dataset. For one that comes with the package, nothing is done.
+    progress : Progress, optional
+        Moved as bytes arrive and closed at the end; not touched if nothing is downloaded.
+    elsewhere : str
+        Where else files may be put by hand, for the error.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be downloaded or the network is forbidden.
+    CacheError
+        If the folder cannot be written.
+    """
+    if dataset.bundled_folder is None:
+        folder = cache_folder(dataset.name)
+        download(dataset, folder, dataset.mirrors, progress=progress, elsewhere=elsewhere)
+
+
+def download(  # noqa: PLR0913 (what varies in a test: mirrors, limits, bar)
+    dataset: Dataset,
+    folder: Path,
+    mirrors: Sequence[str],
+    *,
+    limits: TimeLimits | None = None,
+    progress: Progress | None = None,
+    elsewhere: str = ELSEWHERE,
+) -> None:
+    """Do what `complete_cache` does, for any folder, mirrors and time limits.
+
+    Whatever goes wrong with one mirror, the next is tried; the one that worked goes first for the
+    next file. The folder is made if it does not exist.
+    """
+    if not any(_needs_work(folder, file) for file in dataset.files):
+        return
+    by_hand = _by_hand(dataset, folder, elsewhere)
+    if is_offline() and (wrong := _missing(dataset, folder)):
+        found = find_parts(folder)
+        what = (
+            f"{dataset.title} is not on this machine"
+            if not found
+            else f"{', '.join(map(str, wrong))}: missing or damaged in {folder}"
+        )
+        raise DataError(f"{what}, and MNISTLIN_OFFLINE forbids downloading. {by_hand}")
+    order = list(mirrors)
+    with _sole_writer(folder, by_hand):
+        files = _missing(dataset, folder)  # another process may have downloaded them meanwhile
+        bar = _FilesProgress(progress, sum(file.gzip_bytes for file in files))
+        try:
+            for file in files:
+                worked = _fetch_from_any(order, file, folder, limits, bar, by_hand)
+                order.sort(key=lambda mirror: mirror != worked)
+        finally:
+            bar.close()
+        for file in dataset.files:
+            _remove_wrong(file, folder)
+
+
+def is_offline() -> bool:
+    """Return whether MNISTLIN_OFFLINE forbids using the network."""
+    return os.environ.get("MNISTLIN_OFFLINE", "").lower() not in {"", "0", "false", "no", "off"}
 
 
 def fetch_file(
@@ -69,20 +147,20 @@ def fetch_file(
     limits: TimeLimits | None = None,
     on_bytes: Callable[[int], object] = lambda _: None,
 ) -> None:
-    """Fetch a known file into a folder; there is all of it afterwards, or nothing of it.
+    """Download a known file into an existing folder, completely or not at all.
 
     Parameters
     ----------
     file : KnownFile
-        What the file must be as published.
+        What the file must be as published; it gets the name under which it is published.
     url : str
         Where it is served.
     folder : Path
-        An existing folder. The file comes to it under the name under which it is published.
+        Where it is put.
     limits : TimeLimits, optional
         How long it may take.
     on_bytes : callable
-        Called with the number of bytes that have newly arrived, from another thread.
+        Called from another thread with the number of bytes that have newly arrived.
 
     Raises
     ------
@@ -116,12 +194,16 @@ def fetch_file(
 def _downloader(
     n_bytes: int, limits: TimeLimits, on_bytes: Callable[[int], object], abandoned: Event
 ) -> Callable[[str, str, object], None]:
-    """Return a downloader for pooch that ends as soon as it is clear that it goes wrong."""
+    """Return a downloader that ends as soon as it is clear that it is going wrong.
+
+    Pooch's own has no limits of size and total time, and leaves the connection open if a write
+    fails.
+    """
     import requests  # noqa: PLC0415
 
     def download_to(url: str, output_file: str, _: object) -> None:
         timeout = (limits.connect_seconds, limits.silence_seconds)
-        # Without "identity" a server may unpack the file, and then the SHA-256 is another.
+        # Without "identity" a server may unpack the file, and then the SHA-256 differs.
         headers = {"Accept-Encoding": "identity"}
         with (
             requests.get(url, stream=True, timeout=timeout, headers=headers) as response,
@@ -142,10 +224,10 @@ def _downloader(
 
 
 def _within(seconds: float, action: Callable[[Event], None]) -> None:
-    """Run an action in a thread; if it takes too long, tell it so and leave it to its fate.
+    """Run an action in a thread; if it takes too long, set its event and do not wait for it.
 
-    The time-outs of a socket do not stop a server that sends a byte now and then, nor a name
-    server that never answers.
+    The timeouts of a socket stop neither a server that sends a byte now and then nor a name server
+    that never answers.
     """
     abandoned = Event()
     failures: list[BaseException] = []
@@ -185,121 +267,39 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-LOCK_SECONDS = 900.0
-"""How long to wait for another process that downloads the same dataset."""
-
-
-class Progress(Protocol):
-    """A progress bar that counts bytes, of the kind that pooch takes; tqdm's is one."""
-
-    total: Any
-
-    def update(self, n: int, /) -> object:
-        """Count `n` more bytes."""
-
-    def reset(self) -> object:
-        """Start again from 0."""
-
-    def close(self) -> object:
-        """Take the bar away."""
-
-
-def fetch(dataset: Dataset, progress: Progress | None = None) -> Path:
-    """Bring into the cache what is missing there of a known dataset, or has the wrong content.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        The dataset. For one that comes with the package, nothing is done.
-    progress : Progress, optional
-        Moved as bytes arrive and closed at the end; not touched if nothing is downloaded.
-
-    Returns
-    -------
-    Path
-        The folder where it now is.
-
-    Raises
-    ------
-    DataError
-        If a file cannot be had or the network is forbidden.
-    CacheError
-        If the folder cannot be written.
-    """
-    if dataset.bundled_folder is not None:
-        return dataset.bundled_folder
-    folder = cache_folder(dataset.name)
-    download(dataset, folder, dataset.mirrors, progress=progress)
-    return folder
-
-
-def download(
-    dataset: Dataset,
-    folder: Path,
-    mirrors: Sequence[str],
-    *,
-    limits: TimeLimits | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Do what `fetch` does, for any folder, mirrors and time limits.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        What is to be there at the end.
-    folder : Path
-        Where; it is made if it does not exist.
-    mirrors : sequence of str
-        URLs below which the files are served, in the order in which they are tried. Whatever goes
-        wrong with one, the next is tried; the one that worked goes first for the next file.
-    limits : TimeLimits, optional
-        How long a server may take.
-    progress : Progress, optional
-        As for `fetch`.
-
-    Raises
-    ------
-    DataError
-        As `fetch` does.
-    """
-    if not _missing(dataset, folder):
-        return
-    if is_offline():
-        raise DataError(
-            f"{dataset.title} is not on this machine, and MNISTLIN_OFFLINE forbids to download it."
-            f" {_by_hand(folder)}"
-        )
-    order = list(mirrors)
-    with _sole_writer(folder):
-        files = _missing(dataset, folder)  # another process may have brought them meanwhile
-        bar = _FilesProgress(progress, sum(file.gzip_bytes for file in files))
-        try:
-            for file in files:
-                worked = _fetch_from_any(order, file, folder, limits, bar)
-                order.sort(key=lambda mirror: mirror != worked)
-        finally:
-            bar.close()
-
-
-def is_offline() -> bool:
-    """Return whether MNISTLIN_OFFLINE forbids to use the network."""
-    return os.environ.get("MNISTLIN_OFFLINE", "").lower() not in {"", "0", "false", "no"}
-
-
 def _missing(dataset: Dataset, folder: Path) -> list[KnownFile]:
-    found = find_parts(folder)
-    return [file for file in dataset.files if not _holds(found.get(file.part), file)]
+    """Return the files that a folder does not hold under any name, by content."""
+    return [file for file in dataset.files if _right(folder, file) is None]
 
 
-def _holds(path: Path | None, file: KnownFile) -> bool:
+def _needs_work(folder: Path, file: KnownFile) -> bool:
+    """Return whether the file that would be used is not the right one."""
+    found = find_parts(folder).get(file.part)
+    return found is None or not _holds(found, file)
+
+
+def _right(folder: Path, file: KnownFile) -> Path | None:
+    """Return the first file of a folder that has the content of a known one."""
+    candidates = find_candidates(folder).get(file.part, [])
+    return next((path for path in candidates if _holds(path, file)), None)
+
+
+def _holds(path: Path, file: KnownFile) -> bool:
     try:
-        return path is not None and read_idx(path, max_items=0, hashed=True).sha256 == file.sha256
+        return read_idx(path, max_items=0, hashed=True).sha256 == file.sha256
     except IdxError:
         return False
 
 
+def _remove_wrong(file: KnownFile, folder: Path) -> None:
+    """Remove files of wrong content that would be used in place of the right one."""
+    right = _right(folder, file)
+    while (found := find_parts(folder)[file.part]) != right:
+        found.unlink()
+
+
 @contextmanager
-def _sole_writer(folder: Path) -> Iterator[None]:
+def _sole_writer(folder: Path, by_hand: str) -> Iterator[None]:
     """Make the folder and hold its lock, which ends with the process, however it ends."""
     import filelock  # noqa: PLC0415  slow to import, and seldom needed
 
@@ -316,18 +316,19 @@ def _sole_writer(folder: Path) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise CacheError(
-            f"the folder {folder} cannot be written: {error.strerror or error}. {_by_hand(folder)}"
+            f"the folder {folder} cannot be written: {error.strerror or error}. {by_hand}"
         ) from None
 
 
-def _fetch_from_any(
+def _fetch_from_any(  # noqa: PLR0913, PLR0917
     mirrors: Sequence[str],
     file: KnownFile,
     folder: Path,
     limits: TimeLimits | None,
     bar: "_FilesProgress",
+    by_hand: str,
 ) -> str:
-    """Fetch a file from the first mirror that serves it, and return that mirror."""
+    """Download a file from the first mirror that serves it, and return that mirror."""
     failures = []
     for mirror in mirrors:
         url = f"{mirror.rstrip('/')}/{file.file_name}"
@@ -337,27 +338,18 @@ def _fetch_from_any(
             failures.append(f"  {url}: {error}")
             bar.restart_file()
         else:
-            _remove_others(file, folder)
             bar.finish_file(file.gzip_bytes)
             return mirror
-    raise DataError("\n".join([f"{file} could not be downloaded:", *failures, _by_hand(folder)]))
+    raise DataError("\n".join([f"{file} could not be downloaded:", *failures, by_hand]))
 
 
-def _remove_others(file: KnownFile, folder: Path) -> None:
-    """Remove files of wrong content that would be found before the one just fetched."""
-    while (found := find_parts(folder)[file.part]).name != file.file_name:
-        found.unlink()
-
-
-def _by_hand(folder: Path) -> str:
-    return (
-        f"Files from elsewhere can be put into {folder}, or into a folder that MNISTLIN_DATA_DIR"
-        " names. `dataset: mnist-5k` needs no download."
-    )
+def _by_hand(dataset: Dataset, folder: Path, elsewhere: str) -> str:
+    advice = [f"Files from elsewhere can be put into {folder}, {elsewhere}.", dataset.hint]
+    return " ".join([*filter(None, advice), "`dataset: mnist-5k` needs no download."])
 
 
 class _FilesProgress:
-    """Moves a bar over several files, and takes it back when a file has to be started again."""
+    """Moves one bar over several files, and back when a file has to be started again."""
 
     def __init__(self, bar: Progress | None, total: int) -> None:
         self._bar = bar

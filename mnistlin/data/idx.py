@@ -1,12 +1,8 @@
-"""What a file is by its first bytes, to say in an error what was found instead of images or labels.
-
-Only names kinds of files; whether an IDX file is a good one is for `idx` to say.
-
-The IDX file format: a short header, then unsigned bytes in C order; raw or inside gzip.
+"""The IDX file format: a short header, then unsigned bytes in C order; raw or inside gzip.
 
 The header is two zero bytes, a type code, the number of dimensions, and the size of each as a
-big-endian 32-bit number. This module reads such files without trusting them, and writes them. It
-knows nothing of digits, of labels, or of where files come from.
+big-endian 32-bit number. Files are read without trusting them; a file that is something else is
+named by its first bytes, so that an error can say what was found.
 """
 
 import gzip
@@ -28,8 +24,8 @@ from numpy.typing import NDArray
 from mnistlin.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
-HEAD_BYTES = 64
-"""How many bytes are enough to tell."""
+HEAD_BYTES = 512
+"""How many first bytes decide what a file is; a tar archive has its mark at byte 257."""
 
 _IDX_TYPES = {
     0x09: "signed bytes",
@@ -40,13 +36,14 @@ _IDX_TYPES = {
 }
 _FORMATS = {
     GZIP_MAGIC: "a gzip file",
-    b"PK\x03\x04": "a ZIP archive",
+    b"PK\x03\x04": "a ZIP archive; extract it",
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
     b"\x93NUMPY": "a NumPy .npy file",
     b"BZh": "a bzip2 file",
     b"\xfd7zXZ": "an xz file",
 }
+_TAR_MARK, _TAR_OFFSET = b"ustar", 257
 _TEXTS = {
     b"<!doctype html": "a web page (HTML)",
     b"<html": "a web page (HTML)",
@@ -56,22 +53,16 @@ _TEXTS = {
 
 
 def describe_head(head: bytes) -> str:
-    """Say what a file is that does not begin like an IDX file of unsigned bytes.
+    """Say what a file is that is no IDX file of unsigned bytes, from its first `HEAD_BYTES`.
 
-    Parameters
-    ----------
-    head : bytes
-        The first `HEAD_BYTES` of the file, or all of a shorter file.
-
-    Returns
-    -------
-    str
-        A phrase that follows "it is", such as "a web page (HTML)".
+    The phrase follows "it is", such as "a web page (HTML)".
     """
     if not head:
         return "empty"
     if head[:2] == b"\0\0" and len(head) > 2 and head[2] in _IDX_TYPES:
         return f"an IDX file of {_IDX_TYPES[head[2]]}; only unsigned bytes can be read"
+    if head[_TAR_OFFSET:].startswith(_TAR_MARK):
+        return "a tar archive; extract it"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for start, name in (*_FORMATS.items(), *_TEXTS.items()):
         if (head if start in _FORMATS else text).startswith(start):
@@ -88,15 +79,7 @@ _BLOCK_BYTES = 1 << 18
 
 
 class IdxError(DataError):
-    """A file is not the IDX file that it should be.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    what : str
-        What it is instead, worded to follow "it is".
-    """
+    """A file is not the IDX file that it should be; `what` it is follows "it is"."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(path, what)  # both, so that the error can be pickled
@@ -109,25 +92,14 @@ class IdxError(DataError):
 
 @dataclass(frozen=True, eq=False)
 class IdxFile:
-    """What was read from an IDX file.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    shape : tuple of int
-        The shape of all that the file holds, (n_items, ...).
-    values : ndarray of shape (n_kept, ...), uint8
-        The first items; a read-only memory map if the file is raw.
-    sha256 : str or None
-        Of the whole content as it is without gzip, header included. None for a raw file that was
-        not to be hashed.
-    """
+    """The shape of an IDX file, (n_items, ...), and its first items."""
 
     path: Path
     shape: tuple[int, ...]
     values: NDArray[np.uint8]
+    """Of shape (n_kept, ...); a read-only memory map if the file is raw."""
     sha256: str | None
+    """Hash of the whole content without gzip; None for a raw file that was not hashed."""
 
 
 @dataclass(frozen=True)
@@ -161,16 +133,17 @@ def read_idx(
     path : Path
         The file.
     n_dims : int, optional
-        The number of dimensions it must have: 3 for images, 1 for labels. None takes any.
+        The number of dimensions that it must have: 3 for images, 1 for labels. None accepts any.
     max_items : int, optional
         How many items to keep at most. None keeps all.
     hashed : bool
-        Whether a raw file is to be hashed as well; what comes out of gzip always is.
+        Whether to hash a raw file as well; the content of a gzip file is always hashed.
 
     Raises
     ------
     IdxError
-        If the file is missing, damaged, or anything but such an IDX file; it says what it is.
+        If the file is missing, damaged, or anything but such an IDX file; the error says what it
+        is.
     """
     with _open(path) as file:
         if file.peek(2)[:2] == GZIP_MAGIC:
@@ -226,7 +199,7 @@ def _read_gzip(
 ) -> IdxFile:
     size = path.stat().st_size
     with _gzip_faults(path), gzip.GzipFile(fileobj=file) as stream:
-        header = _read_header(stream, path, n_dims)
+        header = _read_header(stream, path, n_dims, unpacked=True)
         if header.file_bytes > _DEFLATE_LIMIT * size:
             raise _cut_short(path, header, f"{size} bytes of gzip can never hold that")
         digest = hashlib.sha256(header.raw)
@@ -264,10 +237,14 @@ def _gzip_faults(path: Path) -> Iterator[None]:
         raise IdxError(path, "larger than the memory of this machine") from None
 
 
-def _read_header(stream: BinaryIO | gzip.GzipFile, path: Path, n_dims: int | None) -> _Header:
+def _read_header(
+    stream: BinaryIO | gzip.GzipFile, path: Path, n_dims: int | None, *, unpacked: bool = False
+) -> _Header:
     """Read the header and check all of it that can be checked without the data."""
     head = stream.read(4)
     if head[:3] != bytes([0, 0, _UNSIGNED_BYTE]) or not 1 <= int.from_bytes(head[3:]) <= _MAX_DIMS:
+        if unpacked and head.startswith(GZIP_MAGIC):
+            raise IdxError(path, "a gzip file inside a gzip file; decompress it once")
         raise IdxError(path, describe_head(head + stream.read(HEAD_BYTES)))
     sizes = stream.read(4 * head[3])
     if len(sizes) < 4 * head[3]:

@@ -1,15 +1,12 @@
-"""Find the four files of a dataset: a folder, MNISTLIN_DATA_DIR, the cache, at last the mirrors.
+"""Find the four files of a dataset, and say by their content what files really are.
 
-Files are found by name here; what is in them is checked by whoever reads them.
-
-Which known datasets lie on this machine, and what files really are, told by their content.
-
-Answers questions and changes nothing. Each answer reads the files in question to their end.
+A known dataset is looked for in MNISTLIN_DATA_DIR, in the cache, in the folder that a run recorded,
+and at last on its mirrors. Files are found by name; whoever reads them checks the content.
 """
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,46 +16,42 @@ from mnistlin.data.catalog import (
     Dataset,
     KnownFile,
     describe,
+    find_candidates,
     find_parts,
     is_folder,
     n_dims,
+    names_of,
     recognise,
 )
-from mnistlin.data.download import Progress, cache_folder, fetch
+from mnistlin.data.download import ELSEWHERE, Progress, cache_folder, complete_cache
 from mnistlin.data.idx import IdxError, read_idx
 from mnistlin.errors import DataError, did_you_mean
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where a dataset lies.
-
-    Attributes
-    ----------
-    dataset : str
-        What the config calls it.
-    folder : Path
-        The folder of its files.
-    files : mapping of str to Path
-        The file of each of `catalog.PARTS`.
-    known : Dataset or None
-        What it must be by its content. None for a folder that the config names.
-    remedy : str
-        What to do if it is something else, as a sentence.
-    """
+    """Where a dataset is: its folder, and the file of each of `catalog.PARTS`."""
 
     dataset: str
     folder: Path
     files: Mapping[str, Path]
     known: Dataset | None = None
+    """What it must be by its content; None for a folder that the config names."""
     remedy: str = ""
+    """What to do if it is something else, as a sentence."""
 
     def wrong(self, file: KnownFile, what: str) -> DataError:
         """Return the error that a file is not the one it should be but `what`."""
-        return DataError(f"{self.files[file.part]} is not {file}; it is {what}. {self.remedy}")
+        path = self.files[file.part]
+        others = find_candidates(self.folder).get(file.part, [])
+        right = next((other for other in others if _content_of(other).known == file), None)
+        remedy = f"{right.name} beside it is: remove {path.name}." if right else self.remedy
+        return DataError(f"{path} is not {file}; it is {what}. {remedy}")
 
 
-def locate(dataset: str, progress: Progress | None = None) -> Location:
+def locate(
+    dataset: str, progress: Progress | None = None, recorded: Path | None = None
+) -> Location:
     """Find a dataset, downloading it if it is a known one that is not on this machine.
 
     Parameters
@@ -68,21 +61,45 @@ def locate(dataset: str, progress: Progress | None = None) -> Location:
         has the name of a known dataset is written with its path, such as `./mnist`.
     progress : Progress, optional
         Shows a download.
+    recorded : Path, optional
+        Where a run found it; used if it is not found otherwise, before anything is downloaded.
 
     Raises
     ------
     DataError
-        If there is no such dataset, or it is not there as a whole.
+        If there is no such dataset, or it is incomplete.
+    """
+    known = DATASETS.get(dataset)
+    if known is None:
+        return _own_folder(dataset, recorded)
+    found = find_known(known)
+    if found is None and recorded and len(files := find_parts(recorded)) == len(PARTS):
+        remedy = "A run recorded this folder: put the right file there."
+        found = Location(known.name, recorded, files, known, remedy)
+    return found or _fetched(known, progress)
+
+
+def fetch(dataset: str, progress: Progress | None = None) -> Location:
+    """Make sure that a known dataset is on this machine with the right content.
+
+    Missing and damaged files of the cache are downloaded; files elsewhere belong to the user and
+    are only checked.
+
+    Raises
+    ------
+    DataError
+        If there is no such dataset, it cannot be downloaded, or files outside the cache are wrong.
     """
     known = DATASETS.get(dataset)
     if known is None:
         return _own_folder(dataset)
     found = find_known(known)
-    if found is None:
-        fetch(known, progress)
-        found = _in_cache(known)
-    if found is None:
-        raise DataError(f"the files of {known.title} vanished from {cache_folder(known.name)}")
+    if found is None or found.folder == cache_folder(known.name):
+        return _fetched(known, progress)
+    for part, path in found.files.items():
+        content = _content_of(path)
+        if content.known != known.file(part):
+            raise found.wrong(known.file(part), content.what)
     return found
 
 
@@ -92,84 +109,153 @@ def find_known(known: Dataset) -> Location | None:
     Raises
     ------
     DataError
-        If MNISTLIN_DATA_DIR is no folder, or holds a part of the files only.
+        If MNISTLIN_DATA_DIR is not a folder, or holds only some of the files.
     """
     if known.bundled_folder is not None:
         return _bundled(known, known.bundled_folder)
     return _in_data_dir(known) or _in_cache(known)
 
 
-def _own_folder(dataset: str) -> Location:
+def _fetched(known: Dataset, progress: Progress | None) -> Location:
+    complete_cache(known, progress, _about_data_dir(known))
+    found = find_known(known)
+    if found is None:
+        raise DataError(f"the files of {known.title} vanished from {cache_folder(known.name)}")
+    return found
+
+
+def _own_folder(dataset: str, recorded: Path | None = None) -> Location:
     try:
         folder = Path(dataset).expanduser()
     except RuntimeError:  # a ~user that does not exist
         folder = Path(dataset)
-    files = find_parts(folder)
-    if not files and not is_folder(folder):
+    if not find_parts(folder) and recorded and find_parts(recorded):
+        folder = recorded
+    if not find_parts(folder) and not is_folder(folder):
+        also = f", and the run's own folder {recorded} holds no data" if recorded else ""
         raise DataError(
             f"the dataset {dataset!r} is neither a folder nor one of {', '.join(DATASETS)}"
-            f"{did_you_mean(dataset, DATASETS)}"
+            f"{did_you_mean(dataset, DATASETS)}{also}"
         )
-    return Location(dataset, folder, _all_parts(folder, files))
+    files = _all_parts(folder)
+    for paths in find_candidates(folder).values():
+        _check_same_content(paths)
+    return Location(dataset, folder, files)
+
+
+def _check_same_content(paths: list[Path]) -> None:
+    """Refuse files of one name, raw and .gz, that hold different things."""
+    if len(paths) < 2:
+        return
+    first, *others = paths
+    for other in others:
+        if _content_of(first).sha256 != _content_of(other).sha256:
+            raise DataError(
+                f"{first} and {other.name} beside it have different contents "
+                f"({_content_of(first).what}; {_content_of(other).what}); remove the wrong one"
+            )
 
 
 def _in_data_dir(known: Dataset) -> Location | None:
-    setting = os.environ.get("MNISTLIN_DATA_DIR")
-    if not setting:
+    data_dir = _data_dir()
+    if data_dir is None:
         return None
-    data_dir = Path(setting)
-    if not is_folder(data_dir):
-        raise DataError(
-            f"MNISTLIN_DATA_DIR is {setting}, which is not a folder; correct or unset it"
-        )
     remedy = (
-        f"MNISTLIN_DATA_DIR leads there: put the file of {known.title} in its place or all four"
+        f"MNISTLIN_DATA_DIR is {data_dir}: put the file of {known.title} in its place or all four"
         f" files into {data_dir / known.name}, or unset the variable."
     )
     for folder in (data_dir / known.name, data_dir):
-        if files := find_parts(folder):
-            return Location(known.name, folder, _all_parts(folder, files), known, remedy)
+        if (files := find_parts(folder)) and _other_dataset(files, known) is None:
+            return Location(known.name, folder, _all_parts(folder), known, remedy)
     return None
+
+
+def _data_dir() -> Path | None:
+    setting = os.environ.get("MNISTLIN_DATA_DIR")
+    if not setting:
+        return None
+    if not is_folder(Path(setting)):
+        raise DataError(
+            f"MNISTLIN_DATA_DIR is {setting}, which is not a folder; correct or unset it"
+        )
+    return Path(setting)
+
+
+def _other_dataset(files: Mapping[str, Path], known: Dataset) -> str | None:
+    """Return the title of the dataset that a folder holds if its labels are all of another one."""
+    labels = [path for part, path in files.items() if n_dims(part) == 1]
+    titles = {content.known.title for content in map(_content_of, labels) if content.known}
+    return titles.pop() if len(titles) == 1 and titles != {known.title} else None
+
+
+def _about_data_dir(known: Dataset) -> str:
+    """Say why MNISTLIN_DATA_DIR did not help, or how to set it."""
+    data_dir = _data_dir()
+    if data_dir is None:
+        return ELSEWHERE
+    other = _other_dataset(find_parts(data_dir), known)
+    holds = f"holds {other}" if other else _what_is_there(data_dir) or "holds no dataset"
+    return f"or into {data_dir / known.name} (MNISTLIN_DATA_DIR is {data_dir}, which {holds})"
 
 
 def _in_cache(known: Dataset) -> Location | None:
     folder = cache_folder(known.name)
     files = find_parts(folder)
     if len(files) < len(PARTS):
-        return None  # a download that did not come to its end
-    remedy = f"`mnistlin data fetch {known.name}` downloads it again."
+        return None  # a download that was not completed
+    remedy = f"`mnistlin data fetch {known.name}` repairs it."
     return Location(known.name, folder, files, known, remedy)
 
 
 def _bundled(known: Dataset, folder: Path) -> Location:
-    remedy = "It should have come with mnistlin: install mnistlin again."
-    return Location(known.name, folder, _all_parts(folder, find_parts(folder)), known, remedy)
+    remedy = "It comes with mnistlin: install mnistlin again."
+    return Location(known.name, folder, _all_parts(folder), known, remedy)
 
 
-def _all_parts(folder: Path, files: Mapping[str, Path]) -> Mapping[str, Path]:
-    """Return the files if they are all there."""
-    absent = [f"{part}-idx{n_dims(part)}-ubyte" for part in PARTS if part not in files]
+def _all_parts(folder: Path) -> Mapping[str, Path]:
+    """Return the files if all are there; otherwise say what is there instead."""
+    files = find_parts(folder)
+    absent = [names_of(part)[0] for part in PARTS if part not in files]
     if absent:
+        there = _what_is_there(folder)
         raise DataError(
-            f"the folder {folder} lacks {', '.join(absent)} (raw or .gz); a dataset is four files"
-            " named like MNIST's"
+            f"the folder {folder} lacks {', '.join(absent)} (raw or .gz)"
+            + (f", but {there}" if there else "; a dataset is four files named like MNIST's")
         )
     return files
 
 
+def _what_is_there(folder: Path) -> str:
+    """Say which data a folder holds under other names, and what to do; empty if none."""
+    try:
+        inside = sorted(folder.iterdir())
+        below = [
+            *(path for path in inside if is_folder(path)),
+            *(path for sub in inside if is_folder(sub) for path in sorted(sub.iterdir())),
+        ]
+        for path in below:
+            if is_folder(path) and len(find_parts(path)) == len(PARTS):
+                return f"holds all four files in {path}: name that folder"
+    except OSError:
+        return ""
+    names = {name for part in PARTS for name in names_of(part)}
+    nested = [path / path.name for path in inside if path.name in names]
+    nested = [path for path in nested if path.is_file()]
+    if nested:
+        return (
+            f"holds a folder for each file, such as {nested[0]}: move the four files into one "
+            "folder"
+        )
+    similar = [path.name for path in inside if "-ubyte" in path.name and path.name not in names]
+    if similar:
+        shown = ", ".join(similar[:4]) + (", ..." if len(similar) > 4 else "")
+        return f"holds {shown}: rename or link the files to MNIST's names"
+    return ""
+
+
 @dataclass(frozen=True)
 class DatasetStatus:
-    """A known dataset and where it is.
-
-    Attributes
-    ----------
-    dataset : Dataset
-        The dataset.
-    folder : Path or None
-        Where its files are; None if they would have to be downloaded.
-    problem : str
-        What is wrong with what was found; empty if nothing is.
-    """
+    """A known dataset, its folder (None if it has to be downloaded), and what is wrong with it."""
 
     dataset: Dataset
     folder: Path | None
@@ -178,23 +264,12 @@ class DatasetStatus:
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What a file is, and what it should be.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    what : str
-        What it is by its content, worded to follow "it is".
-    should_be : str
-        What its name or its dataset promises. Empty if it is that, or if nothing is promised.
-    ok : bool
-        Whether it can be read and is what was promised.
-    """
+    """What a file is by its content, and what its name or dataset promises."""
 
     path: Path
     what: str
     should_be: str
+    """Empty if the file is that, or if nothing is promised."""
     ok: bool
 
     def __str__(self) -> str:
@@ -204,12 +279,12 @@ class FileCheck:
 
 
 def list_datasets() -> list[DatasetStatus]:
-    """Return the known datasets, each with where it is; downloads nothing."""
+    """Return the known datasets, each with its folder; downloads nothing."""
     return [_status(dataset) for dataset in DATASETS.values()]
 
 
 def verify(target: str) -> list[FileCheck]:
-    """Tell what files really are.
+    """Check what files really are.
 
     Parameters
     ----------
@@ -219,8 +294,8 @@ def verify(target: str) -> list[FileCheck]:
     Returns
     -------
     list of FileCheck
-        One for a file, four for a dataset or folder. The files of a folder should be those of the
-        dataset that most of them belong to.
+        One for a file, at least four for a dataset or folder. The files of a folder should be
+        those of the dataset that most of them belong to.
 
     Raises
     ------
@@ -228,12 +303,28 @@ def verify(target: str) -> list[FileCheck]:
         If there is nothing to check.
     """
     if target in DATASETS:
-        return _verify_known(DATASETS[target])
+        known = DATASETS[target]
+        found = find_known(known)
+        if found is None:
+            raise DataError(
+                f"{known.title} is not on this machine; `mnistlin data fetch {known.name}` "
+                "downloads it"
+            )
+        return _check(found.files.items(), known.title)
     path = Path(target)
-    if is_folder(path):
-        return _verify_folder(path)
-    content = _content_of(path)
-    return [FileCheck(path, content.what, "", ok=content.n_dims > 0)]
+    if not is_folder(path):
+        content = _content_of(path)
+        return [FileCheck(path, content.what, "", ok=content.n_dims > 0)]
+    candidates = find_candidates(path)
+    if not candidates:
+        there = _what_is_there(path)
+        raise DataError(
+            f"the folder {path} holds no file that is named like one of MNIST's"
+            + (f", but {there}" if there else "")
+        )
+    absent = {part: [path / names_of(part)[0]] for part in PARTS}
+    files = absent | candidates
+    return _check((part, each) for part, paths in files.items() for each in paths)
 
 
 def _status(dataset: Dataset) -> DatasetStatus:
@@ -243,32 +334,15 @@ def _status(dataset: Dataset) -> DatasetStatus:
         return DatasetStatus(dataset, None, str(error))
     if found is None:
         return DatasetStatus(dataset, None)
-    checks = _judge(found.files, dataset.title)
+    checks = _check(found.files.items(), dataset.title)
     problem = next((str(check) for check in checks if not check.ok), "")
     return DatasetStatus(dataset, found.folder, problem)
-
-
-def _verify_known(dataset: Dataset) -> list[FileCheck]:
-    found = find_known(dataset)
-    if found is None:
-        raise DataError(
-            f"{dataset.title} is not on this machine;"
-            f" `mnistlin data fetch {dataset.name}` downloads it"
-        )
-    return _judge(found.files, dataset.title)
-
-
-def _verify_folder(folder: Path) -> list[FileCheck]:
-    files = find_parts(folder)
-    if not files:
-        raise DataError(f"the folder {folder} holds no file that is named like one of MNIST's")
-    absent = {part: folder / f"{part}-idx{n_dims(part)}-ubyte" for part in PARTS}
-    return _judge(absent | files)
 
 
 @dataclass(frozen=True)
 class _Content:
     what: str
+    sha256: str | None = None
     known: KnownFile | None = None
     n_dims: int = 0  # 0 if it cannot be read
 
@@ -278,16 +352,16 @@ def _content_of(path: Path) -> _Content:
         found = read_idx(path, max_items=0, hashed=True)
     except IdxError as error:
         return _Content(error.what)
-    return _Content(describe(found), recognise(found.sha256), len(found.shape))
+    return _Content(describe(found), found.sha256, recognise(found.sha256), len(found.shape))
 
 
-def _judge(files: Mapping[str, Path], title: str | None = None) -> list[FileCheck]:
-    """Compare files with the parts of a dataset; if it is not named, of the one they suggest."""
-    contents = {part: _content_of(path) for part, path in files.items()}
+def _check(files: Iterable[tuple[str, Path]], title: str | None = None) -> list[FileCheck]:
+    """Compare files with the parts of a dataset; without a title, of the one they suggest."""
+    contents = [(part, path, _content_of(path)) for part, path in files]
     if title is None:
-        titles = Counter(content.known.title for content in contents.values() if content.known)
+        titles = Counter(content.known.title for *_, content in contents if content.known)
         title = next((title for title, _ in titles.most_common(1)), None)
-    return [_compare(files[part], part, content, title) for part, content in contents.items()]
+    return [_compare(path, part, content, title) for part, path, content in contents]
 
 
 def _compare(path: Path, part: str, content: _Content, title: str | None) -> FileCheck:
@@ -295,9 +369,7 @@ def _compare(path: Path, part: str, content: _Content, title: str | None) -> Fil
         ok = content.n_dims == n_dims(part)
         promised = f"{part}, of {n_dims(part)} dimension{'s' * (n_dims(part) > 1)}"
     else:
-        ok = content.known is not None and (content.known.title, content.known.part) == (
-            title,
-            part,
-        )
+        known = content.known
+        ok = known is not None and (known.title, known.part) == (title, part)
         promised = f"{title}'s {part}"
     return FileCheck(path, content.what, "" if ok else promised, ok)

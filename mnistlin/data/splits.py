@@ -4,8 +4,8 @@ Pixels stay unsigned bytes, in memory or memory-mapped; they are scaled where th
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlin.data.catalog import describe, n_dims
+from mnistlin.data.catalog import (
+    DATASETS,
+    KnownFile,
+    class_names_in,
+    describe,
+    may_be_known,
+    n_dims,
+    recognise,
+)
 from mnistlin.data.download import Progress
 from mnistlin.data.idx import IdxError, IdxFile, by_text, read_idx
 from mnistlin.data.locate import Location, locate
@@ -96,6 +104,10 @@ class Splits:
         What the config calls the dataset.
     folder : Path
         Where its files are.
+    class_names : mapping of int to str
+        Names of labels, where the dataset has them.
+    warnings : tuple of str
+        What is unusual about the rows, in sentences.
     """
 
     train: Split
@@ -103,6 +115,8 @@ class Splits:
     test: Split | None
     dataset: str
     folder: Path
+    class_names: Mapping[int, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 class SplitLoader:
@@ -114,28 +128,35 @@ class SplitLoader:
 
     def __init__(self, progress: Progress | None = None) -> None:
         self._progress = progress
-        self._locations: dict[str, Location] = {}
+        self._locations: dict[tuple[str, Path | None], Location] = {}
         self._files: dict[Path, _Labelled] = {}
-        self._splits: dict[DataConfig, Splits] = {}
+        self._splits: dict[tuple[DataConfig, Path | None], Splits] = {}
 
-    def locate(self, dataset: str) -> Location:
-        """Return where a dataset is, downloading it first if necessary."""
-        if dataset not in self._locations:
-            self._locations[dataset] = locate(dataset, self._progress)
-        return self._locations[dataset]
+    def locate(self, dataset: str, recorded: Path | None = None) -> Location:
+        """Return where a dataset is, downloading it first if necessary; see `locate.locate`."""
+        key = (dataset, recorded)
+        if key not in self._locations:
+            self._locations[key] = locate(dataset, self._progress, recorded)
+        return self._locations[key]
 
-    def load(self, data: "DataConfig") -> Splits:
-        """Return the splits of the section `data` of a config; see `load_splits`."""
-        if data not in self._splits:
-            self._splits[data] = self._divide(data)
-        return self._splits[data]
+    def load(self, data: "DataConfig", recorded: Path | None = None) -> Splits:
+        """Return the splits of the section `data` of a config; see `load_splits`.
 
-    def _divide(self, data: "DataConfig") -> Splits:
-        location = self.locate(data.dataset)
+        `recorded` is the folder in which a run found its data: it is tried where `data.dataset`
+        leads nowhere, such as a relative path in another working directory.
+        """
+        key = (data, recorded)
+        if key not in self._splits:
+            self._splits[key] = self._divide(data, self.locate(data.dataset, recorded))
+        return self._splits[key]
+
+    def _divide(self, data: "DataConfig", location: Location) -> Splits:
         from_train = data.val_from == "train"
         train_file = self._read(location, "train", _n_rows_needed(data))
         test_file = self._read(location, "t10k", None if from_train else data.val_size)
         _check_same_shape(train_file, test_file)
+        if location.known is None:
+            _check_same_dataset(train_file, test_file)
         classes = data.classes or _labels_in(train_file.labels, test_file.labels)
         train_rows = _cut(train_file, 0, data.train_size, "train_size")
         cuts = [(train_file, train_rows)]
@@ -144,10 +165,17 @@ class SplitLoader:
             cuts.append((test_file, range(test_file.n_rows)))
         else:
             cuts.append((test_file, _cut(test_file, 0, data.val_size, "val_size")))
-        for file, rows in cuts:
-            _check_classes_occur(data.classes or (), file, rows)
+        warnings = _check_classes(data, classes, cuts)
         train, val, *test = (_select(file, rows, classes) for file, rows in cuts)
-        return Splits(train, val, test[0] if test else None, location.dataset, location.folder)
+        return Splits(
+            train,
+            val,
+            test[0] if test else None,
+            location.dataset,
+            location.folder,
+            _class_names(location, train_file, classes),
+            tuple(warnings),
+        )
 
     def _read(self, location: Location, stem: str, max_rows: int | None) -> "_Labelled":
         """Return an image file with its labels, of which at least `max_rows` rows are kept."""
@@ -187,6 +215,8 @@ class _Labelled:
     images: NDArray[np.uint8]
     image_shape: tuple[int, int]
     labels: NDArray[np.uint8]
+    known: Mapping[Path, KnownFile]
+    """Which of the two files, images and labels, belong to a known dataset."""
 
     @property
     def n_rows(self) -> int:
@@ -210,14 +240,17 @@ def _read_labelled(location: Location, stem: str, max_rows: int | None) -> _Labe
         )
     n_kept, height, width = images.values.shape
     flat = images.values.reshape(n_kept, height * width)
-    return _Labelled(images.path, flat, (height, width), labels.values)
+    recognised = {file.path: recognise(file.sha256) for file in (images, labels) if file.sha256}
+    known = {path: file for path, file in recognised.items() if file}
+    return _Labelled(images.path, flat, (height, width), labels.values, known)
 
 
 def _read_part(location: Location, part: str, max_items: int | None) -> IdxFile:
     """Read one file, and check that it is the right one if the dataset is a known one."""
     path = location.files[part]
     if location.known is None:
-        return read_idx(path, n_dims=n_dims(part), max_items=max_items)
+        hashed = may_be_known(path)
+        return read_idx(path, n_dims=n_dims(part), max_items=max_items, hashed=hashed)
     expected = location.known.file(part)
     try:
         found = read_idx(path, max_items=max_items, hashed=True)
@@ -236,12 +269,40 @@ def _check_same_shape(train: _Labelled, test: _Labelled) -> None:
         )
 
 
-def _labels_in(*label_arrays: NDArray[np.uint8]) -> tuple[int, ...]:
-    occurs = np.zeros(_N_LABELS, bool)
+def _check_same_dataset(*files: _Labelled) -> None:
+    """Refuse an own folder with files of different known datasets, or of different parts."""
+    known = {path: each for file in files for path, each in file.known.items()}
+    halves = [{each.part.split("-")[0] for each in file.known.values()} for file in files]
+    if len({each.title for each in known.values()}) > 1 or any(len(half) > 1 for half in halves):
+        parts = "; ".join(f"{path.name} is {each}" for path, each in known.items())
+        raise DataError(
+            f"the files in {files[0].path.parent} do not belong together: {parts}; put the four "
+            "files of one dataset there"
+        )
+
+
+def _class_names(
+    location: Location, train_file: _Labelled, classes: tuple[int, ...]
+) -> dict[int, str]:
+    """Return the names of the classes that have one: of a known dataset, or in `classes.txt`."""
+    titles = {each.title for each in train_file.known.values()}
+    known = (each.class_names for each in DATASETS.values() if each.title in titles)
+    own = () if location.known else class_names_in(location.folder)
+    names = own or next(known, ())
+    return {label: names[label] for label in classes if label < len(names) and names[label]}
+
+
+def _count_labels(*label_arrays: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Return how often each label occurs, of shape (256,)."""
+    counts = np.zeros(_N_LABELS, np.intp)
     for labels in label_arrays:
         for start in range(0, len(labels), _BLOCK_ROWS):
-            occurs[labels[start : start + _BLOCK_ROWS]] = True
-    return tuple(np.flatnonzero(occurs).tolist())
+            counts += np.bincount(labels[start : start + _BLOCK_ROWS], minlength=_N_LABELS)
+    return counts
+
+
+def _labels_in(*label_arrays: NDArray[np.uint8]) -> tuple[int, ...]:
+    return tuple(np.flatnonzero(_count_labels(*label_arrays)).tolist())
 
 
 def _cut(file: _Labelled, start: int, size: int | None, key: str) -> range:
@@ -261,15 +322,37 @@ def _cut(file: _Labelled, start: int, size: int | None, key: str) -> range:
     return range(start, file.n_rows if size is None else start + size)
 
 
-def _check_classes_occur(classes: Iterable[int], file: _Labelled, rows: range) -> None:
-    present = _labels_in(file.labels[rows.start : rows.stop])
-    absent = [label for label in classes if label not in present]
-    if absent:
-        raise ConfigError(
-            f"data.classes: found {_listed(absent)}, but rows {rows.start} to {rows.stop - 1} of"
-            f" {file.path} have the labels {_listed(present)} only; name classes that occur there,"
-            " or take more rows"
+def _check_classes(
+    data: "DataConfig", classes: tuple[int, ...], cuts: Sequence[tuple[_Labelled, range]]
+) -> Iterator[str]:
+    """Refuse training rows that lack a class, and yield a warning for other rows that do."""
+    counts = [_count_labels(file.labels[rows.start : rows.stop]) for file, rows in cuts]
+    (train_file, train_rows), in_train = cuts[0], counts[0]
+    needed = data.classes or tuple(np.flatnonzero(sum(counts)).tolist())
+    if absent := [label for label in needed if not in_train[label]]:
+        elsewhere = ", ".join(
+            f"{sum(count[label] for count in counts[1:])} of class {label}" for label in absent
         )
+        advice = ["take more rows (data.train_size)"] if data.train_size else []
+        if np.all(train_file.labels[:-1] <= train_file.labels[1:]):
+            advice.append("shuffle the rows of the files, which are sorted by class")
+        advice.append("name classes in data.classes that occur in the training rows")
+        raise ConfigError(
+            f"data.classes: rows {train_rows.start} to {train_rows.stop - 1} of {train_file.path} "
+            f"have no image of class {_listed(absent)}; images per class there: "
+            f"{_counted(in_train)}; images in the other rows: {elsewhere}; {', or '.join(advice)}"
+        )
+    for name, count in zip(("validation", "test"), counts[1:], strict=False):
+        if absent := [label for label in classes if not count[label]]:
+            yield (
+                f"no {name} image of class {_listed(absent)}: {name} loss and accuracy do not "
+                f"cover it; images per class: {_counted(count)}"
+            )
+
+
+def _counted(counts: NDArray[np.intp]) -> str:
+    """Return counts per label as text: `0: 12, 3: 5`."""
+    return ", ".join(f"{label}: {counts[label]}" for label in np.flatnonzero(counts))
 
 
 def _listed(labels: Iterable[int]) -> str:

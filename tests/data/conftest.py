@@ -93,6 +93,7 @@ def make_set() -> Callable[..., TinySet]:
             KnownFile(
                 title=name.title(),
                 part=part,
+                raw_bytes=len(contents[part]),
                 gzip_bytes=len(pack(contents[part])),
                 gzip_sha256=sha256(pack(contents[part])),
                 sha256=sha256(contents[part]),

@@ -8,8 +8,8 @@ import filelock
 import pytest
 
 from mnistlin.data import download as cache
-from mnistlin.data.catalog import MNIST_5K, PARTS, find_parts
-from mnistlin.data.download import TimeLimits, cache_folder, download, fetch
+from mnistlin.data.catalog import PARTS, find_parts
+from mnistlin.data.download import TimeLimits, cache_folder, complete_cache, download
 from mnistlin.errors import CacheError, DataError
 
 QUICK = TimeLimits(
@@ -184,15 +184,9 @@ def test_the_bar_is_closed_when_the_download_fails(server, tiny, tmp_path):
     assert bar.n == 0
 
 
-def test_fetch_completes_the_cache(server, tiny, tmp_path):
-    """`fetch` downloads from the dataset's own mirrors to its own folder in the cache."""
+def test_the_cache_is_completed_from_the_mirrors_of_the_dataset(server, tiny, tmp_path):
     mirrors = (server.mirror("missing"), server.mirror("good"))
-    folder = fetch(replace(tiny.dataset, mirrors=mirrors))
-    assert folder == cache_folder("tiny")
+    complete_cache(replace(tiny.dataset, mirrors=mirrors))
+    folder = cache_folder("tiny")
     assert tmp_path in folder.parents
     assert contents_of(folder) == tiny.published
-
-
-def test_fetching_the_bundled_set_does_nothing():
-    """mnist-5k is never downloaded: its folder is that of the package."""
-    assert fetch(MNIST_5K) == MNIST_5K.bundled_folder

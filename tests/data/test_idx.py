@@ -2,10 +2,12 @@
 
 import gzip
 import hashlib
+import io
 import mmap
 import os
 import pickle
 import struct
+import tarfile
 import tracemalloc
 
 import numpy as np
@@ -51,6 +53,25 @@ def test_what_was_written_is_read(write):
     np.testing.assert_array_equal(found.values, IMAGES)
     assert found.shape == IMAGES.shape
     assert found.sha256 == hashlib.sha256(CONTENT).hexdigest()
+
+
+def test_a_file_that_was_compressed_twice_says_so(tmp_path):
+    """The remedy is to decompress it once."""
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(gzip.compress(CONTENT)))
+    assert what_is(path) == "a gzip file inside a gzip file; decompress it once"
+    path.write_bytes(gzip.decompress(path.read_bytes()))
+    assert read_idx(path).shape == IMAGES.shape
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_an_archive_says_so(compress, tmp_path):
+    """A .tar, and a .tar.gz with the name of a .gz file."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("train-images-idx3-ubyte"))
+    (tmp_path / "images.gz").write_bytes(compress(buffer.getvalue()))
+    assert what_is(tmp_path / "images.gz") == "a tar archive; extract it"
 
 
 @pytest.mark.parametrize("max_items", [0, 1, 4, 5, 6])

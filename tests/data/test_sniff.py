@@ -1,6 +1,7 @@
-"""Files are told by their first bytes."""
+"""Files are recognised by their first bytes."""
 
 import io
+import tarfile
 
 import numpy as np
 import pytest
@@ -15,6 +16,14 @@ def npy_bytes():
     return buffer.getvalue()
 
 
+def tar_bytes():
+    """Return the bytes of a tar archive with one file."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("train-images-idx3-ubyte"))
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("head", "what"),
     [
@@ -25,7 +34,8 @@ def npy_bytes():
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:", "a Git LFS pointer"),
         (b"label,pixel0,pixel1\r\n5,0,0\r\n", "a text file"),
         (b"\x1f\x8b\x08\x00", "a gzip file"),
-        (b"PK\x03\x04\x14\x00", "a ZIP archive"),
+        (b"PK\x03\x04\x14\x00", "a ZIP archive; extract it"),
+        (tar_bytes(), "a tar archive; extract it"),
         (b"\x89PNG\r\n\x1a\n", "a PNG image"),
         (npy_bytes(), "a NumPy .npy file"),
         (b"\0\0\x0d\x03", "an IDX file of 32-bit floats; only unsigned bytes"),

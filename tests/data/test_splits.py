@@ -1,7 +1,6 @@
 """Rows first, classes after: the splits hold what the config asks for, or an error says why not."""
 
 import hashlib
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +8,14 @@ import numpy as np
 import pytest
 
 from mnistlin.config import DataConfig
-from mnistlin.data.catalog import PARTS, find_parts
+from mnistlin.data.catalog import DATASETS, PARTS, find_parts
 from mnistlin.data.download import cache_folder
 from mnistlin.data.idx import encode_idx, read_idx
 from mnistlin.data.splits import SplitLoader, load_splits
 from mnistlin.errors import ConfigError, DataError
 
-TRAIN_LABELS = (5, 0, 4, 1, 9, 2, 1, 3, 1, 4)
-TEST_LABELS = (7, 2, 1, 0, 4)
+TRAIN_LABELS = (3, 0, 4, 1, 9, 2, 1, 3, 1, 4)
+TEST_LABELS = (0, 4, 1, 2, 9)
 
 
 @pytest.fixture(params=[".gz", ""], ids=["gzip", "raw"])
@@ -58,7 +57,7 @@ def test_sizes_count_rows_before_classes_are_filtered(folder):
     splits = load(folder, classes=(1, 4), train_size=7, val_size=3 + 2)
     assert splits.train.rows.tolist() == [2, 3, 6]
     assert labels_of(splits.train) == [4, 1, 1]
-    assert labels_of(splits.val) == [1, 4]
+    assert labels_of(splits.val) == [4, 1]
 
 
 def test_named_classes_keep_their_order(folder):
@@ -67,10 +66,11 @@ def test_named_classes_keep_their_order(folder):
     assert load(folder, classes=(1, 4)).train.targets.tolist() == [1, 0, 0, 0, 1]
 
 
-def test_classes_are_those_of_the_files_and_not_of_the_rows(folder):
+def test_classes_are_those_of_the_files_and_not_of_the_rows(make_set, tmp_path):
     """However few rows are used, the number of classes stays that of the dataset, sorted."""
-    splits = load(folder, train_size=1, val_size=1)
-    assert splits.train.classes == splits.val.classes == (0, 1, 2, 3, 4, 5, 7, 9)
+    folder = make_set("mine", (3, 0, 3, 0), (0, 3, 7)).write(tmp_path)
+    splits = load(folder, val_size=2)
+    assert splits.train.classes == splits.val.classes == (0, 3, 7)
 
 
 def test_validation_rows_can_follow_the_training_rows(folder):
@@ -106,8 +106,8 @@ def test_only_the_rows_needed_are_kept(make_set, tmp_path):
     splits = load(made.write(tmp_path), train_size=4, val_size=2)
     assert len(splits.train.images) == 4
     assert len(splits.val.images) == 2
-    splits = load(tmp_path, val_from="train", train_size=4, val_size=2)
-    assert len(splits.train.images) == 6
+    splits = load(tmp_path, val_from="train", train_size=6, val_size=2)
+    assert len(splits.train.images) == 8
     assert splits.train.images is splits.val.images
 
 
@@ -151,7 +151,11 @@ class TestLoader:
     def test_it_loads_what_a_fresh_one_loads(self, make_set, tmp_path):
         folder = make_set("mine", TRAIN_LABELS, TEST_LABELS).write(tmp_path)
         loader = SplitLoader()
-        for settings in ({"train_size": 4}, {"train_size": 6, "val_from": "train"}, {}):
+        for settings in (
+            {"train_size": 6, "val_size": 2},
+            {"train_size": 7, "val_from": "train"},
+            {},
+        ):
             data = DataConfig(dataset=str(folder), **settings)
             found, fresh = loader.load(data), load_splits(data)
             assert found.train.sha256() == fresh.train.sha256()
@@ -190,16 +194,14 @@ def test_the_hash_does_not_depend_on_the_blocks(folder, monkeypatch):
             {"val_from": "train", "train_size": 10, "val_size": 1},
             r"data.val_size: no rows are left",
         ),
-        ({"classes": (1, 8)}, r"data.classes: found 8, but rows 0 to 9 of .*train-images"),
-        ({"classes": (0, 200)}, r"data.classes: found 200, but"),
         (
-            {"classes": (0, 3), "train_size": 4},
-            r"data.classes: found 3, but rows 0 to 3 of .* have the labels 0, 1, 4, 5 only",
+            {"classes": (1, 8)},
+            r"data.classes: rows 0 to 9 of .*train-images.* have no image of class 8",
         ),
-        ({"classes": (0, 9)}, r"data.classes: found 9, but rows 0 to 4 of .*t10k-images"),
+        ({"classes": (0, 200)}, r"data.classes: rows .* have no image of class 200"),
         (
-            {"classes": (0, 1), "val_from": "train", "train_size": 8},
-            r"data.classes: found 0, but rows 8 to 9 of .*train-images",
+            {"classes": (0, 2), "train_size": 4},
+            r"rows 0 to 3 .* class 2; images per class there: 0: 1, 1: 1, 3: 1, 4: 1",
         ),
     ],
 )
@@ -209,11 +211,156 @@ def test_what_the_files_do_not_have_is_refused(folder, settings, words):
         load(folder, **settings)
 
 
-def test_the_test_file_must_have_the_classes_too(make_set, tmp_path):
-    """A final score that leaves out a class would come as a surprise after the training."""
-    folder = make_set("mine", (0, 3, 0, 3), (0, 1)).write(tmp_path)
-    with pytest.raises(ConfigError, match=r"data.classes: found 3, but rows 0 to 1 of .*t10k"):
-        load(folder, classes=(0, 3), train_size=2, val_from="train")
+class TestClassesMissingInASplit:
+    """Rows sorted by class, or too few: found before anything is trained."""
+
+    @pytest.mark.parametrize("classes", [None, (0, 1, 2)], ids=["inferred", "named"])
+    def test_training_rows_without_a_class_are_an_error(self, classes, make_set, tmp_path):
+        """With the counts and advice, for named classes as for inferred ones."""
+        folder = make_set("mine", (0, 0, 0, 1, 1, 2), (0, 1, 2, 2)).write(tmp_path)
+        with pytest.raises(ConfigError) as caught:
+            load(folder, classes=classes, train_size=5)
+        for words in (
+            "rows 0 to 4 of",
+            "have no image of class 2;",
+            "images per class there: 0: 3, 1: 2",
+            "in the other rows: 2 of class 2",
+            "take more rows (data.train_size)",
+            "shuffle the rows of the files, which are sorted by class",
+        ):
+            assert words in str(caught.value)
+
+    @pytest.mark.parametrize("remedy", [{"train_size": None}, {"classes": (0, 1)}])
+    def test_what_the_error_advises_works(self, remedy, make_set, tmp_path):
+        folder = make_set("mine", (0, 0, 0, 1, 1, 2), (0, 1, 2, 2)).write(tmp_path)
+        assert load(folder, **{"train_size": 5, **remedy}).train.n_samples >= 5
+
+    def test_validation_rows_without_a_class_are_a_warning(self, make_set, tmp_path):
+        folder = make_set("mine", (0, 1, 2), (0, 0, 2, 1)).write(tmp_path)
+        (warning,) = load(folder, val_size=3).warnings
+        assert warning == (
+            "no validation image of class 1: validation loss and accuracy do not cover it; images "
+            "per class: 0: 2, 2: 1"
+        )
+        assert load(folder).warnings == ()
+
+    @pytest.mark.parametrize("classes", [None, (0, 3)])
+    def test_test_rows_without_a_class_are_a_warning(self, classes, make_set, tmp_path):
+        """A score that leaves out a class would come as a surprise after training."""
+        folder = make_set("mine", (0, 3, 0, 3), (0, 0)).write(tmp_path)
+        (warning,) = load(folder, classes=classes, train_size=2, val_from="train").warnings
+        assert warning.startswith("no test image of class 3:")
+
+    def test_a_class_that_no_row_in_use_has_is_no_error(self, make_set, tmp_path):
+        """The labels of both files decide how many classes there are."""
+        folder = make_set("mine", (0, 1, 0), (0, 1, 7)).write(tmp_path)
+        assert load(folder, val_size=2).train.classes == (0, 1, 7)
+
+
+class TestFilesThatDoNotBelongTogether:
+    """An own folder whose files are recognised by their content."""
+
+    @pytest.fixture
+    def other(self, make_set, monkeypatch):
+        """Put a second dataset of the same shapes into the catalogue."""
+        made = make_set("another", train_labels=(2, 1, 0, 2, 1, 0), test_labels=(0, 0, 1))
+        monkeypatch.setitem(DATASETS, "another", made.dataset)
+        return made
+
+    @pytest.mark.parametrize("ending", [".gz", ""])
+    @pytest.mark.parametrize("part", PARTS)
+    def test_parts_of_two_known_datasets_are_an_error(self, part, ending, tiny, other, tmp_path):
+        tiny.write(tmp_path, ending=ending)
+        other.write(tmp_path, [part], ending=ending)
+        with pytest.raises(DataError, match=rf"do not belong together: .* is Another's {part}"):
+            load(tmp_path)
+        tiny.write(tmp_path, ending=ending)  # the remedy: the four files of one dataset
+        assert load(tmp_path).train.n_samples == 6
+
+    def test_own_images_with_the_labels_of_a_known_dataset_are_allowed(self, tiny, tmp_path):
+        """Such as MNIST with noise."""
+        tiny.write(tmp_path)
+        images = find_parts(tmp_path)["train-images"]
+        images.write_bytes(encode_idx(np.zeros((6, 3, 2), np.uint8)))
+        assert load(tmp_path).train.n_samples == 6
+
+    @pytest.mark.usefixtures("tiny")
+    def test_raw_and_compressed_files_of_one_name_must_agree(self, make_set, tmp_path):
+        made = make_set("mine")
+        made.write(tmp_path)
+        made.write(tmp_path, ending="")
+        assert load(tmp_path).train.n_samples == 6
+        raw = tmp_path / "train-labels-idx1-ubyte"
+        raw.write_bytes(encode_idx(np.zeros(6, np.uint8)))
+        with pytest.raises(DataError, match=r"train-labels-idx1-ubyte and train-labels.*\.gz") as e:
+            load(tmp_path)
+        assert "remove the wrong one" in str(e.value)
+        raw.unlink()
+        assert load(tmp_path).train.n_samples == 6
+
+
+class TestClassNames:
+    """Names of labels that a dataset brings."""
+
+    def test_fashion_mnist_has_names(self, debian_fashion_mnist, monkeypatch):
+        """By name, and as a folder of one's own that is recognised."""
+        monkeypatch.setenv("MNISTLIN_DATA_DIR", str(debian_fashion_mnist.parent))
+        for dataset in ("fashion-mnist", debian_fashion_mnist):
+            names = load(dataset, classes=(9, 0), train_size=100, val_size=100).class_names
+            assert names == {0: "T-shirt/top", 9: "Ankle boot"}
+
+    def test_digits_have_none(self):
+        assert load("mnist-5k").class_names == {}
+
+    def test_a_folder_may_hold_classes_txt(self, folder):
+        """A line for each label from 0; a label without a line or with an empty one has no name."""
+        (folder / "classes.txt").write_text("zero\n\n two \n drei\nλ\n", encoding="utf-8")
+        names = {0: "zero", 2: "two", 3: "drei", 4: "λ"}
+        assert load(folder).class_names == names
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (b"\xff\xfe", "UTF-8"),
+            (b"a\nb\na\n", "'a' twice"),
+            (b"a\x1b[31m\n", "printable"),
+            (b"x" * 61, "1 to 60 printable"),
+            ("\n".join(map(str, range(300))).encode(), "300 lines"),
+        ],
+    )
+    def test_anything_else_in_it_is_an_error(self, content, words, folder):
+        (folder / "classes.txt").write_bytes(content)
+        with pytest.raises(DataError, match=words):
+            load(folder)
+
+
+class TestRecordedFolder:
+    """A run keeps the absolute folder of its data, which is tried second."""
+
+    def test_it_is_used_where_the_path_leads_nowhere(self, folder, tmp_path, monkeypatch):
+        monkeypatch.chdir(folder.parent)
+        data = DataConfig(dataset="./mine")
+        here = SplitLoader().load(data)
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        there = SplitLoader().load(data, recorded=folder)
+        assert there.train.sha256() == here.train.sha256()
+        assert there.folder == folder
+
+    def test_the_path_goes_first(self, folder, make_set, tmp_path):
+        other = make_set("other").write(tmp_path / "other")
+        assert SplitLoader().load(DataConfig(dataset=str(other)), folder).folder == other
+
+    def test_the_error_names_both(self, tmp_path):
+        data = DataConfig(dataset=str(tmp_path / "gone"))
+        with pytest.raises(DataError) as caught:
+            SplitLoader().load(data, tmp_path / "gone too")
+        assert str(tmp_path / "gone") in str(caught.value)
+        assert str(tmp_path / "gone too") in str(caught.value)
+
+    def test_a_known_dataset_is_not_downloaded_if_the_run_still_has_it(self, tiny, tmp_path):
+        folder = tiny.write(tmp_path / "old")
+        assert SplitLoader().load(DataConfig(dataset="tiny"), folder).folder == folder
 
 
 def test_every_row_may_be_used(folder):
@@ -278,7 +425,7 @@ def test_a_wrong_file_in_the_data_dir_is_called_what_it_is(tiny, tmp_path, monke
         load("tiny")
     assert str(caught.value).startswith(
         f"{files['train-images']} is not Tiny's train-images; it is Tiny's t10k-images. "
-        "MNISTLIN_DATA_DIR leads there"
+        "MNISTLIN_DATA_DIR is"
     )
 
 
@@ -310,9 +457,13 @@ def test_real_mnist_has_the_numbers_of_the_report(real_mnist, monkeypatch):
     assert (binary.train.n_samples, binary.val.n_samples) == (4005, 2042)
 
 
-def test_real_mnist_is_not_fashion_mnist(real_mnist, monkeypatch):
-    """MNIST in the place where Fashion-MNIST is looked for is an error that says so."""
+def test_a_data_dir_with_another_dataset_does_not_hide_the_cache(
+    real_mnist, debian_fashion_mnist, monkeypatch
+):
+    """MNISTLIN_DATA_DIR at MNIST, Fashion-MNIST in the cache: each is found."""
     monkeypatch.setenv("MNISTLIN_DATA_DIR", str(real_mnist))
-    words = re.escape("is not Fashion-MNIST's train-images; it is MNIST's train-images")
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(DataError, match=rf"MNISTLIN_DATA_DIR is {real_mnist}, which holds MNIST"):
         load("fashion-mnist")
+    cache_folder("fashion-mnist").parent.mkdir(parents=True)
+    cache_folder("fashion-mnist").symlink_to(debian_fashion_mnist)
+    assert load("fashion-mnist", train_size=100, val_size=100).dataset == "fashion-mnist"
