@@ -91,9 +91,9 @@ def _measure_here(folder: Path):
     with _PeakAnonymousMemory() as memory:
         splits = load_splits(config.data)
         began = time.perf_counter()
-        legs = list(train(setup_for(config, splits, (0.0,))))
+        segments = list(train(setup_for(config, splits, (0.0,))))
         seconds = time.perf_counter() - began
-    n_steps = legs[-1].members[0].steps.stop
+    n_steps = segments[-1][0].steps.stop
     return {"microseconds_per_step": 1e6 * seconds / n_steps, "anonymous_megabytes": memory.peak}
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import Splits, load_splits
-from mnistlin.errors import ConfigError
 from mnistlin.model.linear import HEADS, Head
 from mnistlin.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mnistlin.runs.files import sole_writer
@@ -27,7 +26,7 @@ from mnistlin.runs.provenance import (
 from mnistlin.runs.writer import RunWriter
 from mnistlin.training.evaluation import confusion_counts, predict
 from mnistlin.training.schedule import Setup
-from mnistlin.training.segments import Check, MemberLeg, MemberState
+from mnistlin.training.segments import Check, MemberState, Segment
 from mnistlin.training.sgd import train
 
 SELECTION_ON_TEST_DATA = "selection on test data"
@@ -41,7 +40,7 @@ class Progress:
     Attributes
     ----------
     epoch : int
-        The epoch that was judged, from 0.
+        The epoch that was evaluated, from 0.
     epochs : int
         How many there are at most.
     check : Check
@@ -68,9 +67,9 @@ def run_experiment(
     runs_dir : str or Path
         Where the run folder is made.
     on_epoch : callable, optional
-        Called for each epoch once it is judged. If it returns True, the run ends with the leg that
-        the epoch belongs to, as `interrupted`, and is called no more. A leg is one epoch with early
-        stopping, and otherwise as many as are evaluated together.
+        Called for each epoch once it is evaluated. If it returns True, the run ends with that
+        epoch's segment, as `interrupted`, and it is not called again. A segment is one epoch with
+        early stopping, and otherwise as many as are evaluated together.
 
     Returns
     -------
@@ -88,12 +87,11 @@ def run_experiment(
     """
     splits = load_splits(config.data)
     setup = setup_for(config, splits, (config.training.l2_lambda,))
-    steps_per_epoch = setup.schedule.steps_per_epoch  # refuses a batch larger than the data
     path = make_folder(Path(runs_dir), config.name)
     with sole_writer(path):
         start = Checkpoint(0, MemberState.at_zero(setup.weights_shape, config.training.dtype))
         save_checkpoint(path, start)  # so that a run always has one until it ends
-        writer = RunWriter(path, config, describe_run(splits, config), steps_per_epoch)
+        writer = RunWriter(path, config, describe_run(splits, config))
         _train(writer, setup, splits, start, on_epoch)
     return load_run(path)
 
@@ -132,24 +130,13 @@ def resume_experiment(run_dir: str | Path, on_epoch: OnEpoch | None = None) -> R
         setup = setup_for(config, splits, (config.training.l2_lambda,))
         start = load_checkpoint(path, setup)
         info = resumed_info(path, run.info, describe_run(splits, config), epoch=start.epoch)
-        writer = RunWriter(path, config, info, setup.schedule.steps_per_epoch, start)
+        writer = RunWriter(path, config, info, start)
         _train(writer, setup, splits, start, on_epoch)
     return load_run(path)
 
 
 def setup_for(config: ExperimentConfig, splits: Splits, l2_lambdas: tuple[float, ...]) -> Setup:
-    """Return what the trainer needs, for a stack of models with these λ.
-
-    Raises
-    ------
-    ConfigError
-        If the data has one class only, so that there is nothing to tell apart.
-    """
-    if len(splits.train.classes) < 2:
-        raise ConfigError(
-            f"data.classes: {splits.dataset} has only the class {splits.train.classes[0]}; a "
-            "classifier needs at least two"
-        )
+    """Return the setup of a stack of models with these λ; ConfigError if the data does not fit."""
     head, training, stopping = HEADS[config.model], config.training, config.early_stopping
     return Setup(splits.train, splits.val, head, training, stopping, l2_lambdas)
 
@@ -163,7 +150,7 @@ def describe_run(splits: Splits, config: ExperimentConfig) -> dict[str, Any]:
 def conclude(
     writer: RunWriter,
     splits: Splits,
-    end: MemberLeg,
+    end: Segment,
     checks: Sequence[Check],
     train_seconds: float,
 ) -> None:
@@ -175,8 +162,8 @@ def conclude(
         The run's folder, with all rows written.
     splits : Splits
         The data it was trained on.
-    end : MemberLeg
-        The leg with which its training ended.
+    end : Segment
+        The segment in which its training ended.
     checks : sequence of Check
         All its checks.
     train_seconds : float
@@ -194,7 +181,7 @@ def conclude(
         {
             "stop_reason": status,
             "stop_step": end.steps.stop - 1,
-            "stop_epoch": (end.steps.stop - 1) // writer.steps_per_epoch,
+            "stop_epoch": (end.steps.stop - 1) // end.steps_per_epoch,
             **_prefixed("last", checks[-1] if checks else None),
             **_prefixed("best", min(checks, key=lambda check: check.val_loss, default=None)),
             **_test_score(splits, end, head),
@@ -216,20 +203,19 @@ def _train(
     with writer.marks_failure():
         checks = list(start.checks)
         began = saved = time.perf_counter()
-        for leg in train(setup, (start.epoch, start.state)):
-            (member,) = leg.members
-            writer.append(member)
-            checks += member.checks
-            wants_stop = _report(member, leg.epochs, setup.training.epochs, on_epoch)
+        for (segment,) in train(setup, (start.epoch, start.state)):
+            writer.append(segment)
+            checks += segment.checks
+            wants_stop = _report(segment, setup.training.epochs, on_epoch)
             now = time.perf_counter()
             train_seconds = start.train_seconds + now - began
             is_due = wants_stop or now - saved >= setup.training.checkpoint_seconds
-            if is_due and member.outcome is None:
-                writer.save(leg.epochs.stop, member.state, train_seconds)
+            if is_due and segment.outcome is None:
+                writer.save(segment.epochs.stop, segment.state, train_seconds)
                 saved = time.perf_counter()
             if wants_stop:
                 break
-        conclude(writer, splits, member, checks, train_seconds)
+        conclude(writer, splits, segment, checks, train_seconds)
 
 
 def _prefixed(prefix: str, check: Check | None) -> dict[str, Any]:
@@ -237,22 +223,22 @@ def _prefixed(prefix: str, check: Check | None) -> dict[str, Any]:
     return {f"{prefix}_{name}": getattr(check, name, None) for name in Check._fields}
 
 
-def _test_score(splits: Splits, end: MemberLeg, head: Head) -> dict[str, float]:
+def _test_score(splits: Splits, end: Segment, head: Head) -> dict[str, float]:
     """Return loss and accuracy of the last weights on the test set that nothing was chosen by."""
     if splits.test is None:
         return {}
     predictions = predict(splits.test, end.state.last, head)
-    is_right = predictions.class_index == splits.test.targets
+    is_correct = predictions.class_index == splits.test.targets
     return {
         "test_loss": float(predictions.loss.mean()),
-        "test_accuracy": float(is_right.mean()),
+        "test_accuracy": float(is_correct.mean()),
     }
 
 
-def _report(member: MemberLeg, leg_epochs: range, n_epochs: int, on_epoch: OnEpoch | None) -> bool:
-    """Tell the caller of the epochs of a leg until it asks to stop; return whether it did."""
+def _report(segment: Segment, n_epochs: int, on_epoch: OnEpoch | None) -> bool:
+    """Report the epochs of a segment until the caller asks to stop; return whether it did."""
     if on_epoch is None:
         return False
-    checks = {check.epoch: check for check in member.checks}  # the last of each epoch
-    trained = [epoch for epoch in leg_epochs if epoch in checks]
+    checks = {check.epoch: check for check in segment.checks}  # the last of each epoch
+    trained = [epoch for epoch in segment.epochs if epoch in checks]
     return any(on_epoch(Progress(epoch, n_epochs, checks[epoch])) for epoch in trained)

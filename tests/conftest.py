@@ -27,7 +27,7 @@ settings.load_profile("repeatable")
 
 @dataclass(frozen=True)
 class History:
-    """What became of one model: the rows of both tables, and its weights (n_outputs, ...)."""
+    """The rows of both tables of one model, and its weights (n_features + 1, n_outputs)."""
 
     steps: np.ndarray
     metrics: np.ndarray
@@ -87,28 +87,28 @@ def histories():
     """Return a function that trains a stack to its end and returns a History for each member."""
 
     def run(setup, resume=None):
-        return collect(train(setup, resume), setup.schedule.steps_per_epoch)
+        return collect(train(setup, resume))
 
     return run
 
 
-def collect(legs, steps_per_epoch):
+def collect(trained):
     """Return the History of each member, in the order of the stack."""
-    legs_of = {}
-    for leg in legs:
-        for member in leg.members:
-            legs_of.setdefault(member.member, []).append(member)
-    return [_history(legs_of[member], steps_per_epoch) for member in sorted(legs_of)]
+    segments_of = {}
+    for segments in trained:
+        for segment in segments:
+            segments_of.setdefault(segment.member, []).append(segment)
+    return [_history(segments_of[member]) for member in sorted(segments_of)]
 
 
-def _history(legs, steps_per_epoch):
+def _history(segments):
     steps = [
-        (step, step // steps_per_epoch, loss)
-        for leg in legs
-        for step, loss in zip(leg.steps, leg.batch_losses, strict=True)
+        (step, step // segment.steps_per_epoch, loss)
+        for segment in segments
+        for step, loss in zip(segment.steps, segment.batch_losses, strict=True)
     ]
-    metrics = [check for leg in legs for check in leg.checks]
-    end = legs[-1]
+    metrics = [check for segment in segments for check in segment.checks]
+    end = segments[-1]
     return History(
         np.array(steps).reshape(-1, 3),
         np.array(metrics).reshape(-1, 9),
@@ -120,7 +120,7 @@ def _history(legs, steps_per_epoch):
 
 @pytest.fixture(scope="session")
 def reference():
-    """Return a function that trains one member of a setup in the plainest way."""
+    """Return a function that trains one member of a setup in the simplest way."""
 
     def run(setup, member=0):
         pixels_and_targets = [
@@ -128,13 +128,13 @@ def reference():
         ]
         steps, metrics, weights = train_plainly(
             *pixels_and_targets,
-            n_outputs=setup.weights_shape[0],
+            n_outputs=setup.weights_shape[1],
             how=setup.training,
             l2_lambda=setup.l2_lambdas[member],
             stopping=setup.stopping,
         )
         best = metrics[:, 4].argmin()
-        return History(steps, metrics, weights[-1].T, weights[best].T)
+        return History(steps, metrics, weights[-1], weights[best])
 
     return run
 

@@ -56,8 +56,8 @@ class TestResults:
         np.testing.assert_allclose(
             np.transpose(list(run.metrics.values())), expected.metrics, rtol=1e-9
         )
-        np.testing.assert_allclose(run.weights["last"].T, expected.last, rtol=1e-9)
-        np.testing.assert_allclose(run.weights["best"].T, expected.best, rtol=1e-9)
+        np.testing.assert_allclose(run.weights["last"], expected.last, rtol=1e-9)
+        np.testing.assert_allclose(run.weights["best"], expected.best, rtol=1e-9)
 
     @pytest.mark.parametrize("model", ["logistic", "softmax"])
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -268,7 +268,7 @@ class TestWhileItRuns:
 
     @pytest.mark.parametrize("early_stopping", [None, {"patience": 999}])
     def test_the_caller_can_end_a_run(self, early_stopping, make_config, tmp_path):
-        """With the leg of the epoch at which it says so; all is written, as interrupted."""
+        """With the segment of the epoch at which it says so; all is written, as interrupted."""
         asked = []
 
         def stop_after_epoch_1(progress):
@@ -282,8 +282,8 @@ class TestWhileItRuns:
         assert run.weights["last"].any()
         assert run.confusion.sum() == 30
         assert asked == [0, 1]
-        legs = setup_for(config, load_splits(config.data), (0.0,)).schedule.legs(0)
-        assert run.summary["stop_epoch"] == next(leg[-1] for leg in legs if 1 in leg)
+        segments = setup_for(config, load_splits(config.data), (0.0,)).schedule.segments()
+        assert run.summary["stop_epoch"] == next(each[-1] for each in segments if 1 in each)
 
     def test_a_wish_to_stop_at_the_very_end_changes_nothing(self, make_config, tmp_path):
         """The run is finished, for nothing is missing."""

@@ -13,5 +13,5 @@ def train(work: Work) -> Result:
     started = time.perf_counter()
     (last,) = deque(train_stack(setup), maxlen=1)
     seconds = time.perf_counter() - started
-    check = last.members[-1].checks[-1]
+    check = last[-1].checks[-1]
     return Result(seconds, check.train_accuracy, check.val_accuracy)

@@ -46,9 +46,8 @@ from mnistlin.figures.style import (
     place,
     write_note,
 )
-from mnistlin.model.linear import HEADS
 from mnistlin.runs.folder import Run
-from mnistlin.training.batches import epoch_order
+from mnistlin.training.batches import epoch_orders
 from mnistlin.training.evaluation import predict
 from mnistlin.training.schedule import Schedule
 
@@ -311,8 +310,8 @@ def hard_batches(run: Run, losses: LossByPosition) -> HardBatches:
     how = run.config.training
     W = run.weights["last"]
     train = load_own_splits(run).train
-    order = epoch_order(train.n_samples, how.seed, 0, shuffle=how.shuffle)
-    sample_losses = predict(train, W.T, HEADS[run.config.model]).loss
+    order = next(epoch_orders(how, train.n_samples))
+    sample_losses = predict(train, W, run.head).loss
     n_classes = len(train.classes)
 
     def batch_at(position: int) -> Batch:

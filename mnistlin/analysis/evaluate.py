@@ -34,7 +34,6 @@ from mnistlin.figures.style import (
     write_note,
 )
 from mnistlin.figures.weights import tile_boxes
-from mnistlin.model.linear import HEADS
 from mnistlin.runs.folder import Run
 from mnistlin.training.evaluation import Predictions, confusion_counts, predict
 
@@ -181,7 +180,7 @@ def evaluate(
         split = split_named(load_own_splits(run), split_name)
     else:
         split = _split_of_other(run, dataset, split_name)
-    predictions = predict(split, W.T, HEADS[run.config.model])
+    predictions = predict(split, W, run.head)
     name = dataset or run.config.data.dataset
     return Evaluation(run, weights, name, split_name, split, predictions)
 

@@ -33,9 +33,8 @@ from mnistlin.figures.style import (
     new_figure,
     write_note,
 )
-from mnistlin.model.linear import HEADS, Head, squared_norm
+from mnistlin.model.linear import Head, squared_norm
 from mnistlin.model.optimum import BLOCK_ROWS, Objective, Place, minimise
-from mnistlin.model.products import Floats
 from mnistlin.runs.folder import Run
 from mnistlin.training.batches import PixelReader
 from mnistlin.training.evaluation import predict
@@ -166,8 +165,8 @@ def find_optimum(run: Run, weights: WeightsName = "last") -> Optimum:
     DataError, ConfigError
         If its data is missing, or not the same as it was.
     """
-    W = run.weights[weights].T.astype(np.float64)
-    splits, head = load_own_splits(run), HEADS[run.config.model]
+    W = run.weights[weights].astype(np.float64)
+    splits, head = load_own_splits(run), run.head
     objective = objective_on(splits.train, head, run.config.training.l2_lambda)
     descent = minimise(objective, W)
     if objective.l2_lambda:
@@ -189,13 +188,6 @@ def objective_on(split: Split, head: Head, l2_lambda: float) -> Objective:
     """Return J of a model on a split."""
     reader = PixelReader(split, BLOCK_ROWS, "float64")
     return Objective(head, reader.read, split.targets, len(split.classes), l2_lambda)
-
-
-def values_along(
-    objective: Objective, start: Floats, end: Floats, t: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return J at start + t (end - start), for each of some t."""
-    return objective.values(start + t[:, None, None] * (end - start))
 
 
 def _standing(place: Place, splits: Splits, head: Head) -> Standing:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from mnistlin.data.splits import load_splits
 from mnistlin.errors import RunError
-from mnistlin.experiment import setup_for
 from mnistlin.model.products import Floats
 from mnistlin.runs.files import open_plain
 from mnistlin.runs.folder import Run
@@ -78,20 +77,20 @@ class Replay:
         return not self.differing
 
 
-def replay(run: Run, on_leg: Callable[[range], bool] | None = None) -> Replay | None:
+def replay(run: Run, on_segment: Callable[[range], bool] | None = None) -> Replay | None:
     """Train a run again, in the stack that it was trained in, and compare.
 
     Parameters
     ----------
     run : Run
         A run that came to its end.
-    on_leg : callable, optional
-        Called with the epochs of each leg; if it returns True, the replay ends there.
+    on_segment : callable, optional
+        Called with the epochs of each segment; if it returns True, the replay ends there.
 
     Returns
     -------
     Replay, optional
-        None if `on_leg` ended it.
+        None if `on_segment` ended it.
 
     Raises
     ------
@@ -107,15 +106,14 @@ def replay(run: Run, on_leg: Callable[[range], bool] | None = None) -> Replay | 
         )
     weights, metrics, steps = run.weights, run.metrics, run.steps  # damage is told at once
     stack, splits = stack_of(run), load_splits(run.config.data)
-    trained = train_stack(stack.configs(run.config), splits, on_leg)
+    trained = train_stack(stack.configs(run.config), splits, on_segment)
     if trained is None:
         return None
     member = trained.members[stack.l2_lambdas.index(run.config.training.l2_lambda)]
-    steps_per_epoch = setup_for(run.config, splits, stack.l2_lambdas).schedule.steps_per_epoch
-    weights_now = {"last": member.state.last.T, "best": member.state.best.T}
+    weights_now = {"last": member.state.last, "best": member.state.best}
     tables = [
         _Table("metrics.csv", metrics, member.checks),
-        _Table("steps.csv", steps, [*steps_rows(member, steps_per_epoch)]),
+        _Table("steps.csv", steps, [*steps_rows(member)]),
     ]
     differing = [table.file for table in tables if not table.is_identical(run.path)]
     if any(_bits(weights[name]) != _bits(W) for name, W in weights_now.items()):

@@ -74,11 +74,11 @@ def replay(ctx: click.Context, run_dir: str, quiet: bool) -> None:
         bar(epochs, "epoch", quiet=quiet, desc=f"replaying {run.config.name}") as shown,
     ):
 
-        def on_leg(epochs: range) -> bool:
+        def on_segment(epochs: range) -> bool:
             shown.update(len(epochs))
             return request.signal is not None
 
-        result = replay_run(run, on_leg)
+        result = replay_run(run, on_segment)
     if result is None:
         ctx.exit(request.exit_code)
     for line in _replay_lines(result):

@@ -26,6 +26,7 @@ from mnistlin.data.download import Progress
 from mnistlin.data.idx import IdxError, IdxFile, by_text, read_idx
 from mnistlin.data.locate import Location, locate
 from mnistlin.errors import ConfigError, DataError
+from mnistlin.model.products import SYMMETRIC, Scaling
 
 if TYPE_CHECKING:
     from mnistlin.config import DataConfig
@@ -50,6 +51,8 @@ class Split:
         The labels: in the order of the config if it names them, else sorted.
     image_shape : tuple of int
         Height and width in pixels; their product is n_features.
+    scaling : Scaling
+        How its pixels become inputs.
     """
 
     images: NDArray[np.uint8]
@@ -57,6 +60,7 @@ class Split:
     targets: NDArray[np.intp]
     classes: tuple[int, ...]
     image_shape: tuple[int, int]
+    scaling: Scaling = SYMMETRIC
 
     @property
     def n_samples(self) -> int:

@@ -101,7 +101,6 @@ def _text(config: dict[str, Any], path: str) -> str:
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-MODEL_NAMES = {"logistic": "logistic regression", "softmax": "softmax regression"}
 MAX_NAME = 40
 MAX_NAMES = 110
 
@@ -146,13 +145,13 @@ def of_sweep(what: str, sweep: Sweep, runs: Sequence[Run]) -> tuple[str, str, st
 def title(what: str, run: Run) -> str:
     """Return such as "Loss of softmax regression on mnist, 0–9"."""
     dataset = plain(PurePath(run.config.data.dataset).name or run.config.data.dataset)
-    return f"{what} of {MODEL_NAMES[run.config.model]} on {dataset}, {classes_text(run)}"
+    return f"{what} of {run.head.title} on {dataset}, {classes_text(run)}"
 
 
 def classes_text(run: Run) -> str:
     """Return such as "0–9", "2 against 3", "1, 4 and 7" or "26 classes"."""
     classes = run.classes
-    if run.config.model == "logistic":
+    if run.weights_shape[1] == 1:  # one output for two classes
         return " against ".join(map(str, classes))
     if len(classes) > 2 and classes == tuple(range(classes[0], classes[-1] + 1)):
         return f"{classes[0]}–{classes[-1]}"

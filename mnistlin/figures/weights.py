@@ -146,7 +146,7 @@ def signed(weight: float) -> str:
 
 def _tile_labels(run: Run) -> list[str]:
     """Return what each output speaks for."""
-    if run.config.model == "logistic":
+    if run.weights_shape[1] == 1:  # one output for two classes
         return [captions.classes_text(run)]
     return [str(label) for label in run.classes]
 
@@ -164,7 +164,7 @@ def add_colorbar(figure: Figure, image: AxesImage, boxes: list[Box], run: Run) -
     axes = place(figure, x, bottom - missing / 2, COLORBAR_WIDTH, top - bottom + missing)
     figure.colorbar(image, cax=axes).outline.set_visible(False)
     axes.tick_params(length=2, labelsize=8.5)
-    if run.config.model == "logistic":
+    if run.weights_shape[1] == 1:
         above, below = f"for {run.classes[0]} (y = 1)", f"for {run.classes[-1]} (y = 0)"
     else:
         above, below = "for the class", "against it"

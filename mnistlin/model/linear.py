@@ -1,7 +1,14 @@
-"""The two heads that turn logits into probabilities: logistic and softmax.
+"""The linear model: its formulas, and the heads that give its logits a meaning.
 
-A head holds what the two models do not share; what they do is in `linear`. Both are exponential
-families, so the cross entropy of a sample with logits z and one-hot target y is
+For a stack of models that share their inputs X (n_samples, n_features + 1), whose last column is 1:
+
+    Z = W Xᵀ                          logits       (n_models, n_outputs, n_samples)
+    J = C + λ Σ W²                    objective    (n_models,)
+    dJ/dW = (dC/dZ) X / n + 2 λ W     gradient     (n_models, n_outputs, n_features + 1)
+
+C is the mean loss of a sample. The last column of W is the bias, which is penalised like any weight
+(report part 4a). The loss of both heads is the cross entropy in nats of a sample with logits z and
+one-hot target y,
 
     C = A(z) - y·z        with the log-partition function A, and
     dC/dz = ŷ - y         because the prediction is its derivative, ŷ = dA/dz
@@ -9,19 +16,13 @@ families, so the cross entropy of a sample with logits z and one-hot target y is
 (report part 1a for one output, 1b for K). A is computed from logits shifted by their maximum, so
 that no exp overflows and no log meets a zero.
 
-The linear model under both heads, for a stack of models that share their inputs.
-
-    Z = W Xᵀ                        logits        (n_models, n_outputs, n_samples)
-    J = C + λ Σ W²                  objective     (n_models,)
-    dJ/dW = (ŷ - y) X / n + 2 λ W   gradient      (n_models, n_outputs, n_features + 1)
-
-The last column of X is 1, so the last column of W is the bias. It is penalised like any weight
-(report part 4a).
+Logits are class-major, because NumPy reduces over a middle axis of long rows much faster than over
+a last axis of length 10, and so are the weights of a stack. Files and the public API have weights
+the other way round, (n_features + 1, n_outputs); `stack` and `unstack` turn one into the other.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,107 +30,25 @@ from numpy.typing import NDArray
 from mnistlin.model.products import Floats, Inputs, times
 
 
-@dataclass(frozen=True)
-class Head:
-    """One kind of output.
-
-    Logits Z and predictions have shape (..., n_outputs, n_samples), class-major: NumPy reduces
-    over a middle axis of long rows many times faster than over a last axis of length 10.
-
-    Attributes
-    ----------
-    name : str
-        As in the config: `logistic` or `softmax`.
-    predict : callable
-        ŷ of Z, of the shape of Z.
-    log_partition : callable
-        A of Z, of shape (..., n_samples), in nats.
-    is_right : callable
-        Of Z and the class index that all its samples have: whether the class named by the head is
-        that one, of shape (..., n_samples). Of equally likely classes the lowest is named.
-    """
-
-    name: str
-    predict: Callable[[Floats], Floats]
-    log_partition: Callable[[Floats], Floats]
-    is_right: Callable[[Floats, int], NDArray[np.bool_]]
-
-    def n_outputs(self, n_classes: int) -> int:
-        """Return how many logits a sample has: one of two classes needs only one."""
-        return 1 if self.name == "logistic" else n_classes
-
-    def one_hot(self, targets: NDArray[np.integer[Any]], n_classes: int, dtype: str) -> Floats:
-        """Return the targets Y, (..., n_outputs, n_samples), of class indices (..., n_samples).
-
-        With one output, class 0 is y = 1 and class 1 is y = 0.
-        """
-        outputs = np.arange(self.n_outputs(n_classes))[:, None]
-        Y: Floats = (targets[..., None, :] == outputs).astype(dtype)
-        return Y
-
-    def losses(self, Z: Floats, Y: Floats) -> Floats:
-        """Return the cross entropy C of each sample, of shape (..., n_samples), in nats."""
-        C: Floats = self.log_partition(Z) - np.einsum("...kn,...kn->...n", Z, Y)
-        return C
+def stack(*weights: Floats) -> Floats:
+    """Return some models' weights, each (n_features + 1, n_outputs), as one stack."""
+    return np.stack([W.T for W in weights])
 
 
-def _sigmoid(Z: Floats) -> Floats:
-    """1 / (1 + exp(-z)), by a tanh that cannot overflow."""
-    Y: Floats = (1 + np.tanh(Z / 2)) / 2
-    return Y
-
-
-def _softmax(Z: Floats) -> Floats:
-    E: Floats = Z - Z.max(axis=-2, keepdims=True)
-    np.exp(E, out=E)
-    E /= E.sum(axis=-2, keepdims=True)
-    return E
-
-
-def _softplus(Z: Floats) -> Floats:
-    """log(1 + exp z), shifted by max(z, 0).
-
-    `np.logaddexp(0, z)` is the same number, but has no vector loop and takes nine times as long.
-    """
-    z = Z[..., 0, :]
-    A: Floats = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
-    return A
-
-
-def _log_sum_exp(Z: Floats) -> Floats:
-    m = Z.max(axis=-2)
-    E = Z - m[..., None, :]
-    np.exp(E, out=E)
-    A: Floats = m + np.log(E.sum(axis=-2))
-    return A
-
-
-def _sign_is_right(Z: Floats, k: int) -> NDArray[np.bool_]:
-    names_first: NDArray[np.bool_] = Z[..., 0, :] >= 0
-    return names_first if k == 0 else ~names_first
-
-
-def _largest_is_right(Z: Floats, k: int) -> NDArray[np.bool_]:
-    """Say whether argmax is k, without argmax, which is slow over a short axis."""
-    z = Z[..., k, :]
-    is_above_lower = z > Z[..., :k, :].max(axis=-2, initial=-np.inf)
-    is_largest: NDArray[np.bool_] = is_above_lower & (z >= Z[..., k:, :].max(axis=-2))
-    return is_largest
-
-
-LOGISTIC = Head("logistic", _sigmoid, _softplus, _sign_is_right)
-SOFTMAX = Head("softmax", _softmax, _log_sum_exp, _largest_is_right)
-HEADS = {head.name: head for head in (LOGISTIC, SOFTMAX)}
+def unstack(W: Floats) -> Floats:
+    """Return the weights (n_features + 1, n_outputs) of a member of a stack, as their own array."""
+    member: Floats = W.copy().T
+    return member
 
 
 def logits(W: Floats, X: Inputs) -> Floats:
-    """Return Z = W Xᵀ.
+    """Return Z = W Xᵀ of a stack.
 
     Parameters
     ----------
     W : ndarray of shape (n_models, n_outputs, n_features + 1)
         Weights, the bias last.
-    X : ndarray or Pixels, of shape (n_samples, n_features + 1)
+    X : ndarray or Pixels of shape (n_samples, n_features + 1)
         Inputs.
 
     Returns
@@ -140,15 +59,15 @@ def logits(W: Floats, X: Inputs) -> Floats:
 
 
 def gradient(R: Floats, W: Floats, X: Inputs, l2_lambdas: Floats) -> Floats:
-    """Return dJ/dW = R X / n + 2 λ W.
+    """Return dJ/dW = R X / n + 2 λ W of a stack.
 
     Parameters
     ----------
     R : ndarray of shape (n_models, n_outputs, n_samples)
-        Residuals ŷ - y.
+        Residuals dC/dZ of each sample.
     W : ndarray of shape (n_models, n_outputs, n_features + 1)
         Weights, the bias last.
-    X : ndarray or Pixels, of shape (n_samples, n_features + 1)
+    X : ndarray or Pixels of shape (n_samples, n_features + 1)
         Inputs.
     l2_lambdas : ndarray of shape (n_models,)
         λ of each model.
@@ -157,22 +76,20 @@ def gradient(R: Floats, W: Floats, X: Inputs, l2_lambdas: Floats) -> Floats:
     -------
     ndarray of shape (n_models, n_outputs, n_features + 1)
     """
-    G = times(R / R.shape[-1], X)
-    if np.count_nonzero(l2_lambdas):  # adding zeros takes 7 % of a binary step
-        G += 2 * l2_lambdas[:, None, None] * W
+    G: Floats = times(R / R.shape[-1], X) + 2 * l2_lambdas[:, None, None] * W
     return G
 
 
-def objective(head: Head, W: Floats, X: Inputs, Y: Floats, l2_lambdas: Floats) -> Floats:
-    """Return J = C + λ Σ W² of each model, of shape (n_models,), in nats.
+def objective(head: "Head", W: Floats, X: Inputs, Y: Floats, l2_lambdas: Floats) -> Floats:
+    """Return J = C + λ Σ W² of each model of a stack, of shape (n_models,), in nats.
 
     Parameters
     ----------
     head : Head
-        What the logits mean.
+        Defines the loss.
     W : ndarray of shape (n_models, n_outputs, n_features + 1)
         Weights, the bias last.
-    X : ndarray or Pixels, of shape (n_samples, n_features + 1)
+    X : ndarray or Pixels of shape (n_samples, n_features + 1)
         Inputs.
     Y : ndarray of shape (n_outputs, n_samples)
         One-hot targets.
@@ -184,10 +101,138 @@ def objective(head: Head, W: Floats, X: Inputs, Y: Floats, l2_lambdas: Floats) -
 
 
 def squared_norm(W: NDArray[Any]) -> NDArray[np.float64]:
-    """Return Σ W² of each model, of shape (...,) for W of shape (..., n_outputs, n_features + 1).
+    """Return Σ W² over the last two axes, summed in float64.
 
-    Summed in float64: its square root is the weight norm, and λ times it the penalty.
+    Its square root is the weight norm, and λ times it the penalty.
     """
     W64 = W.astype(np.float64)
     squares: NDArray[np.float64] = np.einsum("...kd,...kd->...", W64, W64)
     return squares
+
+
+class Head(ABC):
+    """What the logits Z (..., n_outputs, n_samples) of a model mean: all that models differ in.
+
+    A new model is a subclass, an entry in `HEADS`, and its name in the config's schema.
+    """
+
+    name: ClassVar[str]
+    """As in the config."""
+
+    title: ClassVar[str]
+    """As in figures."""
+
+    max_classes: ClassVar[int | None] = None
+    """How many classes it can tell apart; None for any number."""
+
+    @abstractmethod
+    def predict(self, Z: Floats) -> Floats:
+        """Return the predictions ŷ, of the shape of Z."""
+
+    @abstractmethod
+    def losses(self, Z: Floats, Y: Floats) -> Floats:
+        """Return the loss of each sample, (..., n_samples), in nats."""
+
+    def n_outputs(self, n_classes: int) -> int:
+        """Return how many logits a sample has."""
+        return n_classes
+
+    def one_hot(self, targets: NDArray[np.integer[Any]], n_classes: int, dtype: str) -> Floats:
+        """Return the targets Y (..., n_outputs, n_samples) of class indices (..., n_samples)."""
+        outputs = np.arange(self.n_outputs(n_classes))[:, None]
+        Y: Floats = (targets[..., None, :] == outputs).astype(dtype)
+        return Y
+
+    def residual(self, Z: Floats, Y: Floats) -> Floats:
+        """Return dC/dZ of each sample, of the shape of Z."""
+        return self.predict(Z) - Y
+
+    def probabilities(self, Z: Floats) -> Floats:
+        """Return the probability of each class, (..., n_classes, n_samples)."""
+        return self.predict(Z)
+
+    def predicted_class(self, Z: Floats) -> NDArray[np.intp]:
+        """Return the class index of each sample, (..., n_samples); of equals the lowest."""
+        classes: NDArray[np.intp] = Z.argmax(axis=-2)
+        return classes
+
+    def is_correct(self, Z: Floats, k: int) -> NDArray[np.bool_]:
+        """Return whether class k is predicted, (..., n_samples), faster than by an argmax."""
+        z = Z[..., k, :]
+        is_above_lower = z > Z[..., :k, :].max(axis=-2, initial=-np.inf)
+        is_largest: NDArray[np.bool_] = is_above_lower & (z >= Z[..., k:, :].max(axis=-2))
+        return is_largest
+
+    def loss_at_zero(self, n_classes: int) -> float:
+        """Return the loss of a model whose weights are zero: all classes are equally likely."""
+        return float(np.log(n_classes))
+
+    def curvature_at_zero(self, n_classes: int) -> float:
+        """Return d²C/dz² of one logit of a model whose weights are zero: p (1 - p)."""
+        return (1 - 1 / n_classes) / n_classes
+
+
+class Logistic(Head):
+    """One output for two classes: ŷ = sigmoid(z) is the probability of the first, with y = 1."""
+
+    name = "logistic"
+    title = "logistic regression"
+    max_classes = 2
+
+    def n_outputs(self, n_classes: int) -> int:  # noqa: ARG002
+        """Return 1."""
+        return 1
+
+    def predict(self, Z: Floats) -> Floats:
+        """Return 1 / (1 + exp(-z)), as a tanh that cannot overflow."""
+        Y: Floats = (1 + np.tanh(Z / 2)) / 2
+        return Y
+
+    def losses(self, Z: Floats, Y: Floats) -> Floats:
+        """Return C with A = log(1 + exp z); `np.logaddexp` is the same but nine times slower."""
+        z = Z[..., 0, :]
+        return _cross_entropy(np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))), Z, Y)
+
+    def probabilities(self, Z: Floats) -> Floats:
+        """Return ŷ and 1 - ŷ, (..., 2, n_samples)."""
+        first = self.predict(Z)
+        return np.concatenate([first, 1 - first], axis=-2)
+
+    def predicted_class(self, Z: Floats) -> NDArray[np.intp]:
+        """Return 0 where ŷ >= 1/2, else 1."""
+        return np.where(Z[..., 0, :] >= 0, 0, 1)
+
+    def is_correct(self, Z: Floats, k: int) -> NDArray[np.bool_]:
+        """Return whether class k is predicted."""
+        is_correct: NDArray[np.bool_] = (Z[..., 0, :] >= 0) == (k == 0)
+        return is_correct
+
+
+class Softmax(Head):
+    """One output per class: ŷ = softmax(z) is the probability of each."""
+
+    name = "softmax"
+    title = "softmax regression"
+
+    def predict(self, Z: Floats) -> Floats:
+        """Return exp(z) / Σ exp(z)."""
+        E: Floats = Z - Z.max(axis=-2, keepdims=True)
+        np.exp(E, out=E)
+        E /= E.sum(axis=-2, keepdims=True)
+        return E
+
+    def losses(self, Z: Floats, Y: Floats) -> Floats:
+        """Return C with A = log Σ exp(z)."""
+        m = Z.max(axis=-2)
+        E = Z - m[..., None, :]
+        np.exp(E, out=E)
+        return _cross_entropy(m + np.log(E.sum(axis=-2)), Z, Y)
+
+
+def _cross_entropy(A: Floats, Z: Floats, Y: Floats) -> Floats:
+    """Return A(z) - y·z of each sample."""
+    C: Floats = A - np.einsum("...kn,...kn->...n", Z, Y)
+    return C
+
+
+HEADS: dict[str, Head] = {head.name: head for head in (Logistic(), Softmax())}

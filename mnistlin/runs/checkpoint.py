@@ -1,7 +1,7 @@
-"""The checkpoint of an unfinished run: all that training needs in order to go on as if never ended.
+"""The checkpoint of an unfinished run: all that training needs in order to resume bit-identically.
 
-checkpoint.npz is written between legs and vouches for the rows before it; rows after it are cut off
-when the run goes on. When to write one, and how to go on, is for `experiment`.
+checkpoint.npz is written between segments; rows after it are cut off when the run is resumed. When
+to write one, and how to resume, is decided in `experiment`.
 """
 
 import math
@@ -35,14 +35,14 @@ _SCALARS: Mapping[str, type] = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a run between two legs.
+    """The state of a run between two segments.
 
     Attributes
     ----------
     epoch : int
-        The epoch to go on with, the first of a leg.
+        The epoch to continue with, the first of a segment.
     state : MemberState
-        How the leg before it ended.
+        The state after the segment before it.
     metrics_bytes, steps_bytes : int
         Lengths of metrics.csv and steps.csv with all rows before that epoch; 0 before the first.
     train_seconds : float

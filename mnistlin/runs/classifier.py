@@ -5,26 +5,19 @@ scaling is part of the coefficients, and with two classes there is one row, for 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnistlin.errors import MnistlinError
 from mnistlin.model.linear import HEADS
-from mnistlin.model.products import Floats
+from mnistlin.model.products import Floats, Scaling
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
 WeightsName: TypeAlias = Literal["last", "best"]
-
-
-class Scaling(NamedTuple):
-    """How a pixel p becomes an input: p / divisor - offset."""
-
-    divisor: float
-    offset: float
 
 
 @dataclass(frozen=True, eq=False)

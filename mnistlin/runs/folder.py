@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from mnistlin.config import ExperimentConfig, parse_config
 from mnistlin.errors import ConfigError, RunError
-from mnistlin.model.products import HALF_RANGE, Floats
-from mnistlin.runs.classifier import Classifier, Scaling, WeightsName, make_classifier
+from mnistlin.model.linear import HEADS, Head
+from mnistlin.model.products import SYMMETRIC, Floats
+from mnistlin.runs.classifier import Classifier, WeightsName, make_classifier
 from mnistlin.runs.files import open_plain, os_errors_as_run_errors, read_npz
 from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, read_columns
 
@@ -97,8 +98,7 @@ class Run:
 
     def classifier(self, weights: WeightsName = "last") -> Classifier:
         """Return the model with the weights of the last or of the best check."""
-        scaling = Scaling(HALF_RANGE, 1.0)
-        return make_classifier(self.weights[weights], self.classes, self.image_shape, scaling)
+        return make_classifier(self.weights[weights], self.classes, self.image_shape, SYMMETRIC)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
@@ -120,10 +120,15 @@ class Run:
         return height, width
 
     @property
+    def head(self) -> Head:
+        """What the logits of its model mean."""
+        return HEADS[self.config.model]
+
+    @property
     def weights_shape(self) -> tuple[int, int]:
         """(n_features + 1, n_outputs)."""
         height, width = self.image_shape
-        return height * width + 1, 1 if self.config.model == "logistic" else len(self.classes)
+        return height * width + 1, self.head.n_outputs(len(self.classes))
 
 
 def load_run(path: str | Path) -> Run:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mnistlin.errors import RunError
 from mnistlin.runs.files import open_plain
-from mnistlin.training.segments import Check, MemberLeg
+from mnistlin.training.segments import Check, Segment
 
 METRICS_COLUMNS = Check._fields
 STEPS_COLUMNS = ("step", "epoch", "batch_loss")
@@ -56,10 +56,10 @@ def csv_text(rows: Iterable[Sequence[Value]]) -> str:
     return "".join(f"{','.join(map(_cell, row))}\n" for row in rows)
 
 
-def steps_rows(leg: MemberLeg, steps_per_epoch: int) -> Iterator[tuple[Value, ...]]:
-    """Return the rows that a leg adds to steps.csv."""
-    for step, loss in zip(leg.steps, leg.batch_losses.tolist(), strict=True):
-        yield step, step // steps_per_epoch, loss
+def steps_rows(segment: Segment) -> Iterator[tuple[Value, ...]]:
+    """Return the rows that a segment adds to steps.csv."""
+    for step, loss in zip(segment.steps, segment.batch_losses.tolist(), strict=True):
+        yield step, step // segment.steps_per_epoch, loss
 
 
 def read_columns(

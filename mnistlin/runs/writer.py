@@ -26,7 +26,7 @@ from mnistlin.runs.files import (
 from mnistlin.runs.folder import Status
 from mnistlin.runs.provenance import utc_now
 from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, csv_text, steps_rows
-from mnistlin.training.segments import MemberLeg, MemberState
+from mnistlin.training.segments import MemberState, Segment
 
 
 class RunWriter:
@@ -40,8 +40,6 @@ class RunWriter:
         The resolved config.
     info : mapping
         What run.json says beside the status and the times.
-    steps_per_epoch : int
-        Turns a step into its epoch.
     resume : Checkpoint, optional
         To go on from here: rows after it are cut off.
 
@@ -56,10 +54,9 @@ class RunWriter:
         path: Path,
         config: ExperimentConfig,
         info: Mapping[str, Any],
-        steps_per_epoch: int,
         resume: Checkpoint | None = None,
     ) -> None:
-        self.path, self.config, self.steps_per_epoch = path, config, steps_per_epoch
+        self.path, self.config = path, config
         values = config.model_dump(mode="json")
         self._info = {
             "status": "running",
@@ -79,10 +76,10 @@ class RunWriter:
         # Last, because run.json is what makes a folder a run.
         write_json(path / "run.json", self._info)
 
-    def append(self, leg: MemberLeg) -> None:
-        """Add the rows of a leg to both CSV files, and hand them to the operating system."""
-        self._metrics.append(csv_text(leg.checks))
-        self._steps.append(csv_text(steps_rows(leg, self.steps_per_epoch)))
+    def append(self, segment: Segment) -> None:
+        """Add the rows of a segment to both CSV files, and hand them to the operating system."""
+        self._metrics.append(csv_text(segment.checks))
+        self._steps.append(csv_text(steps_rows(segment)))
 
     def save(self, epoch: int, state: MemberState, train_seconds: float) -> None:
         """Write a checkpoint, for all rows that were added.
@@ -90,9 +87,9 @@ class RunWriter:
         Parameters
         ----------
         epoch : int
-            The epoch to go on with, the first of a leg.
+            The epoch to continue with, the first of a segment.
         state : MemberState
-            How the leg before it ended.
+            The state after the segment before it.
         train_seconds : float
             How long the run was trained so far.
         """
@@ -115,7 +112,7 @@ class RunWriter:
         ----------
         status : str
             Why training ended.
-        weights : mapping of str to ndarray of shape (n_outputs, n_features + 1)
+        weights : mapping of str to ndarray of shape (n_features + 1, n_outputs)
             `last` and `best`.
         confusion : ndarray of shape (n_classes, n_classes)
             Counts on the validation set, true classes as rows.
@@ -126,7 +123,7 @@ class RunWriter:
         """
         self._metrics.sync()
         self._steps.sync()
-        content = npz_bytes(last=weights["last"].T, best=weights["best"].T)
+        content = npz_bytes(last=weights["last"], best=weights["best"])
         write_bytes(self.path / "weights.npz", content, durable=True)
         counts = zip(classes, confusion.tolist(), strict=True)
         table = [("true", *classes), *((label, *row) for label, row in counts)]
@@ -182,12 +179,11 @@ def write_table(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> P
 
 
 def write_weights(folder: Path, name: str, **weights: Floats) -> Path:
-    """Write weights (n_outputs, n_features + 1) by name to <folder>/<name>.npz, as runs have them.
+    """Write weights (n_features + 1, n_outputs) by name to <folder>/<name>.npz, as runs have them.
 
     Raises
     ------
     RunError
         If they cannot be written.
     """
-    content = npz_bytes(**{key: W.T for key, W in weights.items()})
-    return write_into(folder, f"{name}.npz", content)
+    return write_into(folder, f"{name}.npz", npz_bytes(**weights))

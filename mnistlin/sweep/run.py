@@ -83,7 +83,7 @@ class _Reporter:
         self._warnings: tuple[str, ...] = ()
         self._wants_stop = False
 
-    def on_leg(self, epochs: range) -> bool:
+    def on_segment(self, epochs: range) -> bool:
         """Report some epochs of the stack that trains in this process; return whether to stop."""
         return self._report(epochs.stop)
 
@@ -196,9 +196,8 @@ class _Driver:
         with os_errors_as_run_errors("make the folder", path):
             path.mkdir()
         config = task.configs(self.config)[i]
-        schedule = setup_for(config, self.splits, task.l2_lambdas).schedule
         origin = {"command": this_command(), "stack": task.described(self.writer.path.name)}
-        run_writer = RunWriter(path, config, trained.info | origin, schedule.steps_per_epoch)
+        run_writer = RunWriter(path, config, trained.info | origin)
         member = trained.members[i]
         with run_writer.marks_failure():
             run_writer.append(member)
@@ -251,7 +250,7 @@ def run_sweep(
         _check_main_guard()
     tasks = tasks_of(config)
     splits = load_splits(config.data)
-    _ = setup_for(config, splits, tasks[0].l2_lambdas).schedule  # refuses too large a batch
+    setup_for(config, splits, tasks[0].l2_lambdas)  # refuses a config that does not fit the data
     reporter = _Reporter(on_progress, len(tasks), 0, config.training.epochs)
     with _workers(splits, reporter, min(jobs, len(tasks)), scheduler) as workers:
         path = make_folder(Path(runs_dir), f"sweep-lambda_{config.name}")
@@ -316,7 +315,7 @@ def _workers(
 ) -> AbstractContextManager[Workers]:
     if scheduler is not None:
         return dask_cluster(scheduler, splits)
-    return processes(jobs) if jobs > 1 else nullcontext(ThisProcess(splits, reporter.on_leg))
+    return processes(jobs) if jobs > 1 else nullcontext(ThisProcess(splits, reporter.on_segment))
 
 
 def _check_main_guard() -> None:

@@ -24,10 +24,10 @@ from mnistlin.data.splits import Splits, load_splits
 from mnistlin.errors import RunError
 from mnistlin.experiment import describe_run, setup_for
 from mnistlin.runs.provenance import utc_now
-from mnistlin.training.segments import Leg, MemberLeg
+from mnistlin.training.segments import Segment
 from mnistlin.training.sgd import train
 
-OnLeg = Callable[[range], bool]
+OnSegment = Callable[[range], bool]
 Configs: TypeAlias = tuple[ExperimentConfig, ...]
 """The members of a stack: configs that differ in λ alone."""
 
@@ -40,15 +40,15 @@ _load_once = lru_cache(maxsize=1)(load_splits)
 
 @dataclass(frozen=True)
 class TrainedStack:
-    """The results of a stack: each member's history as one leg, and what run.json says of it."""
+    """The results of a stack: one segment per member, and what run.json says of it."""
 
-    members: tuple[MemberLeg, ...]
+    members: tuple[Segment, ...]
     train_seconds: float
     info: dict[str, Any]
 
 
 def train_stack(
-    configs: Configs, data: Splits | None = None, on_leg: OnLeg | None = None
+    configs: Configs, data: Splits | None = None, on_segment: OnSegment | None = None
 ) -> TrainedStack | None:
     """Train the members of a stack.
 
@@ -58,45 +58,43 @@ def train_stack(
         One for each member.
     data : Splits, optional
         Their data; by default it is located by its name, once in each process.
-    on_leg : callable, optional
-        Called with the epochs of each leg; if it returns True, training ends without a result.
+    on_segment : callable, optional
+        Called with the epochs of each segment; if it returns True, training ends without a result.
 
     Returns
     -------
     TrainedStack, optional
-        None if `on_leg` ended it.
+        None if `on_segment` ended it.
     """
     config = configs[0]
     splits = _load_once(config.data) if data is None else data
     info = {"started_utc": utc_now(), **describe_run(splits, config)}
     l2_lambdas = tuple(each.training.l2_lambda for each in configs)
-    legs: list[list[MemberLeg]] = [[] for _ in configs]
+    history: list[list[Segment]] = [[] for _ in configs]
     with _one_at_a_time:
         started = time.perf_counter()
-        for leg in train(setup_for(config, splits, l2_lambdas)):
-            for each in leg.members:
-                past = legs[each.member]
+        for segments in train(setup_for(config, splits, l2_lambdas)):
+            for each in segments:
+                past = history[each.member]
                 if past:  # only the newest state is needed
                     past[-1] = replace(past[-1], state=each.state)
                 past.append(each)
-            if on_leg is not None and on_leg(leg.epochs) and _continues(leg):
+            continues = any(each.outcome is None for each in segments)
+            if on_segment is not None and on_segment(segments[0].epochs) and continues:
                 return None
         train_seconds = time.perf_counter() - started
-    return TrainedStack(tuple(map(_joined, legs)), train_seconds, info)
+    return TrainedStack(tuple(map(_joined, history)), train_seconds, info)
 
 
-def _continues(leg: Leg) -> bool:
-    return any(member.outcome is None for member in leg.members)
-
-
-def _joined(legs: Sequence[MemberLeg]) -> MemberLeg:
-    """Return consecutive legs of one member as a single one."""
-    first, last = legs[0], legs[-1]
+def _joined(segments: Sequence[Segment]) -> Segment:
+    """Return consecutive segments of one member as a single one."""
+    first, last = segments[0], segments[-1]
     return replace(
         last,
+        epochs=range(first.epochs.start, last.epochs.stop),
         steps=range(first.steps.start, last.steps.stop),
-        batch_losses=np.concatenate([leg.batch_losses for leg in legs]),
-        checks=tuple(check for leg in legs for check in leg.checks),
+        batch_losses=np.concatenate([each.batch_losses for each in segments]),
+        checks=tuple(check for each in segments for check in each.checks),
     )
 
 
@@ -135,14 +133,14 @@ class ThisProcess:
 
     n_at_once = 1
 
-    def __init__(self, data: Splits, on_leg: OnLeg) -> None:
-        self._data, self._on_leg = data, on_leg
+    def __init__(self, data: Splits, on_segment: OnSegment) -> None:
+        self._data, self._on_segment = data, on_segment
 
     def submit(self, configs: Configs) -> Result:
         """Train a stack."""
         result: Result = Future()
         try:
-            result.set_result(train_stack(configs, self._data, self._on_leg))
+            result.set_result(train_stack(configs, self._data, self._on_segment))
         except Exception as error:  # raised again where the result is asked for
             result.set_exception(error)
         return result

@@ -1,128 +1,83 @@
-"""Which images a step sees, and their inputs as the model wants them. No arithmetic on them.
+"""Which images are used together: the batches of training, and the blocks of evaluation.
 
-A split cut into blocks of one class, for evaluation.
-
-Blocks that are kept have pixels of their own, without those that are black in all of a block: a
-third of MNIST's, and so of the arithmetic.
+Images stay uint8 until they are used: gathering bytes and converting a batch is as fast as
+gathering floats, in a quarter of the memory, and works with memory-mapped files.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, repeat
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistlin.config import TrainingConfig
 from mnistlin.data.splits import Split
-from mnistlin.model.products import WHITE, Floats, Pixels
+from mnistlin.model.products import Floats, Pixels, Scaling
+
+BLOCK_ROWS = 512
+"""Samples of a block: half as many take 7 % longer, and twice as many gain nothing."""
+
+_KEPT_IMAGE_BYTES = 64 * 2**20
+"""A split whose images take at most this is kept in blocks, if it is evaluated more than once."""
 
 
-def epoch_order(n_samples: int, seed: int, epoch: int, shuffle: bool) -> NDArray[np.intp]:
-    """Return the order of the samples in one epoch.
+def epoch_orders(
+    training: TrainingConfig, n_samples: int, first_epoch: int = 0
+) -> Iterator[NDArray[np.intp]]:
+    """Yield the order of the samples in each epoch, from one epoch on, as indices (n_samples,).
 
-    It depends on (seed, epoch) alone, so a run that is resumed needs no saved random state.
-
-    Parameters
-    ----------
-    n_samples : int
-        Size of the training set.
-    seed, epoch : int
-        Seed of the run, and number of the epoch from 0.
-    shuffle : bool
-        Whether to permute at all; otherwise the samples come as they lie.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        Indices into the split.
+    An order depends on the seed and the epoch alone, so a resumed run needs no random state.
     """
-    if not shuffle:
-        return np.arange(n_samples)
-    return np.random.default_rng([seed, epoch]).permutation(n_samples)
+    if not training.shuffle:
+        yield from repeat(np.arange(n_samples))
+    for epoch in count(first_epoch):
+        yield np.random.default_rng([training.seed, epoch]).permutation(n_samples)
 
 
 class PixelBuffer:
-    """Turns images into pixels P, in one array of floats that it keeps."""
+    """Turns images into pixels P, in an array of floats that it reuses."""
 
-    def __init__(self, max_rows: int, n_features: int, dtype: str) -> None:
+    def __init__(self, max_rows: int, n_features: int, dtype: str, scaling: Scaling) -> None:
         self._floats = np.empty(max_rows * (n_features + 1), dtype=dtype)
+        self._bias_pixel = scaling.bias_pixel
 
     def fill(self, images: NDArray[np.uint8]) -> Floats:
-        """Return the pixels of some images, and the white one.
+        """Return the pixels of images (n, m), and the bias pixel, as a view (n, m + 1).
 
-        Parameters
-        ----------
-        images : ndarray of shape (n, m), uint8
-            At most `max_rows` images of at most `n_features` pixels.
-
-        Returns
-        -------
-        ndarray of shape (n, m + 1)
-            A view of the buffer, good until the next call, which lies in memory as the images do:
-            one image after another, or one pixel of all after another.
+        It is valid until the next call, and has the memory order of the images.
         """
         n, m = images.shape
         order: Literal["C", "F"] = "C" if images.flags.c_contiguous else "F"
         P = self._floats[: n * (m + 1)].reshape(n, m + 1, order=order)
         P[:, :-1] = images
-        P[:, -1] = WHITE
+        P[:, -1] = self._bias_pixel
         return P
 
 
 class PixelReader:
-    """Reads samples of a split as inputs, into buffers that it keeps.
-
-    Images stay uint8 until they are needed: gathering bytes and converting a batch is as fast as
-    gathering floats, in a quarter of the memory, and serves memory-mapped files.
-    """
+    """Reads samples of a split as inputs, at most `max_rows` at a time, into its own buffers."""
 
     def __init__(self, split: Split, max_rows: int, dtype: str) -> None:
         self._split = split
         self._images = np.empty((max_rows, split.n_features), dtype=np.uint8)
-        self._buffer = PixelBuffer(max_rows, split.n_features, dtype)
+        self._buffer = PixelBuffer(max_rows, split.n_features, dtype, split.scaling)
 
     def read(self, samples: NDArray[np.intp]) -> Pixels:
-        """Return the inputs of some samples.
-
-        Parameters
-        ----------
-        samples : ndarray of shape (n,)
-            Indices into the split, at most `max_rows`.
-
-        Returns
-        -------
-        Pixels
-            Of shape (n, n_features + 1), good until the next call.
-        """
+        """Return the inputs X (n, n_features + 1) of samples (n,), valid until the next call."""
         images = self._images[: len(samples)]
         # Rows are known to be in range; mode="raise" would make NumPy buffer the output.
         np.take(self._split.images, self._split.rows[samples], axis=0, out=images, mode="clip")
-        return Pixels(self._buffer.fill(images))
-
-
-BLOCK_ROWS = 512
-"""Samples of a block: half as many take 7 % longer, and twice as many gain nothing."""
-
-KEPT_IMAGE_BYTES = 64 * 2**20
-"""A split whose images take at most this is kept in blocks, if it is evaluated more than once."""
+        return Pixels(self._buffer.fill(images), self._split.scaling)
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some samples of one class.
+    """Samples of class k: some rows of an array of images, of which some columns are left out.
 
-    Attributes
-    ----------
-    k : int
-        Index of their class.
-    images : ndarray of shape (n_rows, n_lit), uint8
-        The array that has their pixels: that of the split, or one of the block's own.
-    rows : ndarray of shape (n,), or slice
-        Which of its rows are theirs; all of them if it is the block's own.
-    columns : ndarray of shape (n_lit + 1,), or None
-        Which columns of P these pixels are, and the white one; all other columns are black. None if
-        the pixels are all that there are.
+    `columns` (n_left + 1,) are those that are left of P; None if all are. The others are black.
     """
 
     k: int
@@ -131,39 +86,33 @@ class Block:
     columns: NDArray[np.intp] | None
 
     def gather(self) -> NDArray[np.uint8]:
-        """Return the pixels of the samples, (n, n_lit)."""
+        """Return the pixels of the samples, (n, n_left)."""
         return self.images[self.rows]
 
     def weights(self, V: Floats) -> Floats:
-        """Return of V, (..., n_features + 1), the columns that the block has, (..., n_lit + 1)."""
+        """Return the columns of V (..., n_features + 1) that are left, (..., n_left + 1)."""
         return V if self.columns is None else V[..., self.columns]
 
 
 def one_class_blocks(split: Split, *, keep: bool) -> Iterator[Block]:
-    """Yield blocks in which each sample of a split is once, at most BLOCK_ROWS in each.
+    """Yield the samples of a split in blocks of one class, at most BLOCK_ROWS in each.
 
-    Parameters
-    ----------
-    split : Split
-        What is to be evaluated.
-    keep : bool
-        Whether blocks may be kept, which takes a pass over the images and saves a third of each
-        evaluation.
+    Blocks that are kept have a copy of their images without the pixels that are black in all of
+    them: a third of MNIST's, and so of each evaluation.
     """
-    keep = keep and split.n_samples * split.n_features <= KEPT_IMAGE_BYTES
+    keep = keep and split.n_samples * split.n_features <= _KEPT_IMAGE_BYTES
     for k in np.flatnonzero(np.bincount(split.targets)):
         samples = np.flatnonzero(split.targets == k)
-        # In equal parts, for a small last one would cost as many calls as a whole one.
+        # In equal parts, because a small last block would need as many calls as a full one.
         for part in np.array_split(samples, math.ceil(len(samples) / BLOCK_ROWS)):
             block = Block(int(k), split.images, split.rows[part], columns=None)
             yield _kept(block) if keep else block
 
 
 def _kept(block: Block) -> Block:
-    """Return the same samples with pixels of their own, without those that are black in all.
+    """Return the same samples with their own pixels, without those that are black in all.
 
-    They lie pixel after pixel, so that Pᵀ lies row after row: products with it take 5 % less time,
-    those of few weights up to a half.
+    They are stored pixel by pixel: products with Pᵀ, then C-contiguous, take 5 % less time.
     """
     images = block.gather()
     lit = np.flatnonzero(images.any(axis=0))

@@ -1,52 +1,22 @@
-"""When training has gone on long enough: a rule over validation losses, and nothing else.
+"""What training yields: segments, with checks, early stopping and divergence. Nothing trains here.
 
-What training yields: legs, and the judgement of their checks. No training is done here.
-
-A leg is a run of consecutive epochs whose checks are evaluated together: one epoch where early
-stopping waits for them, more otherwise, for one large matrix product is faster than many small
-ones. Legs are atomic: one is judged whole, and what is written, saved or interrupted is so between
-two legs.
+The trainer makes a `Recording` of each segment of a stack. Once its checks are evaluated, `judge`
+makes a `Segment` of it for each member, cut back to where the training of that member ended.
+Segments are atomic: rows are written, checkpoints saved and interrupts handled between them.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlin.config import EarlyStoppingConfig
+from mnistlin.model.linear import squared_norm, unstack
 from mnistlin.model.products import Floats
-
-
-@dataclass(frozen=True)
-class Stopper:
-    """The rule's memory: the best validation loss, and the checks since it was improved on.
-
-    A check improves if its loss is below the best one by more than `min_delta` (report part 2d).
-
-    Attributes
-    ----------
-    best_loss : float
-        Lowest validation loss that counted as an improvement, in nats.
-    checks_without_improvement : int
-        Checks in a row, up to the last one, that did not improve.
-    """
-
-    best_loss: float = math.inf
-    checks_without_improvement: int = 0
-
-    def after(self, val_loss: float, min_delta: float = 0.0) -> "Stopper":
-        """Return the memory after one more check."""
-        if val_loss < self.best_loss - min_delta:
-            return Stopper(val_loss, 0)
-        return Stopper(self.best_loss, self.checks_without_improvement + 1)
-
-    def is_out_of(self, patience: int) -> bool:
-        """Say whether training stops here: at the `patience`-th check in a row without gain."""
-        return self.checks_without_improvement >= patience
-
+from mnistlin.training.evaluation import Score
+from mnistlin.training.schedule import Setup
 
 MAX_LOSS = 1e6
 """A loss above this many nats is divergence, even where it is still finite."""
@@ -54,11 +24,32 @@ MAX_LOSS = 1e6
 Outcome: TypeAlias = Literal["finished", "early_stopped", "diverged"]
 
 
+@dataclass(frozen=True)
+class Stopper:
+    """The state of early stopping: the best validation loss, and the checks since then.
+
+    A check improves if its loss is below the best one by more than `min_delta` (report part 2d).
+    """
+
+    best_loss: float = math.inf
+    checks_without_improvement: int = 0
+
+    def after(self, val_loss: float, min_delta: float = 0.0) -> "Stopper":
+        """Return the state after one more check."""
+        if val_loss < self.best_loss - min_delta:
+            return Stopper(val_loss, 0)
+        return Stopper(self.best_loss, self.checks_without_improvement + 1)
+
+    def is_out_of(self, patience: int) -> bool:
+        """Whether training stops here: at the `patience`-th check in a row that did not improve."""
+        return self.checks_without_improvement >= patience
+
+
 class Check(NamedTuple):
-    """One row of metrics.csv: the model after the update of a step, measured on both whole sets.
+    """One row of metrics.csv: the model after a step, on the full training and validation sets.
 
     Losses are mean cross entropies in nats, without the penalty; accuracies are fractions. The last
-    column is known once the check has been judged.
+    column is known once the segment has been judged.
     """
 
     step: int
@@ -73,7 +64,7 @@ class Check(NamedTuple):
 
     @property
     def is_sound(self) -> bool:
-        """Say whether the model has not diverged."""
+        """Whether the model has not diverged."""
         losses_are_small = max(self.train_loss, self.val_loss) <= MAX_LOSS
         numbers = (self.train_loss, self.val_loss, self.l2_penalty, self.weight_norm)
         return losses_are_small and all(map(math.isfinite, numbers))
@@ -81,20 +72,11 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class MemberState:
-    """All that training one model needs in order to go on, and all that it has found.
+    """All that the training of one model needs in order to continue, and all that it has found.
 
-    Attributes
-    ----------
-    weights : ndarray of shape (n_outputs, n_features + 1)
-        After the last step, to train on from.
-    last : ndarray of shape (n_outputs, n_features + 1)
-        At the last check; zeros before the first.
-    best : ndarray of shape (n_outputs, n_features + 1)
-        At the check with the lowest validation loss, the first of equals.
-    best_loss : float
-        That loss.
-    stopper : Stopper
-        Memory of the rule of early stopping.
+    `weights` are those after the last step; `last` those at the last check, zeros before the first;
+    `best` those at the first check with the lowest validation loss, `best_loss`. Each has the shape
+    (n_features + 1, n_outputs).
     """
 
     weights: Floats
@@ -106,103 +88,104 @@ class MemberState:
     @classmethod
     def at_zero(cls, shape: tuple[int, int], dtype: str) -> "MemberState":
         """Return the state before the first step: all weights are zero."""
-        zeros = np.zeros(shape, dtype=dtype)
+        zeros = np.zeros(shape, dtype, order="F")  # as `unstack` has them
         return cls(zeros, zeros, zeros)
 
 
 @dataclass(frozen=True)
-class Trail:
-    """What one member left behind in a leg, before anyone has judged it.
+class Recording:
+    """One segment of a stack as it was trained, before its checks are evaluated.
 
-    Attributes
-    ----------
-    steps : range
-        The steps of the leg.
-    batch_losses : ndarray of shape (n_steps,)
-        Mean cross entropy of each batch before its update, in nats.
-    checks : sequence of Check
-        As measured, not yet judged.
-    snapshots : ndarray of shape (n_checks, n_outputs, n_features + 1)
-        The weights that were measured.
-    weights : ndarray of shape (n_outputs, n_features + 1)
-        After the last step.
+    batch_losses : (n_models, n_steps), mean loss of each batch before its update
+    snapshots : (n_checks, n_models, n_outputs, n_features + 1), weights at the checks
+    weights : (n_models, n_outputs, n_features + 1), weights after the last step
     """
 
-    steps: range
+    epochs: range
+    members: tuple[int, ...]
     batch_losses: NDArray[np.float64]
-    checks: Sequence[Check]
     snapshots: Floats
     weights: Floats
 
 
 @dataclass(frozen=True)
-class MemberLeg:
-    """What one leg made of one member, judged and, if training ended within it, cut back.
+class Segment:
+    """One segment of one member: the steps and checks that count, and the state after them.
 
-    Attributes
-    ----------
-    member : int
-        Which model of the stack.
-    steps : range
-        Steps whose batch loss counts.
-    batch_losses : ndarray of shape (n_steps,)
-        One for each of them.
-    checks : tuple of Check
-        Checks that count.
-    state : MemberState
-        How the member ends the leg.
-    outcome : {"finished", "early_stopped", "diverged"}, optional
-        Why its training ended, or None if it goes on.
+    `batch_losses` has one loss for each of `steps`. `outcome` says why training ended, None if it
+    continues.
     """
 
     member: int
+    epochs: range
     steps: range
+    steps_per_epoch: int
     batch_losses: NDArray[np.float64]
     checks: tuple[Check, ...]
     state: MemberState
     outcome: Outcome | None
 
 
-@dataclass(frozen=True)
-class Leg:
-    """Some epochs of the whole stack, whose members are those that still trained."""
-
-    epochs: range
-    members: tuple[MemberLeg, ...]
-
-
 def judge(
-    member: int,
-    state: MemberState,
-    trail: Trail,
-    stopping: EarlyStoppingConfig | None,
-    *,
-    is_last: bool,
-) -> MemberLeg:
-    """Read a trail in order, and cut it back to where training ended, if it did.
+    setup: Setup, recording: Recording, score: Score, states: Mapping[int, MemberState]
+) -> list[Segment]:
+    """Return the segment of each member that was still training.
 
     Training ends at a batch or a check that diverged, of which no row is kept, at the check where
-    early stopping runs out of patience, or with the last leg.
+    early stopping runs out of patience, or with the last segment.
 
     Parameters
     ----------
-    member : int
-        Which model of the stack.
-    state : MemberState
-        How it began the leg.
-    trail : Trail
-        What it left.
-    stopping : EarlyStoppingConfig, optional
-        The rule, or None to train to the end.
-    is_last : bool
-        Whether no leg follows.
+    setup : Setup
+        What is trained.
+    recording : Recording
+        The segment, of members that may have ended before it.
+    score : Score
+        Of the snapshots on the training and the validation set, (2, n_checks * n_models).
+    states : mapping of int to MemberState
+        The members that were still training, with their states before the segment.
     """
-    bad = np.flatnonzero(~(trail.batch_losses <= MAX_LOSS))  # not <=, so that nan is bad
-    end = trail.steps[bad[0]] if bad.size else trail.steps.stop
+    checks = _checks(setup, recording, score)
+    return [
+        _segment(setup, recording, i, checks[i], states[member])
+        for i, member in enumerate(recording.members)
+        if member in states
+    ]
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _checks(setup: Setup, recording: Recording, score: Score) -> list[list[Check]]:
+    """Return the checks of each member."""
+    schedule = setup.schedule
+    steps = schedule.checks(schedule.steps(recording.epochs))
+    squares = squared_norm(recording.snapshots)
+    train_loss, val_loss = score.loss.reshape(2, *squares.shape)
+    train_accuracy, val_accuracy = score.accuracy.reshape(2, *squares.shape)
+    l2_penalty = squares * [setup.l2_lambdas[member] for member in recording.members]
+    columns = (train_loss, train_accuracy, val_loss, val_accuracy, l2_penalty, np.sqrt(squares))
+    rows = np.stack(columns, axis=-1)  # as in Check, after step and epoch
+    return [
+        [
+            Check(step, step // schedule.steps_per_epoch, *row)
+            for step, row in zip(steps, rows[:, i].tolist(), strict=True)
+        ]
+        for i in range(len(recording.members))
+    ]
+
+
+def _segment(
+    setup: Setup, recording: Recording, i: int, measured: list[Check], state: MemberState
+) -> Segment:
+    """Return the segment of the i-th member of a recording, cut back to where training ended."""
+    stopping, schedule = setup.stopping, setup.schedule
+    steps, batch_losses = schedule.steps(recording.epochs), recording.batch_losses[i]
+    is_last = recording.epochs.stop == schedule.epochs
+    bad = np.flatnonzero(~(batch_losses <= MAX_LOSS))  # not >, so that nan is bad
+    end = steps[bad[0]] if bad.size else steps.stop
     outcome: Outcome | None = "diverged" if bad.size else "finished" if is_last else None
     checks: list[Check] = []
     stopper = state.stopper
-    for check in trail.checks:
+    for check in measured:
         if check.step >= end:
             break
         if not check.is_sound:
@@ -214,28 +197,31 @@ def judge(
         if stopping and stopper.is_out_of(stopping.patience):
             outcome, end = "early_stopped", check.step + 1
             break
-    n_steps = end - trail.steps.start
-    return MemberLeg(
-        member=member,
-        steps=trail.steps[:n_steps],
-        batch_losses=trail.batch_losses[:n_steps],
+    n_steps = end - steps.start
+    return Segment(
+        member=recording.members[i],
+        epochs=recording.epochs,
+        steps=steps[:n_steps],
+        steps_per_epoch=schedule.steps_per_epoch,
+        batch_losses=batch_losses[:n_steps],
         checks=tuple(checks),
-        state=_state_after(state, trail, [check.val_loss for check in checks], stopper),
+        state=replace(_state_after(state, recording, i, checks), stopper=stopper),
         outcome=outcome,
     )
 
 
 def _state_after(
-    state: MemberState, trail: Trail, val_losses: Sequence[float], stopper: Stopper
+    state: MemberState, recording: Recording, i: int, checks: list[Check]
 ) -> MemberState:
-    """Return the state that ends a leg, by the losses of the checks that count."""
-    # Copies, for views would keep all snapshots of the leg in memory.
-    state = replace(state, weights=trail.weights.copy(), stopper=stopper)
-    if not val_losses:
+    """Return the state of the i-th member after the checks that count."""
+    state = replace(state, weights=unstack(recording.weights[i]))
+    if not checks:
         return state
-    state = replace(state, last=trail.snapshots[len(val_losses) - 1].copy())
+    snapshots = recording.snapshots[:, i]
+    state = replace(state, last=unstack(snapshots[len(checks) - 1]))
+    val_losses = [check.val_loss for check in checks]
     if min(val_losses) < state.best_loss:
         lowest = val_losses.index(min(val_losses))
-        best = trail.snapshots[lowest].copy()
-        state = replace(state, best=best, best_loss=val_losses[lowest])
+        best_loss = val_losses[lowest]
+        state = replace(state, best=unstack(snapshots[lowest]), best_loss=best_loss)
     return state

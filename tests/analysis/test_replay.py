@@ -144,11 +144,11 @@ def test_what_may_explain_a_difference_is_told(make_config, dataset, tmp_path, m
 
 
 def test_a_replay_can_be_ended(make_config, tmp_path):
-    """After a leg, if the caller wants it; there is no result then."""
+    """After a segment, if the caller wants it; there is no result then."""
     run = run_experiment(make_config(early_stopping={"patience": 999}), tmp_path)
-    legs = []
-    assert replay(run, lambda epochs: legs.append(epochs) or len(legs) == 2) is None
-    assert legs == [range(1), range(1, 2)]
+    segments = []
+    assert replay(run, lambda epochs: segments.append(epochs) or len(segments) == 2) is None
+    assert segments == [range(1), range(1, 2)]
 
 
 @pytest.mark.parametrize("status", ["running", "interrupted", "failed"])

@@ -1,6 +1,8 @@
 """`mnistlin check-gradients`."""
 
-from mnistlin.model.linear import gradient
+import pytest
+
+from mnistlin.model.linear import Head, gradient
 
 
 def test_the_gradients_of_both_heads_are_right_for_every_lambda(mnistlin):
@@ -21,8 +23,22 @@ def test_a_missing_factor_is_found(mnistlin, monkeypatch):
     def without_the_two(R, W, X, l2_lambdas):
         return gradient(R, W, X, l2_lambdas / 2)
 
-    monkeypatch.setattr("mnistlin.analysis.gradients.gradient", without_the_two)
+    monkeypatch.setattr("mnistlin.training.sgd.gradient", without_the_two)
     result = mnistlin("check-gradients")
     assert result.exit_code == 1
     verdicts = [line.split()[-1] for line in result.stdout.splitlines()[1:]]
     assert verdicts == ["ok", "WRONG", "WRONG"] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("the residual's sign", lambda head, Z, Y: Y - head.predict(Z)),
+        ("the mean", lambda head, Z, Y: (head.predict(Z) - Y) * Y.shape[-1]),
+    ],
+)
+def test_a_wrong_residual_of_the_trainer_is_found(name, wrong, mnistlin, monkeypatch):
+    monkeypatch.setattr(Head, "residual", wrong)
+    result = mnistlin("check-gradients")
+    assert result.exit_code == 1
+    assert "ok" not in result.stdout.split()

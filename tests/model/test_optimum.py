@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from mnistlin.model import linear, optimum
 from mnistlin.model.linear import HEADS
 from mnistlin.model.optimum import Objective, minimise
-from mnistlin.model.products import Pixels
+from mnistlin.model.products import SYMMETRIC, Pixels
 
 heads = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 
@@ -19,9 +19,14 @@ def pixels(n_samples, n_features=6, seed=0):
     return P
 
 
+def inputs(P):
+    """Return pixels as inputs."""
+    return Pixels(P, SYMMETRIC)
+
+
 def reader_of(P):
     """Return what reads inputs of some samples."""
-    return lambda samples: Pixels(P[samples])
+    return lambda samples: inputs(P[samples])
 
 
 def objective_of(head, l2_lambda=0.1, n_samples=80, seed=0):
@@ -33,7 +38,7 @@ def objective_of(head, l2_lambda=0.1, n_samples=80, seed=0):
 
 def zeros(objective, P):
     """Return weights that are all zero."""
-    return np.zeros((objective.head.n_outputs(objective.n_classes), P.shape[1]))
+    return np.zeros((P.shape[1], objective.head.n_outputs(objective.n_classes)))
 
 
 def random_weights(objective, P, n_models=(), seed=3):
@@ -59,14 +64,14 @@ class TestBlocks:
         W = random_weights(objective, P)
         Y = head.one_hot(objective.targets, objective.n_classes, "float64")
         l2_lambdas = np.array([objective.l2_lambda])
-        R = head.predict(linear.logits(W[None], Pixels(P))) - Y
+        stacked, X = linear.stack(W), inputs(P)
+        Z = linear.logits(stacked, X)
         place = objective.at(W)
-        expected = linear.objective(head, W[None], Pixels(P), Y, l2_lambdas)[0]
+        expected = linear.objective(head, stacked, X, Y, l2_lambdas)[0]
         assert place.value == pytest.approx(expected, rel=1e-13)
-        G = linear.gradient(R, W[None], Pixels(P), l2_lambdas)[0]
-        np.testing.assert_allclose(place.gradient, G, rtol=1e-10, atol=1e-14)
-        losses = head.losses(linear.logits(W[None], Pixels(P)), Y)
-        assert place.largest_loss == pytest.approx(losses.max(), rel=1e-13)
+        G = linear.gradient(head.residual(Z, Y), stacked, X, l2_lambdas)[0]
+        np.testing.assert_allclose(place.gradient, G.T, rtol=1e-10, atol=1e-14)
+        assert place.largest_loss == pytest.approx(head.losses(Z, Y).max(), rel=1e-13)
 
     def test_a_stack_has_the_value_of_each_of_its_members(self, head):
         """`values` is `at` for many."""
@@ -82,7 +87,7 @@ class TestBlocks:
 
         def read(samples):
             sizes.append(len(samples))
-            return Pixels(P[samples])
+            return inputs(P[samples])
 
         watched = Objective(head, read, objective.targets, objective.n_classes, 0.1)
         minimise(watched, zeros(objective, P))
@@ -95,8 +100,8 @@ class TestBlocks:
         numeric = np.empty((P.shape[1], P.shape[1]))
         for j in range(P.shape[1]):
             nudge = zeros(objective, P)
-            nudge[0, j] = h
-            above, below = (objective.at(sign * nudge).gradient[0] for sign in (1, -1))
+            nudge[j, 0] = h
+            above, below = (objective.at(sign * nudge).gradient[:, 0] for sign in (1, -1))
             numeric[j] = (above - below) / (2 * h)
         np.testing.assert_allclose(objective.curvature(), numeric, rtol=1e-6, atol=1e-8)
 
@@ -118,9 +123,9 @@ class TestMinimum:
         )
         is_logistic = head.name == "logistic"
         y = objective.targets == 0 if is_logistic else objective.targets
-        judge.fit(Pixels(P).to_array(), y)
-        np.testing.assert_allclose(found.place.weights, judge.coef_, atol=1e-4)
-        excess = found.place.value - objective.at(judge.coef_).value
+        judge.fit(inputs(P).to_array(), y)
+        np.testing.assert_allclose(found.place.weights, judge.coef_.T, atol=1e-4)
+        excess = found.place.value - objective.at(judge.coef_.T).value
         bound = found.place.gradient_norm**2 / (4 * l2_lambda)  # by strong convexity
         assert excess <= bound + 1e-13  # and rounding
 
@@ -159,8 +164,8 @@ class TestWithoutPenalty:
         objective, P = separable_objective(head)
         found = minimise(objective, zeros(objective, P)).place
         assert found.separates
-        Z = linear.logits(found.weights[None], Pixels(P))
-        assert all(head.is_right(Z, int(k))[0, i] for i, k in enumerate(objective.targets))
+        Z = linear.logits(linear.stack(found.weights), inputs(P))
+        np.testing.assert_array_equal(head.predicted_class(Z)[0], objective.targets)
         values = objective.values(np.array([1, 2, 4, 8, 1000])[:, None, None] * found.weights)
         assert (np.diff(values) < 0).all()
         assert values[-1] < 1e-9

@@ -24,7 +24,7 @@ def test_weights_read_back_as_runs_have_them(tmp_path):
     """(n_features + 1, n_outputs), by name."""
     W = np.arange(6.0).reshape(2, 3)
     with np.load(write_weights(tmp_path, "optimum", found=W)) as archive:
-        np.testing.assert_array_equal(archive["found"], W.T)
+        np.testing.assert_array_equal(archive["found"], W)
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):

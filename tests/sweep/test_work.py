@@ -63,8 +63,8 @@ def test_the_seed_is_that_of_the_stack(make_config):
     np.testing.assert_array_equal(losses[1], alone)
 
 
-def test_legs_are_joined_to_a_whole_history(make_config):
-    """A batch loss a step, from 0 on, and every check, though early stopping makes short legs."""
+def test_segments_are_joined_to_a_whole_history(make_config):
+    """One batch loss per step, and every check; early stopping makes short segments."""
     config = make_config(early_stopping={"patience": 10_000}, epochs=6)
     (member,) = train_stack(Task((0.1,), 0).configs(config)).members
     steps_per_epoch = 60 // config.training.batch_size
@@ -102,8 +102,8 @@ def test_data_that_is_given_is_not_looked_for(make_config, dataset):
     )
 
 
-def test_it_can_be_stopped_between_legs(make_config):
-    """Then there is no result, unless that leg was the last one."""
+def test_it_can_be_stopped_between_segments(make_config):
+    """Then there is no result, unless that segment was the last one."""
     config = make_config(early_stopping={"patience": 10_000}, epochs=3)
     heard = []
 
@@ -111,6 +111,6 @@ def test_it_can_be_stopped_between_legs(make_config):
         heard.clear()
         return lambda epochs: heard.append(epochs) or len(heard) == n
 
-    assert train_stack(Task((0.0,), 0).configs(config), on_leg=after(2)) is None
+    assert train_stack(Task((0.0,), 0).configs(config), on_segment=after(2)) is None
     assert heard == [range(1), range(1, 2)]
-    assert train_stack(Task((0.0,), 0).configs(config), on_leg=after(3)) is not None
+    assert train_stack(Task((0.0,), 0).configs(config), on_segment=after(3)) is not None

@@ -30,11 +30,11 @@ def score(split, head, weights, n_helpers=0, dtype="float64", keep_blocks=True):
     return Score(found.loss[0], found.accuracy[0])
 
 
-def judged_by_scikit_learn(split, head, W):
+def score_by_scikit_learn(split, head, W):
     """Return mean cross entropy and accuracy of one model."""
     X = np.hstack([split.images[split.rows] / 127.5 - 1, np.ones((split.n_samples, 1))])
     Z = X @ W.T
-    Z = np.hstack([Z, np.zeros_like(Z)]) if head.name == "logistic" else Z
+    Z = np.hstack([Z, np.zeros_like(Z)]) if head.max_classes == 2 else Z
     probability = np.exp(Z) / np.exp(Z).sum(axis=1, keepdims=True)
     labels = range(len(split.classes))
     loss = log_loss(split.targets, probability, labels=labels)
@@ -44,10 +44,10 @@ def judged_by_scikit_learn(split, head, W):
 @heads
 def test_scores_agree_with_scikit_learn(head, make_split):
     """For all weights that are evaluated together."""
-    split = make_split(50, 2 if head.name == "logistic" else 5)
+    split = make_split(50, 2 if head.max_classes == 2 else 5)
     weights = weights_for(split, head)
     found = score(split, head, weights)
-    expected = [judged_by_scikit_learn(split, head, W) for W in weights]
+    expected = [score_by_scikit_learn(split, head, W) for W in weights]
     np.testing.assert_allclose(np.transpose([found.loss, found.accuracy]), expected, rtol=1e-12)
 
 
@@ -91,7 +91,7 @@ def test_blocks_and_helpers_change_nothing(
 @heads
 def test_float32_scores_are_near(head, make_split):
     """The losses are summed in float64, so that only single logits are inexact."""
-    split = make_split(2000, 2 if head.name == "logistic" else 5)
+    split = make_split(2000, 2 if head.max_classes == 2 else 5)
     weights = weights_for(split, head)
     expected = score(split, head, weights)
     found = score(split, head, weights.astype("float32"), dtype="float32")
@@ -116,7 +116,7 @@ def test_a_class_without_samples_is_no_trouble(make_split):
         split.images, split.rows[kept], split.targets[kept], split.classes, split.image_shape
     )
     weights = weights_for(part, head)
-    loss, accuracy = judged_by_scikit_learn(part, head, weights[0])
+    loss, accuracy = score_by_scikit_learn(part, head, weights[0])
     found = score(part, head, weights)
     assert (found.loss[0], found.accuracy[0]) == pytest.approx((loss, accuracy), rel=1e-12)
 
@@ -128,7 +128,7 @@ def test_at_zero_weights_the_first_class_is_right(head, make_split):
     weights = np.zeros_like(weights_for(split, head, n_weights=1))
     share = (split.targets == 0).mean()
     assert score(split, head, weights).accuracy[0] == pytest.approx(share, rel=1e-15)
-    assert not predict(split, weights[0], head).class_index.any()
+    assert not predict(split, weights[0].T, head).class_index.any()
 
 
 @heads
@@ -136,9 +136,9 @@ def test_predictions_agree_with_the_scores(head, make_split, monkeypatch):
     """Sample by sample, in the order of the split, over several blocks."""
     for module in (batches, evaluation):
         monkeypatch.setattr(module, "BLOCK_ROWS", 7)
-    split = make_split(50, 2 if head.name == "logistic" else 5)
+    split = make_split(50, 2 if head.max_classes == 2 else 5)
     weights = weights_for(split, head, n_weights=1)
-    predictions = predict(split, weights[0], head)
+    predictions = predict(split, weights[0].T, head)
     whole = score(split, head, weights)
     assert predictions.loss.mean() == pytest.approx(whole.loss[0], rel=1e-12)
     assert (predictions.class_index == split.targets).mean() == whole.accuracy[0]
@@ -152,7 +152,7 @@ def test_predictions_agree_with_the_scores(head, make_split, monkeypatch):
 def test_predictions_of_float32_weights_are_float64(make_split):
     """Whatever the run was trained in, what is published is computed in full."""
     split, head = make_split(10), HEADS["softmax"]
-    W = weights_for(split, head)[0].astype("float32")
+    W = weights_for(split, head)[0].T.astype("float32")
     predictions = predict(split, W, head)
     assert predictions.loss.dtype == predictions.probability.dtype == np.float64
     exact = predict(split, W.astype("float64"), head)
@@ -170,7 +170,7 @@ class TestBlackPixels:
         for split in (dark_split, dark):
             weights = weights_for(split, head)
             found = score(split, head, weights, keep_blocks=keep_blocks)
-            expected = [judged_by_scikit_learn(split, head, W) for W in weights]
+            expected = [score_by_scikit_learn(split, head, W) for W in weights]
             figures = np.transpose([found.loss, found.accuracy])
             np.testing.assert_allclose(figures, expected, rtol=1e-12)
 
@@ -194,10 +194,10 @@ def test_losses_whose_sum_overflows_raise_no_warning(make_split, monkeypatch):
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=50))
 def test_confusion_counts_agree_with_scikit_learn(pairs):
-    """True classes are rows, named ones columns."""
-    true, named = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
-    expected = confusion_matrix(true, named, labels=range(5)) if pairs else np.zeros((5, 5))
-    np.testing.assert_array_equal(confusion_counts(true, named, 5), expected)
+    """True classes are rows, predicted ones columns."""
+    true, predicted = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
+    expected = confusion_matrix(true, predicted, labels=range(5)) if pairs else np.zeros((5, 5))
+    np.testing.assert_array_equal(confusion_counts(true, predicted, 5), expected)
 
 
 @pytest.mark.parametrize("n_helpers", [0, 1])
@@ -208,7 +208,7 @@ def test_what_is_raised_reaches_the_caller(make_split, monkeypatch, n_helpers):
     def fail(*_):
         raise ZeroDivisionError("in a thread")
 
-    monkeypatch.setattr(Evaluator, "_score_block", fail)
+    monkeypatch.setattr(Evaluator, "_evaluate", fail)
     with ThreadPoolExecutor(1) as pool:
         evaluator = Evaluator([split], head, "float64", n_helpers, keep_blocks=True)
         wait = evaluator.start(weights_for(split, head), pool)

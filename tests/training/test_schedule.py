@@ -1,4 +1,6 @@
-"""Which steps, checks and legs a run has."""
+"""Which steps, checks and segments a run has, and which setups are refused."""
+
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 
 from mnistlin.config import TrainingConfig
 from mnistlin.errors import ConfigError
-from mnistlin.training.schedule import IMAGES_PER_LEG, Schedule
+from mnistlin.training.schedule import _IMAGES_PER_SEGMENT, Schedule
 
 small_counts = st.integers(1, 60)
 
@@ -44,46 +46,47 @@ def test_checks_come_after_multiples_and_after_the_last_step(drawn):
 
 
 @given(schedules())
-def test_legs_cover_all_epochs_in_order(drawn):
+def test_segments_cover_all_epochs_in_order(drawn):
     """Each once, none empty, and their steps follow one another."""
     schedule, training, _, _ = drawn
-    legs = list(schedule.legs(0))
-    assert [epoch for leg in legs for epoch in leg] == list(range(training.epochs))
-    assert schedule.has_several_legs == (len(legs) > 1)
-    steps = [step for leg in legs for step in schedule.steps(leg)]
+    segments = list(schedule.segments(0))
+    assert [epoch for segment in segments for epoch in segment] == list(range(training.epochs))
+    assert schedule.has_several_segments == (len(segments) > 1)
+    steps = [step for segment in segments for step in schedule.steps(segment)]
     assert steps == list(range(training.epochs * schedule.steps_per_epoch))
 
 
 @given(schedules())
-def test_every_leg_has_a_check(drawn):
+def test_every_segment_has_a_check(drawn):
     """Otherwise there would be nothing to judge, and nothing to show."""
     schedule, *_ = drawn
-    assert all(schedule.checks(schedule.steps(leg)) for leg in schedule.legs(0))
+    assert all(schedule.checks(schedule.steps(segment)) for segment in schedule.segments(0))
 
 
 @given(schedules())
-def test_a_leg_is_one_epoch_where_early_stopping_waits_for_it(drawn):
+def test_a_segment_is_one_epoch_where_early_stopping_waits_for_it(drawn):
     """So that a stop costs an epoch at most."""
     schedule, _, _, stops_early = drawn
     if stops_early:
-        assert all(len(leg) == 1 for leg in schedule.legs(0))
+        assert all(len(segment) == 1 for segment in schedule.segments(0))
 
 
 @given(schedules())
-def test_legs_of_a_resumed_run_are_those_of_the_unbroken_one(drawn):
-    """From any first epoch of a leg on."""
+def test_segments_of_a_resumed_run_are_those_of_the_uninterrupted_one(drawn):
+    """From the first epoch of any segment on."""
     schedule, *_ = drawn
-    legs = list(schedule.legs(0))
-    for i, leg in enumerate(legs):
-        assert list(schedule.legs(leg.start)) == legs[i:]
+    segments = list(schedule.segments(0))
+    for i, segment in enumerate(segments):
+        assert list(schedule.segments(segment.start)) == segments[i:]
 
 
 @pytest.mark.parametrize("n_samples", [10_000, 60_000, 1_000_000, 100_000_000])
-def test_a_leg_is_short_enough_to_be_interrupted(n_samples):
-    """It trains on about IMAGES_PER_LEG images, or on one epoch."""
+def test_a_segment_is_short_enough_to_be_interrupted(n_samples):
+    """It trains on about _IMAGES_PER_SEGMENT images, or on one epoch."""
     schedule = Schedule.of(TrainingConfig(epochs=1000), n_samples, n_rows=1, stops_early=False)
     assert (
-        schedule.epochs_per_leg == 1 or schedule.epochs_per_leg * n_samples <= 1.5 * IMAGES_PER_LEG
+        schedule.epochs_per_segment == 1
+        or schedule.epochs_per_segment * n_samples <= 1.5 * _IMAGES_PER_SEGMENT
     )
 
 
@@ -100,9 +103,24 @@ def test_the_runs_of_the_report(n_samples, epochs, steps_per_epoch, n_checks):
     assert checks[-1] == epochs * steps_per_epoch - 1
 
 
-def test_a_batch_as_large_as_the_training_set_is_one_step():
+def test_a_batch_as_large_as_the_training_set_is_one_step(make_setup):
     """And a larger one is refused, since there would be none."""
-    schedule = Schedule.of(TrainingConfig(batch_size=40), 40, n_rows=1, stops_early=False)
+    schedule = make_setup(batch_size=40).schedule
     assert (schedule.steps_per_epoch, schedule.check_every) == (1, 1)
     with pytest.raises(ConfigError, match=r"training\.batch_size: found 41.* 40 images"):
-        Schedule.of(TrainingConfig(batch_size=41), 40, n_rows=1, stops_early=False)
+        make_setup(batch_size=41)
+
+
+@pytest.mark.parametrize(
+    ("head", "classes", "message"),
+    [
+        ("softmax", (3,), "only the class 3; a classifier needs at least two"),
+        ("logistic", (1, 2, 7), "found 1, 2, 7, but model: logistic has 2 classes"),
+    ],
+)
+def test_a_setup_whose_classes_do_not_fit_is_refused(
+    head, classes, message, make_setup, make_split
+):
+    split = replace(make_split(40, len(classes)), classes=classes)
+    with pytest.raises(ConfigError, match=message):
+        make_setup(head, splits=(split, split))

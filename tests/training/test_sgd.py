@@ -1,12 +1,10 @@
 """The trainer against its plain reference, and what else it promises."""
 
 import os
-import platform
-import subprocess
-import sys
 import threading
 import warnings
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -15,24 +13,22 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 from mnistlin.config import EarlyStoppingConfig, TrainingConfig
-from mnistlin.model import products
-from mnistlin.model.linear import HEADS
-from mnistlin.training import batches, evaluation, schedule, sgd
-from mnistlin.training.batches import epoch_order
+from mnistlin.model.linear import HEADS, Softmax
+from mnistlin.training import batches, schedule, sgd
+from mnistlin.training.batches import epoch_orders
 from mnistlin.training.schedule import Setup
 from mnistlin.training.segments import MAX_LOSS
 from mnistlin.training.sgd import train
 
 heads = pytest.mark.parametrize("head", HEADS)
 PATIENT = EarlyStoppingConfig(patience=2)
-SHORT_STEP = sgd.SHORT_STEP
 
 
 @pytest.fixture(scope="module", autouse=True)
 def long_steps():
     """Have small setups train as large ones do, with evaluation beside them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sgd, "SHORT_STEP", 0)
+        patch.setattr(sgd, "_SHORT_STEP", 0)
         yield
 
 
@@ -40,36 +36,24 @@ def tune(
     patch,
     block_rows=512,
     rows_per_evaluation=512,
-    logits_per_chunk=2**16,
-    small_product=10**6,
-    small_output=1200,
-    tile_unit=16,
+    steps_per_chunk=64,
     kept_image_bytes=10**7,
-    kept_input_bytes=10**7,
     short_step=0,
 ):
     """Set the constants that decide how work is grouped, and must decide nothing else."""
     patch.setattr(batches, "BLOCK_ROWS", block_rows)
-    patch.setattr(batches, "KEPT_IMAGE_BYTES", kept_image_bytes)
-    patch.setattr(schedule, "ROWS_PER_EVALUATION", rows_per_evaluation)
-    patch.setattr(sgd, "LOGITS_PER_CHUNK", logits_per_chunk)
-    patch.setattr(products, "SMALL_PRODUCT", small_product)
-    patch.setattr(products, "SMALL_OUTPUT", small_output)
-    patch.setattr(products, "TILE_UNIT", tile_unit)
-    patch.setattr(sgd, "KEPT_INPUT_BYTES", kept_input_bytes)
-    patch.setattr(sgd, "SHORT_STEP", short_step)
+    patch.setattr(batches, "_KEPT_IMAGE_BYTES", kept_image_bytes)
+    patch.setattr(schedule, "_ROWS_PER_EVALUATION", rows_per_evaluation)
+    patch.setattr(sgd, "_STEPS_PER_CHUNK", steps_per_chunk)
+    patch.setattr(sgd, "_SHORT_STEP", short_step)
 
 
 tunings = st.fixed_dictionaries(
     {
         "block_rows": st.sampled_from([1, 7, 512]),
         "rows_per_evaluation": st.sampled_from([1, 12, 40, 512]),
-        "logits_per_chunk": st.sampled_from([1, 100, 2**16]),
-        "small_product": st.sampled_from([1, 300, 10**6]),
-        "small_output": st.sampled_from([30, 1200]),
-        "tile_unit": st.sampled_from([1, 16]),
+        "steps_per_chunk": st.sampled_from([1, 3, 64]),
         "kept_image_bytes": st.sampled_from([0, 10**7]),
-        "kept_input_bytes": st.sampled_from([0, 10**7]),
         "short_step": st.sampled_from([0, 10**6]),
     }
 )
@@ -83,7 +67,7 @@ four_lambdas = st.permutations([0.0, 0.01, 0.3, 1.0]).map(tuple)
 def setups(draw, make_split, l2_lambdas):
     """Draw a small setup: any head, batches, checks, λ, order, shape and stopping rule."""
     head = HEADS[draw(st.sampled_from(sorted(HEADS)))]
-    n_classes = 2 if head.name == "logistic" else draw(st.integers(2, 5))
+    n_classes = head.max_classes or draw(st.integers(2, 5))
     shape = draw(st.sampled_from([(1, 1), (3, 4), (2, 7)]))
     seed = draw(st.integers(0, 3))
     splits = [
@@ -114,10 +98,10 @@ def setups(draw, make_split, l2_lambdas):
 def n_classes_in_first_batch(split, training):
     """Return how many classes the first step sees.
 
-    Two that it does not see have equal weights after it, and which of them is named is then a
-    matter of how BLAS rounds.
+    Two that it does not see have equal weights after it, and which of them is predicted then
+    depends on how BLAS rounds.
     """
-    order = epoch_order(split.n_samples, training.seed, 0, training.shuffle)
+    order = next(epoch_orders(training, split.n_samples))
     return len(set(split.targets[order[: training.batch_size]]))
 
 
@@ -203,15 +187,13 @@ class TestStacks:
 
     @heads
     def test_members_that_stop_leave_the_stack_and_others_go_on(self, head, make_setup):
-        """The strongly penalised settle first; no leg holds one that has ended."""
+        """No segment is of a member that has ended."""
         setup = make_setup(head, (1.0, 0.0, 0.1), PATIENT, epochs=60, learning_rate=0.02)
-        legs = list(train(setup))
-        ended_in = {m.member: leg.epochs.start for leg in legs for m in leg.members if m.outcome}
+        found = [segment for segments in train(setup) for segment in segments]
+        ended_in = {each.member: each.epochs.start for each in found if each.outcome}
         assert len(set(ended_in.values())) > 1
         for member, end in ended_in.items():
-            present = [
-                leg.epochs.start for leg in legs if member in [m.member for m in leg.members]
-            ]
+            present = [each.epochs.start for each in found if each.member == member]
             assert present == list(range(end + 1))
 
     def test_a_member_that_diverges_does_not_harm_its_neighbours(
@@ -239,51 +221,32 @@ class TestRepeatability:
     def test_any_number_of_cores_gives_the_same_bits(
         self, head, dtype, make_setup, histories, monkeypatch
     ):
-        """And so does a second run, and evaluation that waits until a leg is trained."""
+        """And so does a second run, and evaluation that waits until a segment is trained."""
         setup = make_setup(head, (0.0, 0.1), PATIENT, dtype=dtype)
         monkeypatch.setattr(batches, "BLOCK_ROWS", 3)
         found = []
         for n_cores, short_step in ((1, 0), (1, 0), (2, 0), (3, 0), (3, 10**6), (64, 0)):
-            monkeypatch.setattr(sgd, "_n_cores", lambda n_cores=n_cores: n_cores)
-            monkeypatch.setattr(sgd, "SHORT_STEP", short_step)
+            use_cores(monkeypatch, n_cores)
+            monkeypatch.setattr(sgd, "_SHORT_STEP", short_step)
             found.append([self.bits(history) for history in histories(setup)])
         assert found == [found[0]] * 6
 
     @heads
     @pytest.mark.parametrize("stopping", [None, EarlyStoppingConfig(patience=4)])
     @pytest.mark.parametrize("shuffle", [False, True])
-    def test_going_on_from_any_leg_repeats_the_bits_of_the_unbroken_run(
+    def test_a_run_resumed_after_any_segment_is_bit_identical(
         self, head, stopping, shuffle, make_setup, monkeypatch
     ):
-        """The state that ends a leg is all that is needed, the stopper's memory included."""
+        """The state after a segment is all that is needed, that of early stopping included."""
         tune(monkeypatch, rows_per_evaluation=10, block_rows=7)
         setup = make_setup(
             head, (0.01,), stopping, epochs=12, shuffle=shuffle, learning_rate=0.4, dtype="float32"
         )
-        unbroken = list(train(setup))
-        assert len(unbroken) > 2
-        for i, leg in enumerate(unbroken[:-1]):
-            resumed = list(train(setup, (leg.epochs.stop, leg.members[0].state)))
-            assert [each.epochs for each in resumed] == [each.epochs for each in unbroken[i + 1 :]]
-            for found, expected in zip(resumed, unbroken[i + 1 :], strict=True):
-                assert vars_as_bytes(found) == vars_as_bytes(expected)
-
-    @heads
-    @pytest.mark.parametrize("n_legs", [1, 3])
-    def test_how_work_is_grouped_does_not_depend_on_the_cores(
-        self, head, n_legs, make_setup, monkeypatch
-    ):
-        """Other blocks, or legs in another order, could give other bits."""
-        monkeypatch.setattr(schedule, "ROWS_PER_EVALUATION", 1 if n_legs > 1 else 1000)
-        monkeypatch.setattr(sgd, "SHORT_STEP", 10**6 if head == "logistic" else 0)
-        setup, found = make_setup(head), []
-        for n_cores in (1, 2, 64):
-            monkeypatch.setattr(sgd, "_n_cores", lambda n_cores=n_cores: n_cores)
-            columns = [block.columns for block in sgd._Referee(setup)._evaluator._blocks]
-            assert all((each is None) == (n_legs == 1) for each in columns)
-            found.append((events_of(setup, monkeypatch), repr(columns)))
-        assert len(found[0][0]) == 2 * n_legs
-        assert found == [found[0]] * 3
+        uninterrupted = [segment for (segment,) in train(setup)]
+        assert len(uninterrupted) > 2
+        for i, segment in enumerate(uninterrupted[:-1]):
+            resumed = [each for (each,) in train(setup, (segment.epochs.stop, segment.state))]
+            assert list(map(as_bytes, resumed)) == list(map(as_bytes, uninterrupted[i + 1 :]))
 
     def test_without_shuffle_all_seeds_are_one_run(self, make_setup, histories):
         """The order of batches is a run's only randomness."""
@@ -292,25 +255,29 @@ class TestRepeatability:
         assert self.bits(off[0]) == self.bits(off[1])
         assert self.bits(on[0]) != self.bits(on[1])
 
-    def test_a_leg_that_was_yielded_does_not_change_afterwards(self, make_setup):
-        """It may be written to disk while the trainer works on."""
-        legs, copies = [], []
-        for leg in train(make_setup(stopping=EarlyStoppingConfig(patience=100))):
-            legs.append(leg)
-            copies.append(vars_as_bytes(leg))
-        assert [vars_as_bytes(leg) for leg in legs] == copies
+    def test_a_segment_does_not_change_after_it_was_yielded(self, make_setup):
+        """It may be written to disk while training continues."""
+        segments, copies = [], []
+        for (segment,) in train(make_setup(stopping=EarlyStoppingConfig(patience=100))):
+            segments.append(segment)
+            copies.append(as_bytes(segment))
+        assert list(map(as_bytes, segments)) == copies
 
 
-def vars_as_bytes(leg):
-    """Return the content of a leg of one member, bit for bit."""
-    (member,) = leg.members
-    state = member.state
-    arrays = (member.batch_losses, state.weights, state.last, state.best)
+def use_cores(monkeypatch, n_cores):
+    """Let the process have so many cores."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(n_cores)), raising=False)
+
+
+def as_bytes(segment):
+    """Return the content of a segment, bit for bit."""
+    state = segment.state
+    arrays = (segment.batch_losses, state.weights, state.last, state.best)
     plain = (
-        leg.epochs,
-        member.steps,
-        member.checks,
-        member.outcome,
+        segment.epochs,
+        segment.steps,
+        segment.checks,
+        segment.outcome,
         state.stopper,
         state.best_loss,
     )
@@ -396,41 +363,26 @@ class TestThreads:
     def test_what_evaluation_raises_is_raised_by_the_generator(
         self, fails_at, short_step, make_setup, monkeypatch
     ):
-        """In the first leg, a later one or the last, beside training or after it."""
-        monkeypatch.setattr(sgd, "SHORT_STEP", short_step)
-        calls = []
-        score_block = evaluation.Evaluator._score_block
-
-        def failing(*arguments):
-            calls.append(None)
-            if len(calls) >= fails_at:
-                raise ZeroDivisionError("in a thread")
-            return score_block(*arguments)
-
-        monkeypatch.setattr(evaluation.Evaluator, "_score_block", failing)
+        """In the first segment, a later one or the last, beside training or after it."""
+        monkeypatch.setattr(sgd, "_SHORT_STEP", short_step)
+        head = FailingHead("is_correct", fails_at, ZeroDivisionError("in a thread"))
+        setup = replace(make_setup(stopping=EarlyStoppingConfig(patience=99)), head=head)
         with pytest.raises(ZeroDivisionError, match="in a thread"):
-            list(train(make_setup(stopping=EarlyStoppingConfig(patience=99))))
+            list(train(setup))
 
-    def test_what_the_loop_raises_is_raised_at_once(self, make_setup, monkeypatch):
-        """While evaluation is under way."""
-
-        def failing(self, epochs):
-            if epochs.start == 1:
-                raise KeyboardInterrupt
-            return trained(self, epochs)
-
-        trained = sgd.Stack.train
-        monkeypatch.setattr(sgd.Stack, "train", failing)
+    def test_what_a_step_raises_is_raised_at_once(self, make_setup):
+        """While evaluation is running."""
+        head = FailingHead("residual", 7, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
-            list(train(make_setup(stopping=PATIENT)))
+            list(train(replace(make_setup(stopping=PATIENT), head=head)))
 
-    @pytest.mark.parametrize("n_legs", [0, 1, 2])
-    def test_a_generator_that_is_closed_early_ends_cleanly(self, n_legs, make_setup):
-        """Before its first leg, and with an evaluation under way."""
-        legs = train(make_setup(stopping=EarlyStoppingConfig(patience=99)))
-        for _ in range(n_legs):
-            next(legs)
-        legs.close()
+    @pytest.mark.parametrize("n_segments", [0, 1, 2])
+    def test_a_generator_that_is_closed_early_ends_cleanly(self, n_segments, make_setup):
+        """Before its first segment, and while evaluation is running."""
+        trained = train(make_setup(stopping=EarlyStoppingConfig(patience=99)))
+        for _ in range(n_segments):
+            next(trained)
+        trained.close()
 
     def test_blas_runs_on_one_thread_while_training(self, make_setup):
         """So that bits do not depend on the number of cores."""
@@ -438,130 +390,54 @@ class TestThreads:
         assert inside
         assert all(threads == [1] * len(threads) for threads in inside)
 
-    def test_not_more_threads_than_cores_or_the_limit(self, make_setup, monkeypatch):
-        """One core trains; and each helper has buffers of its own, so that many cost memory."""
-        for n_cores, expected in ((1, 0), (2, 1), (1000, sgd.MAX_HELPERS)):
-            monkeypatch.setattr(sgd, "_n_cores", lambda n_cores=n_cores: n_cores)
-            assert sgd._Referee(make_setup()).n_helpers == expected
+    @pytest.mark.parametrize(("n_cores", "most"), [(1, 1), (2, 1), (64, 8)])
+    def test_evaluation_has_no_more_threads_than_other_cores_or_the_limit(
+        self, n_cores, most, make_setup, monkeypatch
+    ):
+        use_cores(monkeypatch, n_cores)
+        before = threading.active_count()
+        trained = train(make_setup(stopping=PATIENT))
+        next(trained)
+        assert threading.active_count() - before <= most
+        trained.close()
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs the affinity of a process")
-def test_the_cores_counted_are_those_that_the_process_may_use(monkeypatch):
-    """A container or batch system often grants fewer than the machine has."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7})
-    assert sgd._n_cores() == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert sgd._n_cores() == 1
+class FailingHead(Softmax):
+    """A head of which one method fails at its n-th call."""
 
+    def __init__(self, method, n, error):
+        calls, method_itself = count(1), getattr(self, method)
 
-def events_of(setup, monkeypatch):
-    """Return in which order the legs of a run are trained and yielded."""
-    events, train_leg = [], sgd.Stack.train
+        def failing(*arguments):
+            if next(calls) >= n:
+                raise error
+            return method_itself(*arguments)
 
-    def note(what, epochs):
-        events.append((what, epochs.start))
-
-    def watched(self, epochs):
-        note("trained", epochs)
-        return train_leg(self, epochs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(sgd.Stack, "train", watched)
-        for leg in train(setup):
-            note("yielded", leg.epochs)
-    return events
-
-
-@pytest.mark.parametrize(
-    ("head", "n_classes", "is_short"), [("logistic", 2, True), ("softmax", 10, False)]
-)
-def test_binary_steps_are_short_and_softmax_steps_are_not(
-    head, n_classes, is_short, make_setup, make_split, monkeypatch
-):
-    """On images of 28 x 28 pixels, in batches of 128; more models or larger batches take longer."""
-    monkeypatch.setattr(sgd, "SHORT_STEP", SHORT_STEP)
-    splits = make_split(40, n_classes, (28, 28)), make_split(40, n_classes, (28, 28))
-    for l2_lambdas, batch_size in (((0.0,), 128), ((0.0,) * 5, 128), ((0.0,), 640)):
-        setup = make_setup(head, l2_lambdas, splits=splits, batch_size=batch_size)
-        assert sgd._has_short_steps(setup) == (is_short and len(l2_lambdas) * batch_size == 128)
-
-
-@pytest.mark.parametrize(
-    ("shuffle", "epochs", "n_kept"), [(False, 3, 5), (True, 3, 0), (False, 1, 0)]
-)
-def test_batches_that_come_again_are_read_once(shuffle, epochs, n_kept, make_setup, monkeypatch):
-    """Of five batches an epoch, and only if there is another epoch."""
-    calls, read = [], batches.PixelReader.read
-
-    def counted(self, samples):
-        calls.append(len(samples))
-        return read(self, samples)
-
-    monkeypatch.setattr(batches.PixelReader, "read", counted)
-    setup = make_setup(shuffle=shuffle, epochs=epochs)
-    list(train(setup))
-    assert calls == [8] * (n_kept or 5 * epochs)
-    kept = sgd.Stack(setup, np.zeros(setup.weights_shape))._kept
-    assert len(kept) == n_kept
-
-
-ROUNDS = """
-import resource
-import numpy as np
-from mnistlin.training import sgd
-
-def use_arrays():
-    arrays = [np.ones(2**20, np.uint8) for _ in range(8)]
-
-def n_page_faults():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-sgd._let_malloc_keep_memory()
-use_arrays()
-before = n_page_faults()
-for _ in range(10):
-    use_arrays()
-print(n_page_faults() - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="each malloc has its own rules")
-def test_memory_of_arrays_that_come_and_go_is_kept():
-    """It has 20,480 pages here; those that the kernel must give anew take time.
-
-    Unless the environment rules otherwise: Dask has its workers give memory back at once.
-    """
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    done = subprocess.run([sys.executable, "-c", ROUNDS], env=env, capture_output=True, check=True)
-    assert int(done.stdout) < 2_000
-
-
-def test_training_tells_malloc_to_keep_memory(make_setup, monkeypatch):
-    """Once, however many legs there are."""
-    told = []
-    monkeypatch.setattr(sgd, "_let_malloc_keep_memory", lambda: told.append(True))
-    list(train(make_setup(stopping=PATIENT)))
-    assert told == [True]
+        setattr(self, method, failing)
 
 
 @pytest.mark.parametrize(("short_step", "ahead"), [(0, 2), (10**6, 1)])
-def test_legs_come_while_training_goes_on(make_setup, monkeypatch, short_step, ahead):
-    """A leg is yielded once it is evaluated, beside the next one if steps are not too short.
+def test_segments_come_while_training_continues(make_setup, monkeypatch, short_step, ahead):
+    """A segment is yielded once it is evaluated, beside the next one if steps are long enough.
 
     Rows, bar and interrupts need not wait longer.
     """
-    monkeypatch.setattr(sgd, "SHORT_STEP", short_step)
+    monkeypatch.setattr(sgd, "_SHORT_STEP", short_step)
+    n_trained, train_segment = [], sgd.Stack.train
+
+    def watched(self, epochs):
+        n_trained.append(epochs)
+        return train_segment(self, epochs)
+
+    monkeypatch.setattr(sgd.Stack, "train", watched)
     setup = make_setup(stopping=EarlyStoppingConfig(patience=99), epochs=4)
-    events = events_of(setup, monkeypatch)
-    for i in range(4):
-        before = events[: events.index(("yielded", i))]
-        assert [what for what, _ in before].count("trained") == min(i + ahead, 4)
+    for i, _ in enumerate(train(setup)):
+        assert len(n_trained) == min(i + ahead, 4)
 
 
-def test_a_run_that_stops_yields_no_further_leg(make_setup):
-    """What was trained ahead is thrown away."""
+def test_a_run_that_stops_yields_no_further_segment(make_setup):
+    """What was trained ahead is dropped."""
     setup = make_setup(stopping=EarlyStoppingConfig(patience=1, min_delta=10.0), epochs=50)
-    (leg,) = train(setup)
-    assert leg.members[0].outcome == "early_stopped"
-    assert len(leg.members[0].checks) == 2
+    ((segment,),) = train(setup)
+    assert segment.outcome == "early_stopped"
+    assert len(segment.checks) == 2
