@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import signal, stats
 
 from mnistlin.analysis.claims import Evidence, Finding, claim, verdict_on_all
 from mnistlin.analysis.own_data import load_own_splits
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 WINDOW_STEPS = 180
 """Steps of the running mean that is subtracted."""
 
+_MIRRORED = ("accuracy", "loss")
 N_BLOCKS = 10
 """Blocks of consecutive checks whose correlations are taken as independent."""
 
@@ -171,9 +172,9 @@ def _accuracy_mirrors_loss(evidence: Evidence) -> Finding:
     correlations = []
     for block in range(1, N_BLOCKS):  # everything changes quickly in the first
         part = slice(block * n, (block + 1) * n)
-        columns = [_without_trend(metrics[name][part]) for name in ("val_accuracy", "val_loss")]
-        if all(column.std() for column in columns):
-            correlations.append(float(np.corrcoef(*columns)[0, 1]))
+        accuracy, loss = (_without_trend(metrics[f"val_{name}"][part]) for name in _MIRRORED)
+        if accuracy.std() and loss.std():
+            correlations.append(float(np.corrcoef(accuracy, loss)[0, 1]))
     if not correlations:
         return Finding("inconclusive", "accuracy or loss does not fluctuate")
     z = -np.arctanh(np.clip(correlations, -0.999999, 0.999999))
@@ -184,9 +185,8 @@ def _accuracy_mirrors_loss(evidence: Evidence) -> Finding:
 
 
 def _without_trend(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    x = np.arange(len(values))
-    trend: NDArray[np.float64] = np.polyval(np.polyfit(x, values, 1), x)
-    return values - trend
+    residual: NDArray[np.float64] = signal.detrend(values)
+    return residual
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""How does the norm of the weights fall with λ: exponentially, as a power law, or as a logarithm?
+"""Which law does the norm of the weights follow as λ grows? Three are compared.
 
-Each law has two parameters and is fitted to the norms at the end of a sweep by least squares, the
-first two on the logarithm of the norm. They are compared by leave-one-out cross-validation: each λ
-is predicted from all others.
+An exponential, a power law and a logarithm are fitted by least squares to the norms at the end of a
+sweep, the first two to their logarithms. They are compared by leave-one-out cross-validation: each
+λ is predicted from all others.
 """
 
 from collections.abc import Callable, Mapping

@@ -223,9 +223,7 @@ def _gap_opens_further(evidence: Evidence) -> Finding:
     runs = [run for run in long.runs if run.config.training.seed in at_end]
     early = np.array([at_end[run.config.training.seed] for run in runs])
     late = np.array([accuracy_gap(run, -1) for run in runs])
-    return _gap_finding(
-        early, late, f"after {short.run.config.training.epochs} epochs", is_one_run=False
-    )
+    return _gap_finding(early, late, f"at the end of {short.name}", is_one_run=False)
 
 
 @claim("gap-opens")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnistlin import run_experiment
-from mnistlin.config import ExperimentConfig
+from mnistlin import run_experiment, run_sweep
+from mnistlin.config import ExperimentConfig, SweepConfig
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +71,11 @@ def digits_run(tmp_path_factory):
         }
     )
     return run_experiment(config, tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="session")
+def sweep_of_three(tmp_path_factory, make_config):
+    """Return a sweep over three λ with one seed, on the tiny dataset."""
+    sweep = SweepConfig(l2_lambdas=(1.0, 0.01, 0.0))
+    config = make_config().model_copy(update={"sweep": sweep})
+    return run_sweep(config, tmp_path_factory.mktemp("sweeps"))
