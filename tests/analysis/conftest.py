@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ class MadeUpRun:
     config: ExperimentConfig
     metrics: dict
     steps: dict
-    info: dict
+    info: SimpleNamespace
     path: Path = Path("runs/made-up")
 
 
@@ -54,7 +55,11 @@ def made_up(make_config):
             config=make_config("logistic", **how),
             metrics={"step": steps, "val_accuracy": np.asarray(accuracy, dtype=float)},
             steps={"batch_loss": np.asarray(batch_losses, dtype=float)},
-            info={"data": {"splits": {"train": {"n_samples": n_train}}}},
+            info=SimpleNamespace(
+                data=SimpleNamespace(
+                    splits=SimpleNamespace(train=SimpleNamespace(n_samples=n_train))
+                )
+            ),
         )
 
     return make
