@@ -3,6 +3,7 @@
 A run beside the minimum of its objective, or beside the proof that there is none.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -34,9 +35,9 @@ from mnistlin.figures.style import (
     write_note,
 )
 from mnistlin.model.linear import Head, squared_norm
-from mnistlin.model.optimum import BLOCK_ROWS, Objective, Place, minimise
+from mnistlin.model.optimum import Objective, PixelBlock, Place, Samples, minimise
 from mnistlin.runs.folder import Run
-from mnistlin.training.batches import PixelReader
+from mnistlin.training.batches import BLOCK_ROWS, PixelBuffer, one_class_blocks
 from mnistlin.training.evaluation import predict
 
 Outcome: TypeAlias = Literal["minimum", "no minimum", "lowest found"]
@@ -140,7 +141,7 @@ class Optimum:
 
         Exact if they penalise the bias too: a column of ones among the inputs, and no intercept.
         """
-        n, l2_lambda = self.objective.n_samples, self.l2_lambda
+        n, l2_lambda = self.objective.samples.n_samples, self.l2_lambda
         return {
             "sklearn_LogisticRegression_C": 1 / (2 * n * l2_lambda) if l2_lambda else None,
             "sklearn_SGDClassifier_alpha": 2 * l2_lambda,
@@ -148,7 +149,9 @@ class Optimum:
         }
 
 
-def find_optimum(run: Run, weights: WeightsName = "last") -> Optimum:
+def find_optimum(
+    run: Run, weights: WeightsName = "last", on_pass: Callable[[], object] = lambda: None
+) -> Optimum:
     """Minimise the objective of a run on its own training set.
 
     Parameters
@@ -157,6 +160,8 @@ def find_optimum(run: Run, weights: WeightsName = "last") -> Optimum:
         The run.
     weights : {"last", "best"}
         Which of its weights are compared with the minimum.
+    on_pass : callable
+        Called after each pass over the training images; a search takes some hundred.
 
     Raises
     ------
@@ -168,7 +173,7 @@ def find_optimum(run: Run, weights: WeightsName = "last") -> Optimum:
     W = run.weights[weights].astype(np.float64)
     splits, head = load_own_splits(run), run.head
     objective = objective_on(splits.train, head, run.config.training.l2_lambda)
-    descent = minimise(objective, W)
+    descent = minimise(objective, W, on_pass=on_pass)
     if objective.l2_lambda:
         outcome: Outcome = "minimum" if descent.has_converged else "lowest found"
     else:
@@ -186,8 +191,15 @@ def find_optimum(run: Run, weights: WeightsName = "last") -> Optimum:
 
 def objective_on(split: Split, head: Head, l2_lambda: float) -> Objective:
     """Return J of a model on a split."""
-    reader = PixelReader(split, BLOCK_ROWS, "float64")
-    return Objective(head, reader.read, split.targets, len(split.classes), l2_lambda)
+    blocks = list(one_class_blocks(split, keep=True))
+
+    def read(dtype: str) -> Iterator[PixelBlock]:
+        buffer = PixelBuffer(BLOCK_ROWS, split.n_features, dtype, split.scaling)
+        for block in blocks:
+            yield PixelBlock(block.k, buffer.fill(block.gather()), block.columns)
+
+    samples = Samples(read, split.n_samples, split.n_features, len(split.classes), split.scaling)
+    return Objective(head, samples, l2_lambda)
 
 
 def _standing(place: Place, splits: Splits, head: Head) -> Standing:
@@ -333,7 +345,7 @@ def _draw_rays(axes: Axes, optimum: "Optimum") -> None:
 
 def _draw_probabilities(axes: Axes, optimum: "Optimum") -> None:
     """Draw what each training image's true class is given, the images in order of that."""
-    n = optimum.objective.n_samples
+    n = optimum.objective.samples.n_samples
     for _, standing, color in _both(optimum):
         wrong = int((~standing.train_is_right).sum())
         label = f"{wrong:,} of {n:,} wrong" if wrong else f"all {n:,} right"

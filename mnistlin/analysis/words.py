@@ -63,7 +63,7 @@ def _about_no_minimum(optimum: Optimum) -> str:
     run, found = optimum.of_run, optimum.found
     return (
         "Without a penalty there is no minimum here. The weights that were found classify all "
-        f"{optimum.objective.n_samples:,} training images rightly, with a probability of "
+        f"{optimum.objective.samples.n_samples:,} training images rightly, with a probability of "
         f"{found.true_class_probability.min():.2f} or more for the true class. Take 2, 4, 8 times "
         "these weights, and J falls towards 0, which it never reaches. So training never arrives: "
         "its weights grow for ever. There is no local optimum either, for J is convex. And to be "
@@ -83,8 +83,8 @@ def _about_lowest_found(optimum: Optimum) -> str:
     n_wrong = int((~found.train_is_right).sum())
     return (
         f"{words}, and how far it goes on is not known. These weights classify {n_wrong:,} of "
-        f"{optimum.objective.n_samples:,} training images wrongly; weights that classify none "
-        "wrongly would prove that there is no minimum."
+        f"{optimum.objective.samples.n_samples:,} training images wrongly; weights that classify "
+        "none wrongly would prove that there is no minimum."
     )
 
 

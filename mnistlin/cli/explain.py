@@ -39,8 +39,8 @@ def optimum(run_dir: str, weights: "WeightsName", output: Output) -> None:
     from mnistlin.runs.writer import write_weights
 
     run = load_with_data(run_dir, output)
-    click.echo("looking for the minimum; this may take a minute", err=True)
-    found, name = find_optimum(run, weights), f"optimum-{weights}"
+    with output.passes("searching for the minimum") as on_pass:
+        found, name = find_optimum(run, weights, on_pass), f"optimum-{weights}"
     files = [
         output.draw(optimum_figure(found), run.path, name),
         write_weights(output.tables_in(run.path), name, found=found.found.place.weights),
@@ -56,7 +56,7 @@ def _optimum_values(optimum: "Optimum") -> dict[str, Any]:
         "weights": optimum.weights,
         "outcome": optimum.outcome,
         "l2_lambda": optimum.l2_lambda,
-        "n_train": optimum.objective.n_samples,
+        "n_train": optimum.objective.samples.n_samples,
         "iterations": optimum.n_iterations,
         **{
             f"{key}_{whose}": value

@@ -5,7 +5,8 @@ What the commands that evaluate, compare and explain share.
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnistlin.cli.options import debug_option, format_option
-from mnistlin.cli.train import fetch_data
+from mnistlin.cli.train import bar, fetch_data
 
 if TYPE_CHECKING:
     from mnistlin.analysis.result import Result
@@ -66,6 +67,12 @@ class Output:
     def tables_in(self, home: Path) -> Path:
         """Return the user's folder, or analysis/ in a home."""
         return self.out or home / "analysis"
+
+    @contextmanager
+    def passes(self, what: str) -> Iterator[Callable[[], object]]:
+        """Show a bar that counts passes over the images; what is yielded counts one."""
+        with bar(None, "pass", quiet=self.as_json, desc=what) as shown:
+            yield shown.update
 
     def show(self, result: "Result") -> None:
         """Save a result and print it."""

@@ -243,23 +243,16 @@ def _print_result(sweep: "Sweep", *, as_json: bool) -> None:
     from mnistlin.analysis.sweep_effect import summarise
 
     summaries = summarise(sweep)
-    ends = {"status": sweep.status, "run": str(sweep.path)}
+    ends = {"status": sweep.status, "doubt": sweep.info.get("doubt"), "run": str(sweep.path)}
     if as_json:
         lambdas = [asdict(summary) for summary in summaries]
-        found = {
-            **ends,
-            "warnings": sweep.info.warnings,
-            "lambdas": lambdas,
-            "failures": sweep.failures,
-        }
-        click.echo(json.dumps(found))
+        click.echo(json.dumps({**ends, "lambdas": lambdas, "failures": sweep.failures}))
         return
     for line in lines(summaries, len(sweep.settings.seeds)):
         click.echo(line)
-    for warning in sweep.info.warnings:
-        click.echo(f"warning: {warning}")
     for key, value in ends.items():
-        click.echo(f"{key}: {value}")
+        if value is not None:
+            click.echo(f"{key}: {value}")
 
 
 def _exit_code(sweep: "Sweep", request: StopRequest) -> int:

@@ -15,7 +15,6 @@ from mnistlin.config.loading import (
     shipped_schema,
 )
 from mnistlin.config.schema import (
-    WITHOUT_EFFECT,
     DataConfig,
     EarlyStoppingConfig,
     ExperimentConfig,
@@ -26,7 +25,6 @@ from mnistlin.config.schema import (
 from mnistlin.config.yaml_text import dump_yaml
 
 __all__ = [
-    "WITHOUT_EFFECT",
     "DataConfig",
     "EarlyStoppingConfig",
     "ExperimentConfig",

@@ -171,6 +171,25 @@ class Head(ABC):
         """Return d²C/dz² of one logit of a model whose weights are zero: p (1 - p)."""
         return (1 - 1 / n_classes) / n_classes
 
+    def curvature_times(self, Z: Floats, U: Floats) -> Floats:
+        """Return d²C/dz² times a change U of the logits, of the shape of Z.
+
+        The second derivative of A is the covariance of the prediction, diag ŷ - ŷ ŷᵀ.
+        """
+        Y = self.predict(Z)
+        U_mean = np.einsum("...kn,...kn->...n", Y, U)
+        product: Floats = Y * (U - U_mean[..., None, :])
+        return product
+
+    def max_curvature(self, Z: Floats) -> Floats:
+        """Return a bound on the largest eigenvalue of d²C/dz² of each sample, (..., n_samples).
+
+        It is the largest ŷ, or the largest 2 ŷ (1 - ŷ) (Gershgorin 1931) if that is less.
+        """
+        Y = self.predict(Z)
+        bound: Floats = np.minimum(Y.max(axis=-2), (2 * Y * (1 - Y)).max(axis=-2))
+        return bound
+
 
 class Logistic(Head):
     """One output for two classes: ŷ = sigmoid(z) is the probability of the first, with y = 1."""
@@ -192,6 +211,12 @@ class Logistic(Head):
         """Return C with A = log(1 + exp z); `np.logaddexp` is the same but nine times slower."""
         z = Z[..., 0, :]
         return _cross_entropy(np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))), Z, Y)
+
+    def max_curvature(self, Z: Floats) -> Floats:
+        """Return ŷ (1 - ŷ), which is d²C/dz² itself."""
+        Y = self.predict(Z)[..., 0, :]
+        curvature: Floats = Y * (1 - Y)
+        return curvature
 
     def probabilities(self, Z: Floats) -> Floats:
         """Return ŷ and 1 - ŷ, (..., 2, n_samples)."""

@@ -1,28 +1,40 @@
-"""The minimum of the objective: L-BFGS on a full training set, in float64.
+"""The minimum of the objective, found on a full set of samples: L-BFGS, then Newton's method.
 
 J is convex, so all minima have the same value. With λ > 0 it is strongly convex: there is one
 minimum, and the norm of the gradient bounds the distance to its value. With λ = 0 there may be
 none: see `Place.separates`.
 
-Samples are read in blocks, and only one block at a time is held as floats. All weights and
-gradients here are those of one model, (n_features + 1, n_outputs).
+Samples are read in blocks of one class, and only one block at a time is held as floats. All weights
+and gradients here are those of one model, (n_features + 1, n_outputs).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
+from scipy.sparse.linalg import LinearOperator, cg
+from threadpoolctl import threadpool_limits
 
-from mnistlin.model.linear import Head, gradient, logits, objective, squared_norm, stack, unstack
-from mnistlin.model.products import Floats, Pixels
-
-BLOCK_ROWS = 2048
+from mnistlin.model.linear import Head, squared_norm, stack, unstack
+from mnistlin.model.products import Floats, Scaling, input_products, pixel_weights, product
 
 _TOLERANCE = 1e-6
 """Norm of the gradient below which the search ends."""
+
+_LBFGS_TOLERANCE = 1e-4
+"""Norm of the gradient down to which differences of J in float32 still show the way."""
+
+_NEWTON_REDUCTION = 1e-3
+"""By what factor a Newton step is to reduce the gradient, if the tolerance asks for so much."""
+
+_MAX_TRIALS = 5
+"""Points tried on a line of L-BFGS; if none is lower, that is the rounding of float32."""
+
+_MAX_HALVINGS = 30
+
 
 _MAX_ITERATIONS = 1000
 
@@ -32,8 +44,50 @@ _MEMORY = 20
 _RIDGE = 1e-4
 """Added to the diagonal of the curvature; pixels that are always black may have none."""
 
-ReadPixels: TypeAlias = Callable[[NDArray[np.intp]], Pixels]
-"""From indices (n,) of samples to their inputs X (n, n_features + 1)."""
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PixelBlock:
+    """Samples of class k: their pixels (n, m), which are these columns of P; all others are 0.
+
+    `columns` (m,) end with the bias pixel; None if they are all of P.
+    """
+
+    k: int
+    pixels: Floats
+    columns: NDArray[np.intp] | None
+
+    def weights(self, V: Floats) -> Floats:
+        """Return the columns of V (..., n_features + 1) that are here, (..., m)."""
+        return V if self.columns is None else V[..., self.columns]
+
+    def add_product(self, A: Floats, to: Floats) -> None:
+        """Add A P, for A (n_models, n_outputs, n), to an array (..., n_features + 1)."""
+        to[..., slice(None) if self.columns is None else self.columns] += product(A, self.pixels)
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """A labelled set of images; `read` yields it as floats of some dtype, block by block.
+
+    Each block is valid until the next one is read.
+    """
+
+    read: Callable[[str], Iterable[PixelBlock]]
+    n_samples: int
+    n_features: int
+    n_classes: int
+    scaling: Scaling
+
+    @cached_property
+    def moments(self) -> NDArray[np.float64]:
+        """Second moments Xᵀ X / n of the inputs, (n_features + 1) square."""
+        PP = np.zeros((self.n_features + 1, self.n_features + 1))
+        for block in self.read("float64"):
+            every = np.arange(len(PP)) if block.columns is None else block.columns
+            PP[np.ix_(every, every)] += block.pixels.T @ block.pixels
+        XP = input_products(PP, self.scaling).T
+        moments: NDArray[np.float64] = input_products(XP, self.scaling) / self.n_samples
+        return moments
 
 
 @dataclass(frozen=True)
@@ -62,7 +116,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Descent:
-    """The result of the optimizer: the lowest place found after some steps of L-BFGS."""
+    """The result of the optimizer: where it ended, and after how many steps."""
 
     place: Place
     has_converged: bool
@@ -71,40 +125,43 @@ class Descent:
 
 @dataclass(frozen=True)
 class Objective:
-    """J of one model on a full set of samples, in float64; `read` gives the pixels as float64."""
+    """J of one model on a full set of samples."""
 
     head: Head
-    read: ReadPixels
-    targets: NDArray[np.intp]
-    n_classes: int
+    samples: Samples
     l2_lambda: float
 
-    @property
-    def n_samples(self) -> int:
-        """Number of samples."""
-        return len(self.targets)
-
-    def at(self, weights: Floats) -> Place:
-        """Return J and its gradient, each the mean over all blocks, weighted by their sizes."""
+    def at(self, weights: Floats, dtype: str = "float64") -> Place:
+        """Return J and its gradient; products are of some dtype, and their sums of float64."""
         W = stack(weights.astype(np.float64))
-        J, G, largest = 0.0, np.zeros_like(W), 0.0
-        for share, X, Y in self._blocks():
-            Z = logits(W, X)
+        C, largest, RP = 0.0, 0.0, np.zeros_like(W)
+        for block, Z, Y in self.logits(W, dtype):
             losses = self.head.losses(Z, Y)
-            J += share * float(losses.mean())
-            G += share * gradient(self.head.residual(Z, Y), W, X, np.array([self.l2_lambda]))
+            C += float(losses.sum(dtype=np.float64))
             largest = max(largest, float(losses.max()))
-        J += self.l2_lambda * float(squared_norm(W)[0])
-        return Place(unstack(W[0]), J, unstack(G[0]), largest)
+            block.add_product(self.head.residual(Z, Y), to=RP)
+        J = C / self.samples.n_samples + self.l2_lambda * float(squared_norm(W)[0])
+        return Place(unstack(W[0]), J, unstack(self._mean_product(RP, W)[0]), largest)
 
     def values(self, weights: Floats) -> NDArray[np.float64]:
         """Return J, (n_models,), of several weights (n_models, n_features + 1, n_outputs)."""
-        W = stack(*weights)
-        l2_lambdas = np.full(len(W), self.l2_lambda)
-        J = np.zeros(len(W))
-        for share, X, Y in self._blocks():
-            J += share * objective(self.head, W, X, Y, l2_lambdas)
-        return J
+        W = stack(*weights.astype(np.float64))
+        C = np.zeros(len(W))
+        with threadpool_limits(1, "blas"):
+            for _, Z, Y in self.logits(W, "float64"):
+                C += self.head.losses(Z, Y).sum(axis=-1)
+        return C / self.samples.n_samples + self.l2_lambda * squared_norm(W)
+
+    def hessian_times(self, weights: Floats, change: Floats, dtype: str = "float64") -> Floats:
+        """Return the Hessian of J at some weights times a change D of them, of the same shape.
+
+        D changes the logits by U = D Xᵀ, so the product is (d²C/dZ² U) X / n + 2 λ D.
+        """
+        W, D = stack(weights.astype(np.float64)), stack(change.astype(np.float64))
+        MP = np.zeros_like(W)
+        for block, ZU, _ in self.logits(np.concatenate([W, D]), dtype):
+            block.add_product(self.head.curvature_times(ZU[:1], ZU[1:]), to=MP)
+        return unstack(self._mean_product(MP, D)[0])
 
     def curvature(self) -> NDArray[np.float64]:
         """Return the second derivative of J at W = 0 for one output, (n_features + 1) square.
@@ -112,17 +169,21 @@ class Objective:
         It is c Xᵀ X / n + 2 λ, where c is the curvature of the loss; for several outputs there are
         also blocks beside it, which are neglected.
         """
-        inputs_of_blocks = ((share, X.to_array()) for share, X, _ in self._blocks())
-        moments = sum((share * (X.T @ X) / len(X) for share, X in inputs_of_blocks), np.zeros(()))
-        c = self.head.curvature_at_zero(self.n_classes)
+        c, moments = self.head.curvature_at_zero(self.samples.n_classes), self.samples.moments
         return c * moments + 2 * self.l2_lambda * np.eye(len(moments))
 
-    def _blocks(self) -> Iterator[tuple[float, Pixels, Floats]]:
-        """Yield the share of all samples in a block, its inputs, and its one-hot targets."""
-        for first in range(0, self.n_samples, BLOCK_ROWS):
-            samples = np.arange(first, min(first + BLOCK_ROWS, self.n_samples))
-            Y = self.head.one_hot(self.targets[samples], self.n_classes, "float64")
-            yield len(samples) / self.n_samples, self.read(samples), Y
+    def logits(self, W: Floats, dtype: str) -> Iterator[tuple[PixelBlock, Floats, Floats]]:
+        """Yield each block, its logits (n_models, n_outputs, n), and its targets (n_outputs, 1)."""
+        V = pixel_weights(W, self.samples.scaling).astype(dtype)
+        for block in self.samples.read(dtype):
+            Y = self.head.one_hot(np.array([block.k]), self.samples.n_classes, dtype)
+            yield block, product(block.weights(V), block.pixels.T), Y
+
+    def _mean_product(self, AP: Floats, W: Floats) -> Floats:
+        """Return A X / n + 2 λ W from A P: a derivative of J along A, with that of the penalty."""
+        AX = input_products(AP, self.samples.scaling)
+        mean: Floats = AX / self.samples.n_samples + 2 * self.l2_lambda * W
+        return mean
 
 
 def minimise(
@@ -130,6 +191,7 @@ def minimise(
     start: Floats,
     tolerance: float = _TOLERANCE,
     max_iterations: int = _MAX_ITERATIONS,
+    on_pass: Callable[[], object] = lambda: None,
 ) -> Descent:
     """Search for the minimum until the gradient vanishes or weights prove that there is none.
 
@@ -142,7 +204,9 @@ def minimise(
     tolerance : float
         Norm of the gradient at which to end.
     max_iterations : int
-        Steps of L-BFGS at most.
+        Steps at most.
+    on_pass : callable
+        Called after each pass over the samples.
 
     Returns
     -------
@@ -151,34 +215,107 @@ def minimise(
 
     Notes
     -----
-    L-BFGS (Liu and Nocedal 1989) takes its steps in coordinates V = Lᵀ W, where L Lᵀ is the
-    curvature at W = 0. There the curvature is the same in all directions, at least near 0, which
-    takes a quarter of the steps.
+    L-BFGS (Liu and Nocedal 1989) comes near the minimum, in float32, which takes half of the time.
+    Newton steps find the last digits: their gradients are of float64, while the products with the
+    Hessian, of which the method of conjugate gradients needs many, only steer, in float32.
+
+    Both work in coordinates V = Lᵀ W, where L Lᵀ is the curvature at W = 0. There the curvature is
+    the same in all directions, at least near 0, which takes a quarter of the steps.
     """
-    curvature = objective.curvature()
-    L = linalg.cholesky(curvature + _RIDGE * np.eye(len(curvature)), lower=True)
-    place = objective.at(start)
+    with threadpool_limits(1, "blas"):
+        return _Search(objective, start, tolerance, max_iterations, on_pass).run()
 
-    def weights_of(v: NDArray[np.float64]) -> NDArray[np.float64]:
-        return linalg.solve_triangular(L, v.reshape(start.shape), lower=True, trans="T")
 
-    def value_and_gradient(v: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        nonlocal place
-        place = objective.at(weights_of(v))
-        return place.value, linalg.solve_triangular(L, place.gradient, lower=True).ravel()
+class _Search:
+    """The search of `minimise`: the place it has reached, and the coordinates that it uses."""
 
-    def end_if_done(xk: NDArray[np.float64]) -> None:  # noqa: ARG001 (SciPy insists on it)
-        has_no_minimum = place.separates and not objective.l2_lambda
-        if has_no_minimum or place.gradient_norm < tolerance:
-            raise StopIteration
+    def __init__(
+        self,
+        objective: Objective,
+        start: Floats,
+        tolerance: float,
+        max_iterations: int,
+        on_pass: Callable[[], object],
+    ) -> None:
+        self._objective, self._tolerance, self._on_pass = objective, tolerance, on_pass
+        self._n_left = self._max_iterations = max_iterations
+        curvature = objective.curvature()
+        self._L = linalg.cholesky(curvature + _RIDGE * np.eye(len(curvature)), lower=True)
+        self._place = objective.at(start)
 
-    result = optimize.minimize(
-        value_and_gradient,
-        (L.T @ start).ravel(),
-        jac=True,
-        method="L-BFGS-B",
-        callback=end_if_done,
-        options={"maxcor": _MEMORY, "maxiter": max_iterations, "ftol": 0.0, "gtol": 0.0},
-    )
-    place = objective.at(weights_of(result.x))
-    return Descent(place, place.gradient_norm < tolerance, int(result.nit))
+    def run(self) -> Descent:
+        """Search until it is done or has no steps left."""
+        if not self._is_done(_LBFGS_TOLERANCE):
+            self._lbfgs()
+        while self._n_left and not self._is_done() and self._newton_step():
+            self._n_left -= 1
+        has_converged = self._place.gradient_norm < self._tolerance
+        return Descent(self._place, has_converged, self._max_iterations - self._n_left)
+
+    def _is_done(self, tolerance: float = 0.0) -> bool:
+        has_no_minimum = self._place.separates and not self._objective.l2_lambda
+        return has_no_minimum or self._place.gradient_norm < max(tolerance, self._tolerance)
+
+    def _lbfgs(self) -> None:
+        def value_and_gradient(v: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            self._place = self._at(self._weights(v), "float32")
+            return self._place.value, self._along(self._place.gradient)
+
+        def end_if_done(xk: NDArray[np.float64]) -> None:  # noqa: ARG001 (SciPy insists on it)
+            if self._is_done(_LBFGS_TOLERANCE):
+                raise StopIteration
+
+        result = optimize.minimize(
+            value_and_gradient,
+            (self._L.T @ self._place.weights).ravel(),
+            jac=True,
+            method="L-BFGS-B",
+            callback=end_if_done,
+            options={
+                "maxcor": _MEMORY,
+                "maxiter": self._n_left,
+                "maxls": _MAX_TRIALS,
+                "ftol": 0.0,
+                "gtol": 0.0,
+            },
+        )
+        self._n_left -= int(result.nit)
+        self._place = self._at(self._weights(result.x))
+
+    def _newton_step(self) -> bool:
+        """Solve for where the gradient vanishes; return whether that has reduced the gradient."""
+        place, size = self._place, self._place.weights.size
+
+        def hessian_times(v: NDArray[np.float64]) -> NDArray[np.float64]:
+            change = self._weights(v)
+            product = self._objective.hessian_times(place.weights, change, "float32")
+            self._on_pass()
+            return self._along(product)
+
+        reduction = max(_NEWTON_REDUCTION, self._tolerance / place.gradient_norm / 2)
+        hessian = LinearOperator((size, size), matvec=hessian_times, dtype=np.float64)
+        v, _ = cg(hessian, -self._along(place.gradient), rtol=reduction, maxiter=size)
+        step = self._weights(v)
+        for _ in range(_MAX_HALVINGS):
+            self._place = self._at(place.weights + step)
+            if self._place.gradient_norm < place.gradient_norm:
+                return True
+            step /= 2
+        self._place = place
+        return False
+
+    def _at(self, weights: Floats, dtype: str = "float64") -> Place:
+        place = self._objective.at(weights, dtype)
+        self._on_pass()
+        return place
+
+    def _weights(self, v: NDArray[np.float64]) -> Floats:
+        """Return the weights at coordinates V, given as one row."""
+        V = v.reshape(self._place.weights.shape)
+        W: Floats = linalg.solve_triangular(self._L, V, lower=True, trans="T")
+        return W
+
+    def _along(self, G: Floats) -> NDArray[np.float64]:
+        """Return a gradient with respect to V, as one row, from the one with respect to W."""
+        V: NDArray[np.float64] = linalg.solve_triangular(self._L, G, lower=True)
+        return V.ravel()

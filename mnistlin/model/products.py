@@ -94,6 +94,16 @@ def pixel_weights(W: Floats, scaling: Scaling) -> Floats:
     return V
 
 
+def input_products(AP: Floats, scaling: Scaling) -> Floats:
+    """Return A X from A P, both (..., n_features + 1): the transpose of `pixel_weights`.
+
+    The column of the bias pixel has the row sums of A, times that pixel. A pixel of 0 adds nothing
+    to A P, so pixels that are 0 in all images can be left out here too.
+    """
+    AX: Floats = AP / scaling.divisor - scaling.offset * AP[..., -1:] / scaling.bias_pixel
+    return AX
+
+
 _SMALL_PRODUCT = 1_000_000
 """Multiplications up to which OpenBLAS uses its kernels for small matrices, on AVX-512."""
 

@@ -25,7 +25,6 @@ from mnistlin.report.claims import VERDICTS, Row, rows_of
 from mnistlin.report.plan import Part, Report
 from mnistlin.report.runner import Experiments
 from mnistlin.runs.files import write_bytes, write_into
-from mnistlin.runs.records import Origin
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -80,9 +79,9 @@ class Page:
         return {verdict: found[verdict] for verdict in VERDICTS}
 
     @property
-    def origin(self) -> Origin | None:
+    def origin(self) -> Mapping[str, Any]:
         """What run.json says of the first run."""
-        return next(iter(self.experiments.values())).folder.info if self.experiments else None
+        return next(iter(self.experiments.values())).folder.info if self.experiments else {}
 
 
 def make_page(report: Report, experiments: Experiments, figures_dir: Path) -> Page:

@@ -1,5 +1,7 @@
 """A run beside the minimum of its own objective."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -62,7 +64,7 @@ class TestMinimum:
         y = train.targets == 0 if run.config.model == "logistic" else train.targets
         C = penalised.translations["sklearn_LogisticRegression_C"]
         judge = LogisticRegression(C=C, fit_intercept=False, tol=1e-10, max_iter=10_000).fit(X, y)
-        np.testing.assert_allclose(penalised.found.place.weights, judge.coef_, atol=1e-4)
+        np.testing.assert_allclose(penalised.found.place.weights, judge.coef_.T, atol=1e-4)
 
     def test_other_tools_double_the_penalty(self, penalised):
         """They have ½ where we have none."""
@@ -91,7 +93,7 @@ class TestNoMinimum:
 @pytest.mark.parametrize("l2_lambda", [0.0, 0.001])
 def test_a_search_that_is_cut_short_claims_nothing(train_tiny, monkeypatch, l2_lambda):
     """It tells the lowest J that it found, and never J*."""
-    monkeypatch.setattr(analysis, "minimise", lambda *args: minimise(*args, max_iterations=1))
+    monkeypatch.setattr(analysis, "minimise", partial(minimise, max_iterations=1))
     found = find_optimum(train_tiny(epochs=1, l2_lambda=l2_lambda))
     assert found.outcome == "lowest found"
     assert "is the lowest found" in about_optimum(found)

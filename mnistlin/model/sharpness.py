@@ -1,0 +1,57 @@
+"""Sharpness: the largest eigenvalue of the Hessian of J, which limits the learning rate.
+
+Near a minimum, gradient descent multiplies the distance along an eigenvector with eigenvalue h by
+1 - learning_rate * h each step. So it is stable where learning_rate * sharpness < 2.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import linalg
+from threadpoolctl import threadpool_limits
+
+from mnistlin.model.linear import stack
+from mnistlin.model.optimum import Objective
+from mnistlin.model.products import Floats
+
+STABILITY_LIMIT = 2.0
+"""Learning rate times sharpness above which gradient descent moves away from a minimum."""
+
+
+def sharpness(objective: Objective, weights: Floats) -> float:
+    """Return the largest eigenvalue of the Hessian of J at weights (n_features + 1, n_outputs).
+
+    It is found by Lanczos iterations with `scipy.sparse.linalg.eigsh`, from a fixed start.
+    """
+    start = np.random.default_rng(0).standard_normal(weights.size)
+
+    def times(d: NDArray[np.float64]) -> NDArray[np.float64]:
+        return objective.hessian_times(weights, d.reshape(weights.shape)).ravel()
+
+    hessian = linalg.LinearOperator((weights.size, weights.size), matvec=times, dtype=np.float64)
+    with threadpool_limits(1, "blas"):
+        largest = linalg.eigsh(
+            hessian, k=1, which="LA", v0=start, tol=1e-9, return_eigenvectors=False
+        )
+    return float(largest[0])
+
+
+def sharpness_bound(objective: Objective, weights: Floats) -> float:
+    """Return an upper bound of the sharpness, for the price of one product.
+
+    The Hessian is the mean over the samples of M ⊗ x xᵀ with M = d²C/dz², plus 2 λ, so its largest
+    eigenvalue is at most the mean of the largest of M times ‖x‖², plus 2 λ.
+    """
+    W, samples = stack(weights.astype(np.float64)), objective.samples
+    divisor, offset = samples.scaling.divisor, samples.scaling.offset
+    total = 0.0
+    for block, Z, _ in objective.logits(W, "float64"):
+        P = block.pixels
+        n_black = samples.n_features + 1 - P.shape[1]
+        squares = np.square(P / divisor - offset).sum(axis=-1) + n_black * offset**2
+        total += float(objective.head.max_curvature(Z)[0] @ squares)
+    return total / samples.n_samples + 2 * objective.l2_lambda
+
+
+def largest_stable_rate(sharpness: float) -> float:
+    """Return the learning rate above which gradient descent is unstable at that sharpness."""
+    return STABILITY_LIMIT / sharpness
