@@ -1,10 +1,14 @@
 """`predict` and `play`: what a run makes of images that are not in its data set."""
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from mnistlin.cli.options import debug_option
 from mnistlin.cli.show import Output, output_options, weights_option
+from mnistlin.cli.train import fetch_data
 
 if TYPE_CHECKING:
     from mnistlin.runs.classifier import WeightsName
@@ -43,4 +47,49 @@ def predict(
     output.show(predict_images(load_run(run_dir), images, weights, invert=invert))
 
 
-COMMANDS = (predict,)
+@click.command()
+@click.argument("run_dir", metavar="RUN_DIR|SWEEP_DIR")
+@weights_option
+@click.option("--seed", type=int, help="Of a sweep: whose runs.  [default: the first]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of play.html, instead of that of the run or sweep.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
+@debug_option
+def play(
+    run_dir: str, weights: "WeightsName", seed: int | None, out: Path | None, *, as_json: bool
+) -> None:
+    """Write a page on which one draws digits and watches the model answer.
+
+    play.html needs no other file and no network. Of a sweep it holds all λ, with a slider.
+
+    \b
+    Examples:
+      mnistlin play runs/20260114T093012Z_softmax
+      mnistlin play runs/20260114T093512Z_sweep-lambda_softmax --seed 1
+    """
+    from mnistlin.report.play import members_by_lambda, write_play_page
+    from mnistlin.runs.folder import load_run
+    from mnistlin.runs.sweep_folder import is_sweep, load_sweep
+
+    if is_sweep(Path(run_dir)):
+        runs = members_by_lambda(load_sweep(run_dir), seed)
+    elif seed is None:
+        runs = [load_run(run_dir)]
+    else:
+        raise click.UsageError(f"--seed chooses among the runs of a sweep; {run_dir} is none")
+    fetch_data(runs[0].config.data.dataset, quiet=as_json)
+    page = write_play_page(runs, weights, out)
+    if page.n_left_out:
+        click.echo(f"warning: {page.n_left_out} λ are left out to keep the page small", err=True)
+    lambdas = [run.config.training.l2_lambda for run in page.runs]
+    if as_json:
+        click.echo(json.dumps({"l2_lambdas": lambdas, "page": str(page.path)}))
+        return
+    click.echo(f"l2_lambdas: {', '.join(f'{value:g}' for value in lambdas)}")
+    click.echo(f"page: {page.path}")
+
+
+COMMANDS = (predict, play)

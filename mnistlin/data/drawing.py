@@ -26,7 +26,7 @@ _WORKING_SIDE = 600
 _BOX_PART = 20 / 28
 """The part of an image's height and width that the digit may fill."""
 
-_FLAT, _FLAT_PART = 2.0, 0.95
+_FLAT, _FLAT_PART = 2.0, 0.75
 """In a drawing, this part of the border is within so many grey levels of the paper."""
 
 _MIN_CONTRAST = 12.0
@@ -200,9 +200,9 @@ def _grey_levels(image: "Image") -> NDArray[np.float64]:
         return _reduced(image.convert("RGB").convert("F"))
     rgba = image.convert("RGBA")
     grey = _reduced(rgba.convert("RGB").convert("F"))
-    opacity = _reduced(rgba.getchannel("A").convert("F")) / 255
+    opacity = _reduced(rgba.getchannel("A").convert("F"))
     is_light = (grey * opacity).sum() > 127.5 * opacity.sum()
-    return grey * opacity + (0.0 if is_light else 255.0) * (1 - opacity)
+    return (grey * opacity + (0.0 if is_light else 255.0) * (255 - opacity)) / 255
 
 
 def _reduced(image: "Image") -> NDArray[np.float64]:

@@ -1,8 +1,10 @@
-"""Headless Chromium, and the shipped report on the digits that come with the package, judged."""
+"""Headless Chromium, and the pages of `report` and `play` about the digits of the package."""
 
+import json
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,12 @@ SWITCHES = (
     "--disable-sync",
 )
 DATASET = "mnist-5k"
+RUN_AXE = """
+const done = arguments[arguments.length - 1];
+document.querySelectorAll('details').forEach(each => each.open = true);
+axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}).then(
+  found => done(found.violations.map(each => [each.impact, each.id, each.nodes[0].html])));
+"""
 
 
 @pytest.fixture(scope="session")
@@ -61,20 +69,54 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture
-def opened(browser, report_url):
-    """Return a function that opens the report in a window of some width and a colour scheme."""
+def open_page(browser):
+    """Return a function that opens a page in a window of some width and a colour scheme."""
 
-    def open_report(width=1280, scheme="light"):
+    def open_url(url, width=1280, scheme="light"):
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         feature = {"name": "prefers-color-scheme", "value": scheme}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
         for log in ("browser", "performance"):
             browser.get_log(log)  # what earlier pages left
-        browser.get(report_url)
+        browser.get(url)
         return browser
 
-    return open_report
+    return open_url
+
+
+@pytest.fixture
+def opened(open_page, report_url):
+    """Return a function that opens the report in a window of some width and a colour scheme."""
+    return partial(open_page, report_url)
+
+
+@pytest.fixture
+def requested(browser):
+    """Return a function for the addresses of all that was requested since a page opened."""
+
+    def urls():
+        entries = browser.get_log("performance")
+        messages = [json.loads(entry["message"])["message"] for entry in entries]
+        found = {
+            message["params"]["request"]["url"]
+            for message in messages
+            if message["method"] == "Network.requestWillBeSent"
+        }
+        return {url for url in found if not url.startswith("data:")}
+
+    return urls
+
+
+@pytest.fixture
+def faults_of(axe):
+    """Return a function that returns what axe-core finds against WCAG 2.1 AA and good practice."""
+
+    def faults(page):
+        page.execute_script(axe)
+        return page.execute_async_script(RUN_AXE)
+
+    return faults
 
 
 @pytest.fixture(scope="session")

@@ -58,3 +58,28 @@ def test_what_is_no_image_is_an_error(mnistlin, tiny_run):
     assert result.exit_code == 3
     assert "tiny.yaml cannot be read as an image" in result.stderr
     assert not (tiny_run / "plots").exists()
+
+
+class TestPlay:
+    """`mnistlin play`."""
+
+    def test_a_run_gets_its_page(self, mnistlin, tiny_run):
+        """In its folder, or where the user says."""
+        result = mnistlin("play", tiny_run)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.splitlines()[-1] == f"page: {tiny_run / 'play.html'}"
+        found = json.loads(mnistlin("play", tiny_run, "--out", "class", "--json").stdout)
+        assert found == {"l2_lambdas": [0.0], "page": "class/play.html"}
+
+    def test_a_sweep_gets_one_page(self, mnistlin, workplace):
+        """Of all λ."""
+        mnistlin("sweep-lambda", "--config", "tiny.yaml", "--lambdas", "1,0.1,0", "--no-plots")
+        (sweep,) = (workplace / "runs").iterdir()
+        found = json.loads(mnistlin("play", sweep, "--json").stdout)
+        assert found == {"l2_lambdas": [0.0, 0.1, 1.0], "page": str(sweep / "play.html")}
+
+    def test_a_run_has_no_seeds_to_choose_from(self, mnistlin, tiny_run):
+        """Exit 2."""
+        result = mnistlin("play", tiny_run, "--seed", "1")
+        assert result.exit_code == 2
+        assert "--seed chooses among the runs of a sweep" in result.stderr
