@@ -1,6 +1,6 @@
 """One experiment, from config to run folder: data, training, rows on disk, summary.
 
-How a run is drawn, and how it is shown while it goes, is decided by the caller.
+Progress is reported to the caller; nothing is printed or drawn.
 """
 
 import time
@@ -14,38 +14,24 @@ from mnistlin.data.splits import Splits, load_splits
 from mnistlin.model.linear import HEADS, Head
 from mnistlin.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mnistlin.runs.files import sole_writer
-from mnistlin.runs.folder import Run, Status, load_run, make_folder
+from mnistlin.runs.folder import Run, load_run, make_folder
 from mnistlin.runs.provenance import (
     check_config_is_unchanged,
     check_is_unfinished,
-    describe_data,
     describe_origin,
     resumed_info,
-    this_command,
 )
+from mnistlin.runs.records import RunInfo, Status
 from mnistlin.runs.writer import RunWriter
 from mnistlin.training.evaluation import confusion_counts, predict
 from mnistlin.training.schedule import Setup
 from mnistlin.training.segments import Check, MemberState, Segment
 from mnistlin.training.sgd import train
 
-SELECTION_ON_TEST_DATA = "selection on test data"
-"""What a run says of itself when validation, and so every choice made by it, used the test file."""
-
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
-
-    Attributes
-    ----------
-    epoch : int
-        The epoch that was evaluated, from 0.
-    epochs : int
-        How many there are at most.
-    check : Check
-        Its last check.
-    """
+    """The epoch that was evaluated last, from 0, of how many at most, and its last check."""
 
     epoch: int
     epochs: int
@@ -56,7 +42,11 @@ OnEpoch = Callable[[Progress], bool | None]
 
 
 def run_experiment(
-    config: ExperimentConfig, runs_dir: str | Path, on_epoch: OnEpoch | None = None
+    config: ExperimentConfig,
+    runs_dir: str | Path,
+    on_epoch: OnEpoch | None = None,
+    *,
+    data: Splits | None = None,
 ) -> Run:
     """Run one experiment and write its run folder.
 
@@ -70,6 +60,8 @@ def run_experiment(
         Called for each epoch once it is evaluated. If it returns True, the run ends with that
         epoch's segment, as `interrupted`, and it is not called again. A segment is one epoch with
         early stopping, and otherwise as many as are evaluated together.
+    data : Splits, optional
+        The data of the config, if it is loaded already.
 
     Returns
     -------
@@ -85,31 +77,34 @@ def run_experiment(
     RunError
         If the folder cannot be written.
     """
-    splits = load_splits(config.data)
+    splits = data or load_splits(config.data)
     setup = setup_for(config, splits, (config.training.l2_lambda,))
+    info = RunInfo.of(describe_origin(config, splits))
     path = make_folder(Path(runs_dir), config.name)
     with sole_writer(path):
         start = Checkpoint(0, MemberState.at_zero(setup.weights_shape, config.training.dtype))
         save_checkpoint(path, start)  # so that a run always has one until it ends
-        writer = RunWriter(path, config, describe_run(splits, config))
+        writer = RunWriter(path, config, info)
         _train(writer, setup, splits, start, on_epoch)
     return load_run(path)
 
 
-def resume_experiment(run_dir: str | Path, on_epoch: OnEpoch | None = None) -> Run:
-    """Go on with an unfinished run from its checkpoint, to the bytes of a run never broken off.
+def resume_experiment(
+    run_dir: str | Path, on_epoch: OnEpoch | None = None, *, data: Splits | None = None
+) -> Run:
+    """Resume an unfinished run from its checkpoint, bit-identical to an uninterrupted one.
 
     Parameters
     ----------
     run_dir : str or Path
-        The run folder. Rows after the checkpoint are cut off once all is known to be in order.
-    on_epoch : callable, optional
+        The run folder. Rows after the checkpoint are cut off once everything is in order.
+    on_epoch, data
         As for `run_experiment`.
 
     Returns
     -------
     Run
-        As `run_experiment` does; its run.json lists under `resumed` each time it was gone on with.
+        As `run_experiment` does; its run.json lists under `resumed` each time it was resumed.
 
     Raises
     ------
@@ -117,7 +112,7 @@ def resume_experiment(run_dir: str | Path, on_epoch: OnEpoch | None = None) -> R
         If it is no run folder, has ended, belongs to a sweep, is being written, has no good
         checkpoint, or its config was changed. Nothing is changed then.
     DataError
-        If the data is missing, or is not the data that the run began with.
+        If the data is missing, or is not the data that the run was started with.
     """
     path = Path(run_dir)
     check_is_unfinished(load_run(path))
@@ -126,10 +121,10 @@ def resume_experiment(run_dir: str | Path, on_epoch: OnEpoch | None = None) -> R
         check_is_unfinished(run)
         config = run.config
         check_config_is_unchanged(path, run.info, config)
-        splits = load_splits(config.data)
+        splits = data or load_splits(config.data)
         setup = setup_for(config, splits, (config.training.l2_lambda,))
         start = load_checkpoint(path, setup)
-        info = resumed_info(path, run.info, describe_run(splits, config), epoch=start.epoch)
+        info = resumed_info(path, run.info, describe_origin(config, splits), start.epoch)
         writer = RunWriter(path, config, info, start)
         _train(writer, setup, splits, start, on_epoch)
     return load_run(path)
@@ -141,12 +136,6 @@ def setup_for(config: ExperimentConfig, splits: Splits, l2_lambdas: tuple[float,
     return Setup(splits.train, splits.val, head, training, stopping, l2_lambdas)
 
 
-def describe_run(splits: Splits, config: ExperimentConfig) -> dict[str, Any]:
-    """Return what run.json says of a run from its beginning."""
-    doubt = SELECTION_ON_TEST_DATA if config.data.val_from == "test" else None
-    return {"doubt": doubt, **describe_origin(this_command()), "data": describe_data(splits)}
-
-
 def conclude(
     writer: RunWriter,
     splits: Splits,
@@ -154,21 +143,7 @@ def conclude(
     checks: Sequence[Check],
     train_seconds: float,
 ) -> None:
-    """Write what is known once a model is trained.
-
-    Parameters
-    ----------
-    writer : RunWriter
-        The run's folder, with all rows written.
-    splits : Splits
-        The data it was trained on.
-    end : Segment
-        The segment in which its training ended.
-    checks : sequence of Check
-        All its checks.
-    train_seconds : float
-        How long the training took.
-    """
+    """Write the results of a model whose training ended with this segment, after all its rows."""
     status: Status = end.outcome or "interrupted"
     head = HEADS[writer.config.model]
     predicted = predict(splits.val, end.state.last, head).class_index
@@ -224,7 +199,7 @@ def _prefixed(prefix: str, check: Check | None) -> dict[str, Any]:
 
 
 def _test_score(splits: Splits, end: Segment, head: Head) -> dict[str, float]:
-    """Return loss and accuracy of the last weights on the test set that nothing was chosen by."""
+    """Return loss and accuracy of the last weights on a test set that no choice depended on."""
     if splits.test is None:
         return {}
     predictions = predict(splits.test, end.state.last, head)

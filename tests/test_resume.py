@@ -97,7 +97,7 @@ def test_a_run_that_is_interrupted_again_and_again_comes_to_the_same_end(config_
     while run.status == "interrupted":
         run = resume_experiment(run.path, lambda _: True)
     assert run.status == "finished"
-    assert [entry["epoch"] for entry in run.info["resumed"]] == [1, 2, 3, 4, 5]
+    assert [entry.epoch for entry in run.info.resumed] == [1, 2, 3, 4, 5]
     assert results(run.path) == results(unbroken.path)
 
 
@@ -156,10 +156,10 @@ def test_run_json_tells_of_each_resumption(config_of, killed, monkeypatch):
     before = load_run(folder).info
     monkeypatch.setattr("platform.python_version", lambda: "99.0")
     run = resume_experiment(folder)
-    (entry,) = run.info["resumed"]
-    assert (entry["epoch"], entry["changed"]) == (3, {"python": [before["python"], "99.0"]})
-    assert run.info["started_utc"] == before["started_utc"] <= entry["started_utc"]
-    assert run.info["python"] == before["python"]
+    (entry,) = run.info.resumed
+    assert (entry.epoch, entry.changed) == (3, {"python": (before.python, "99.0")})
+    assert run.info.started_utc == before.started_utc <= entry.started_utc
+    assert run.info.python == before.python
 
 
 def test_train_seconds_count_all_parts_of_a_run(config_of, tmp_path, monkeypatch):
@@ -174,7 +174,10 @@ def test_train_seconds_count_all_parts_of_a_run(config_of, tmp_path, monkeypatch
 def test_at_the_default_a_short_run_has_one_checkpoint(config_of, killed):
     """It is written before the first epoch, so even a run that is killed at once can go on."""
     folder = killed(config_of(checkpoint_seconds=5), 4)
-    assert resume_experiment(folder).info["resumed"][0]["epoch"] == 0
+    assert resume_experiment(folder).info.resumed[0].epoch == 0
+
+
+STACK = {"sweep": "20260114T093012Z_sweep-lambda_x", "l2_lambdas": [0], "seed": 0}
 
 
 def drop(name):
@@ -215,15 +218,19 @@ def bend_checkpoint(folder):
         (drop("metrics.csv"), ["metrics.csv"]),
         (cut("metrics.csv", 300), ["metrics.csv"]),
         (cut("steps.csv", 20), ["steps.csv"]),
-        (edit("steps.csv", "step,epoch", "steps,epoch"), ["steps.csv", "step,epoch,batch_loss"]),
-        (edit("steps.csv", "\n8,1,", "\n9,1,"), ["steps.csv", "rows"]),
+        (edit("steps.csv", "step,epoch", "steps,epoch"), ["steps.csv", "rows"]),
+        (edit("steps.csv", "\n8,1,", "\n9,1,"), ["steps.csv", "rows", "train --config"]),
+        (edit("metrics.csv", ",0.", ",1."), ["metrics.csv", "rows", "train --config"]),
         (edit("config.yaml", "learning_rate: 0.1", "learning_rate: 0.2"), ["from 0.1 to 0.2"]),
         (edit("config.yaml", "epochs: 6", "epochs: 7"), ["training.epochs from 6 to 7", "undo"]),
-        (edit("config.yaml", "epochs", "epoch"), ["damaged", "did you mean epochs?"]),
+        (edit("config.yaml", "epochs", "epoch"), ["damaged", "did you mean training.epochs?"]),
         (edit("run.json", '"running"', '"finished"'), ["has ended (finished)", "replay"]),
         (edit("run.json", '"running"', '"early_stopped"'), ["has ended (early_stopped)"]),
         (edit("run.json", '"running"', '"diverged"'), ["has ended (diverged)"]),
-        (edit("run.json", '"doubt"', '"stack": {}, "doubt"'), ["sweep-lambda --resume"]),
+        (
+            edit("run.json", '"stack": null', f'"stack": {json.dumps(STACK)}'),
+            ["sweep-lambda --resume"],
+        ),
     ],
 )
 def test_what_cannot_be_resumed_is_left_as_it_is(damage, words, config_of, killed):

@@ -39,9 +39,7 @@ from mnistlin.figures.style import (
 from mnistlin.figures.weights import Box
 from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import differences
-
-WITHOUT_EFFECT = ("name", "training.checkpoint_seconds")
-"""Config keys that decide none of a run's numbers."""
+from mnistlin.runs.records import SplitRecord
 
 
 @dataclass(frozen=True)
@@ -77,9 +75,7 @@ class Pair:
     @property
     def config_differences(self) -> dict[str, tuple[Any, Any]]:
         """Config keys, by path, in which the runs differ, with the values of A and of B."""
-        a, b = (each.run.config.model_dump(mode="json") for each in (self.a, self.b))
-        found = differences(a, b)
-        return {key: values for key, values in found.items() if key not in WITHOUT_EFFECT}
+        return differences(*(each.run.config.deciding() for each in (self.a, self.b)))
 
     def only_right(self, which: str) -> NDArray[np.intp]:
         """Return the samples on which only "a", or only "b", is right.
@@ -160,17 +156,17 @@ def _check_same_images(runs: Sequence[Run], split_name: str) -> None:
             )
 
 
-def _recorded(run: Run, split_name: str) -> Any:
+def _recorded(run: Run, split_name: str) -> SplitRecord | None:
     """Return number and hashes of the samples of a split, as run.json has them."""
-    splits = run.info["data"].get("splits")
-    return splits.get(split_name) if isinstance(splits, dict) else None
+    record: SplitRecord | None = getattr(run.info.data.splits, split_name, None)
+    return record
 
 
-def _shown(recorded: Any) -> str:
-    if not isinstance(recorded, dict):
+def _shown(record: SplitRecord | None) -> str:
+    if record is None:
         return "none"
-    images, labels = (str(recorded.get(f"{what}_sha256"))[:8] for what in ("images", "labels"))
-    return f"{recorded.get('n_samples')} samples, SHA-256 {images}/{labels}"
+    hashes = f"{record.images_sha256[:8]}/{record.labels_sha256[:8]}"
+    return f"{record.n_samples} samples, SHA-256 {hashes}"
 
 
 GAP_PANEL, GAP_TOP, GAP_ROOM = 0.4, 0.45, 1.55

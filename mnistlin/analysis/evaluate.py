@@ -96,7 +96,8 @@ class Evaluation:
     def doubt(self) -> str | None:
         """What speaks against the numbers, if the run was steered by these very images."""
         is_own = self.dataset == self.run.config.data.dataset
-        return self.run.info.get("doubt") if is_own and self.split_name == "val" else None
+        warnings = self.run.info.warnings
+        return "; ".join(warnings) if warnings and is_own and self.split_name == "val" else None
 
     @property
     def loss(self) -> float:

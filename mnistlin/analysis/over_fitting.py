@@ -5,7 +5,6 @@ loss with the weights of the check at which the mean was lowest. Because that ch
 the same images, the rise is biased upwards.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -216,27 +215,41 @@ def _val_accuracy_falls(evidence: Evidence) -> Finding:
     )
 
 
+@claim("gap-opens-further")
+def _gap_opens_further(evidence: Evidence) -> Finding:
+    """The gap at the end of the second experiment, which is longer, is larger than of the first."""
+    short, long = evidence.experiments[:2]
+    at_end = {run.config.training.seed: accuracy_gap(run, -1) for run in short.runs}
+    runs = [run for run in long.runs if run.config.training.seed in at_end]
+    early = np.array([at_end[run.config.training.seed] for run in runs])
+    late = np.array([accuracy_gap(run, -1) for run in runs])
+    return _gap_finding(early, late, f"at the end of {short.name}", is_one_run=False)
+
+
 @claim("gap-opens")
 def _gap_opens(evidence: Evidence) -> Finding:
     """Training accuracy gains on validation accuracy from the first epoch to the last."""
-    return _gap_finding(evidence.first.runs, 0, "in the first epoch")
-
-
-def _gap_finding(runs: Sequence[Run], epoch: int, when: str) -> Finding:
-    early = np.array([accuracy_gap(run, epoch) for run in runs])
+    runs = evidence.first.runs
+    early = np.array([accuracy_gap(run, 0) for run in runs])
     late = np.array([accuracy_gap(run, -1) for run in runs])
+    is_one_run = len(runs) == 1 and not runs[0].config.training.shuffle
+    return _gap_finding(early, late, "in the first epoch", is_one_run=is_one_run)
+
+
+def _gap_finding(
+    early: NDArray[np.float64], late: NDArray[np.float64], when: str, *, is_one_run: bool
+) -> Finding:
+    """Judge the change of a gap over seeds; without shuffling, all seeds are one run."""
+    if not len(late):
+        return Finding("inconclusive", "the experiments share no seed")
     change = late - early
-    if runs[0].config.training.shuffle or len(runs) > 1:
-        verdict = verdict_on_all([change])
-    else:  # without shuffling there is one run only, whatever the seed
+    verdict = verdict_on_all([change])
+    if is_one_run and change[0]:
         verdict = "agrees" if change[0] > 0 else "differs"
+    seeds = f" ({len(late)} seeds)" if len(late) > 1 else ""
     return Finding(
         verdict,
         f"{signed(100 * early.mean(), '.2f')} points {when}, "
-        f"{signed(100 * late.mean(), '.2f')} in the last{_seeds(len(runs))}",
+        f"{signed(100 * late.mean(), '.2f')} at the end{seeds}",
         f"{signed(100 * change.mean(), '.2f')} points",
     )
-
-
-def _seeds(n: int) -> str:
-    return f" ({n} seeds)" if n > 1 else ""

@@ -5,9 +5,9 @@ Why a run diverged.
 
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import Split, Splits, load_splits
-from mnistlin.errors import ConfigError, DataError, RunError
+from mnistlin.errors import ConfigError, DataError
 from mnistlin.runs.folder import Run
-from mnistlin.runs.provenance import describe_data, differences
+from mnistlin.runs.provenance import data_changes, describe_data
 
 SPLIT_NAMES = ("train", "val", "test")
 
@@ -23,9 +23,7 @@ def load_own_splits(run: Run) -> Splits:
         If the files do not have the rows or classes of the config any more.
     """
     splits = load_splits(run.config.data)
-    recorded = run.info["data"].get("splits")
-    found = describe_data(splits)["splits"]
-    changed = differences(recorded if isinstance(recorded, dict) else {}, found)
+    changed = data_changes(run.info.data, describe_data(splits))
     if changed:
         raise DataError(
             f"{splits.folder} holds other data than {run.path} was made with: {', '.join(changed)} "
@@ -35,20 +33,8 @@ def load_own_splits(run: Run) -> Splits:
 
 
 def n_train_of(run: Run) -> int:
-    """Return how many images a run was trained on, as run.json has it.
-
-    Raises
-    ------
-    RunError
-        If it does not say.
-    """
-    try:
-        n_train = run.info["data"]["splits"]["train"]["n_samples"]
-    except (KeyError, TypeError):
-        n_train = None
-    if type(n_train) is not int or n_train < 1:
-        raise RunError(f"{run.path / 'run.json'}: data.splits.train.n_samples is not a count")
-    return n_train
+    """Return how many images a run was trained on, as run.json has it."""
+    return run.info.data.splits.train.n_samples
 
 
 def split_named(splits: Splits, name: str) -> Split:

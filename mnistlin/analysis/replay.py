@@ -3,7 +3,6 @@
 Nothing is written: the second run lives in memory.
 """
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -18,13 +17,11 @@ from mnistlin.errors import RunError
 from mnistlin.model.products import Floats
 from mnistlin.runs.files import open_plain
 from mnistlin.runs.folder import Run
-from mnistlin.runs.provenance import ENDED, ORIGIN_KEYS, differences
+from mnistlin.runs.provenance import changes, config_changes, data_changes
+from mnistlin.runs.records import ENDED
 from mnistlin.runs.tables import csv_text, steps_rows
 from mnistlin.sweep.plan import Task
 from mnistlin.sweep.workers import train_stack
-
-MAX_STACK = 1000
-"""Members that a stack is believed to have; each takes memory."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +120,9 @@ def replay(run: Run, on_segment: Callable[[range], bool] | None = None) -> Repla
         tuple(differing),
         min(places, key=lambda place: place.step, default=None),
         max(_largest_difference(weights[name], W) for name, W in weights_now.items()),
-        differences(
-            run.info,
-            {**trained.info, "config": run.config.model_dump(mode="json")},
-            [*ORIGIN_KEYS, "data", "config"],
-        ),
+        changes(run.info, trained.info)
+        | data_changes(run.info.data, trained.info.data)
+        | config_changes(run.info, run.config),
     )
 
 
@@ -139,22 +134,12 @@ def stack_of(run: Run) -> Task:
     RunError
         If run.json tells of a stack that cannot be the run's.
     """
-    how, stack = run.config.training, run.info.get("stack")
+    how, stack = run.config.training, run.info.stack
     if stack is None:
         return Task((how.l2_lambda,), how.seed)
-    stack = stack if isinstance(stack, dict) else {}
-    values: Any = stack.get("l2_lambdas")
-    is_sound = (
-        isinstance(values, list)
-        and len(values) <= MAX_STACK
-        and all(type(value) in {int, float} for value in values)
-        and all(0 <= value <= sys.float_info.max for value in values)
-        and how.l2_lambda in values
-        and stack.get("seed") == how.seed
-    )
-    if not is_sound:
+    if how.l2_lambda not in stack.l2_lambdas or stack.seed != how.seed:
         raise RunError(f"{run.path / 'run.json'}: 'stack' is not that of a run with this config")
-    return Task(tuple(map(float, values)), how.seed)
+    return Task(stack.l2_lambdas, stack.seed)
 
 
 @dataclass(frozen=True)

@@ -243,16 +243,23 @@ def _print_result(sweep: "Sweep", *, as_json: bool) -> None:
     from mnistlin.analysis.sweep_effect import summarise
 
     summaries = summarise(sweep)
-    ends = {"status": sweep.status, "doubt": sweep.info.get("doubt"), "run": str(sweep.path)}
+    ends = {"status": sweep.status, "run": str(sweep.path)}
     if as_json:
         lambdas = [asdict(summary) for summary in summaries]
-        click.echo(json.dumps({**ends, "lambdas": lambdas, "failures": sweep.failures}))
+        found = {
+            **ends,
+            "warnings": sweep.info.warnings,
+            "lambdas": lambdas,
+            "failures": sweep.failures,
+        }
+        click.echo(json.dumps(found))
         return
     for line in lines(summaries, len(sweep.settings.seeds)):
         click.echo(line)
+    for warning in sweep.info.warnings:
+        click.echo(f"warning: {warning}")
     for key, value in ends.items():
-        if value is not None:
-            click.echo(f"{key}: {value}")
+        click.echo(f"{key}: {value}")
 
 
 def _exit_code(sweep: "Sweep", request: StopRequest) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from mnistlin.config import ExperimentConfig
-    from mnistlin.data.splits import SplitLoader
+    from mnistlin.data.splits import SplitLoader, Splits
     from mnistlin.experiment import Progress
     from mnistlin.runs.folder import Run
 
@@ -127,9 +127,9 @@ def train(
     if print_config:
         click.echo(f"{editor_line()}\n{dump_yaml(experiment.model_dump(mode='json'))}", nl=False)
         return
-    fetch_data(experiment.data.dataset, quiet=options.quiet)
+    data = fetch_data(experiment.data.dataset, quiet=options.quiet).load(experiment.data)
     with stop_request() as request:
-        run = _train_with_bar(experiment, resume, options, request)
+        run = _train_with_bar(experiment, resume, data, options, request)
     _warn_of_changes(run, options)
     if options.with_plots and run.status in {"finished", "early_stopped"}:
         options.draw_with_warning("run", lambda: _draw(run))
@@ -170,8 +170,8 @@ def _config_of(
 
 def _warn_of_changes(run: "Run", options: TrainingOptions) -> None:
     """Say what may be why a run that was resumed has other bits than an unbroken one."""
-    for resumption in run.info.get("resumed", [])[-1:]:
-        for key, (before, now) in resumption["changed"].items():
+    for resumption in run.info.resumed[-1:]:
+        for key, (before, now) in resumption.changed.items():
             options.log(
                 f"warning: {key} was {before} when the run began and {now} when it was resumed; "
                 "its numbers may differ in the last bits from those of an unbroken run"
@@ -187,6 +187,7 @@ def _draw(run: "Run") -> None:
 def _train_with_bar(
     experiment: "ExperimentConfig",
     resume: str | None,
+    data: "Splits",
     options: TrainingOptions,
     request: StopRequest,
 ) -> "Run":
@@ -201,25 +202,27 @@ def _train_with_bar(
             return request.signal is not None
 
         if resume:
-            return resume_experiment(resume, on_epoch)
-        return run_experiment(experiment, options.runs_dir, on_epoch)
+            return resume_experiment(resume, on_epoch, data=data)
+        return run_experiment(experiment, options.runs_dir, on_epoch, data=data)
 
 
 def _print_result(run: "Run", *, as_json: bool) -> None:
     if as_json:
-        result = {"run": str(run.path), "status": run.status, "doubt": run.info.get("doubt")}
+        result = {"run": str(run.path), "status": run.status, "warnings": run.info.warnings}
         click.echo(json.dumps(result | dict(run.summary)))
         return
     for key, value in _result_lines(run).items():
         click.echo(f"{key}: {value}")
+    for warning in run.info.warnings:
+        click.echo(f"warning: {warning}")
+    click.echo(f"run: {run.path}")
 
 
 def _result_lines(run: "Run") -> dict[str, Any]:
     """Return what is worth saying of a run; numbers that the summary lacks are left out."""
     summary = run.summary
-    resumed = run.info.get("resumed")
     shown = {
-        "resumed_from_epoch": resumed[-1]["epoch"] if resumed else None,
+        "resumed_from_epoch": run.info.resumed[-1].epoch if run.info.resumed else None,
         "stop_step": summary["stop_step"],
         "stop_epoch": summary["stop_epoch"],
         "train_loss": summary["last_train_loss"],
@@ -231,14 +234,13 @@ def _result_lines(run: "Run") -> dict[str, Any]:
         "test_loss": summary.get("test_loss"),
         "test_accuracy": summary.get("test_accuracy"),
         "train_seconds": summary["train_seconds"],
-        "doubt": run.info.get("doubt"),
     }
     rounded = {
         key: f"{value:.6g}" if isinstance(value, float) else value
         for key, value in shown.items()
         if value is not None
     }
-    return {"status": run.status, **rounded, "run": run.path}
+    return {"status": run.status, **rounded}
 
 
 def _exit_code(run: "Run", request: StopRequest) -> int:

@@ -15,6 +15,7 @@ from mnistlin.config.loading import (
     shipped_schema,
 )
 from mnistlin.config.schema import (
+    WITHOUT_EFFECT,
     DataConfig,
     EarlyStoppingConfig,
     ExperimentConfig,
@@ -25,6 +26,7 @@ from mnistlin.config.schema import (
 from mnistlin.config.yaml_text import dump_yaml
 
 __all__ = [
+    "WITHOUT_EFFECT",
     "DataConfig",
     "EarlyStoppingConfig",
     "ExperimentConfig",

@@ -5,6 +5,7 @@ take it from here. Rules that need the data (a batch larger than the training se
 does not occur) are checked when the data is loaded.
 """
 
+from functools import reduce
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -12,6 +13,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 MAX_COUNT = 2**31 - 1
 """Upper bound of every count and size; a larger number is a typo."""
+
+
+WITHOUT_EFFECT = frozenset({"name", "training.checkpoint_seconds"})
+"""Keys, by path, that do not affect the results of a run."""
 
 Value = TypeVar("Value")
 
@@ -151,6 +156,14 @@ class ExperimentConfig(Section):
     training: TrainingConfig = TrainingConfig()
     early_stopping: EarlyStoppingConfig | None = None
     sweep: SweepConfig | None = None
+
+    def deciding(self) -> dict[str, Any]:
+        """Return the values of all keys that affect results, nested, as JSON has them."""
+        values = self.model_dump(mode="json")
+        for path in WITHOUT_EFFECT:
+            *parents, key = path.split(".")
+            del reduce(dict.__getitem__, parents, values)[key]
+        return values
 
     @model_validator(mode="after")
     def _keeps_the_rules_between_keys(self) -> Self:

@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from mnistlin.config import ExperimentConfig
+from mnistlin.config import WITHOUT_EFFECT, ExperimentConfig
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
-
-WITHOUT_EFFECT = frozenset({"training.checkpoint_seconds"})
-"""Keys that decide none of a run's numbers."""
 
 UNORDERED = frozenset({"training.seed"})
 """Keys whose values are numbers that mean nothing by their size."""
@@ -32,7 +29,7 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
     paths = dict.fromkeys(path for config in configs for path in config)
     differing = [path for path in paths if len({_text(config, path) for config in configs}) > 1]
     telling = [path for path in differing if path not in WITHOUT_EFFECT]
-    return [path for path in telling if path != "name"] or telling
+    return telling or [path for path in differing if path == "name"]
 
 
 def run_labels(runs: Sequence[Run]) -> list[str]:
@@ -185,19 +182,15 @@ def ending(run: Run) -> str:
 
 
 def footer(runs: Sequence[Run | Sweep]) -> str:
-    """Return which folders, which version, and which doubt there is about the numbers."""
+    """Return the folders, the versions of the package, and the warnings of runs."""
     names = ", ".join(plain(run.path.name, MAX_NAMES) for run in runs)
     if len(names) > MAX_NAMES:
         names = f"{plain(runs[0].path.name, MAX_NAMES)} and {len(runs) - 1} more"
-    versions = ", ".join(sorted({plain(str(run.info.get("mnistlin", "?"))) for run in runs}))
-    doubts = sorted({plain(str(run.info["doubt"])) for run in runs if run.info.get("doubt")})
-    return "  ·  ".join([names, f"mnistlin {versions}", *doubts])
+    versions = ", ".join(sorted({plain(run.info.mnistlin or "?") for run in runs}))
+    warnings = sorted({plain(warning) for run in runs for warning in run.info.warnings})
+    return "  ·  ".join([names, f"mnistlin {versions}", *warnings])
 
 
 def _n_images(run: Run) -> str:
     """Return how many images were trained on, which only the data knows: classes are filtered."""
-    splits: Any = run.info["data"].get("splits")
-    try:
-        return f"{splits['train']['n_samples']:,} training images"
-    except (KeyError, TypeError, ValueError):  # a folder from elsewhere may lack it
-        return ""
+    return f"{run.info.data.splits.train.n_samples:,} training images"

@@ -25,6 +25,7 @@ from mnistlin.report.claims import VERDICTS, Row, rows_of
 from mnistlin.report.plan import Part, Report
 from mnistlin.report.runner import Experiments
 from mnistlin.runs.files import write_bytes, write_into
+from mnistlin.runs.records import Origin
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -79,9 +80,9 @@ class Page:
         return {verdict: found[verdict] for verdict in VERDICTS}
 
     @property
-    def origin(self) -> Mapping[str, Any]:
+    def origin(self) -> Origin | None:
         """What run.json says of the first run."""
-        return next(iter(self.experiments.values())).folder.info if self.experiments else {}
+        return next(iter(self.experiments.values())).folder.info if self.experiments else None
 
 
 def make_page(report: Report, experiments: Experiments, figures_dir: Path) -> Page:

@@ -82,11 +82,15 @@ class _Section(BaseModel):
 
 
 class Experiment(_Section):
-    """An experiment: a config, with settings that win over it, and seeds to repeat it with."""
+    """An experiment: a config, with settings that win over it, and seeds to repeat it with.
+
+    Settings under `elsewhere` are added on another dataset than the report's.
+    """
 
     name: Name
     config: Text
     set: Settings = {}
+    elsewhere: Settings = {}
     seeds: Annotated[tuple[int, ...], Field(strict=False)] = ()
 
 
@@ -236,12 +240,13 @@ def load_report(source: str | Path, dataset: str | None = None) -> Report:
         text = path.read_text(encoding="utf-8")
     plan = parse_as(Plan, text, str(path))
     dataset = dataset or plan.dataset
-    shared = {"data.dataset": dataset} | ({} if dataset == plan.dataset else plan.elsewhere)
     configs: dict[str, tuple[ExperimentConfig, ...]] = {}
     problems: list[str] = []
     for experiment in plan.experiments:
         try:
-            configs[experiment.name] = tuple(_configs(experiment, path.parent, shared))
+            elsewhere = plan.elsewhere | experiment.elsewhere if dataset != plan.dataset else {}
+            settings = experiment.set | elsewhere | {"data.dataset": dataset}
+            configs[experiment.name] = tuple(_configs(experiment, path.parent, settings))
         except ConfigError as error:
             problems.append(f"experiment {experiment.name}: {error}")
     problems += [line for part in plan.parts for line in _wrong_kinds(part, configs)]
@@ -266,10 +271,11 @@ def _n_runs(config: ExperimentConfig) -> int:
     return len(config.sweep.l2_lambdas) * len(config.sweep.seeds) if config.sweep else 1
 
 
-def _configs(experiment: Experiment, folder: Path, shared: Settings) -> Iterator[ExperimentConfig]:
+def _configs(
+    experiment: Experiment, folder: Path, settings: Settings
+) -> Iterator[ExperimentConfig]:
     own_file = folder / experiment.config
     source = own_file if own_file.is_file() else experiment.config
-    settings = experiment.set | shared
     config = load_config(source, settings)
     if not experiment.seeds:
         yield config

@@ -8,7 +8,7 @@ package. A run whose files were changed afterwards is not reused.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import mnistlin
 from mnistlin.analysis.claims import TrainedExperiment
@@ -20,6 +20,7 @@ from mnistlin.experiment import Progress, resume_experiment, run_experiment
 from mnistlin.runs.folder import Run, load_run
 from mnistlin.runs.index import find_runs
 from mnistlin.runs.provenance import describe_data
+from mnistlin.runs.records import DataRecord
 from mnistlin.runs.sweep_folder import Sweep, is_sweep, load_sweep
 from mnistlin.sweep import SweepProgress, resume_sweep, run_sweep
 from mnistlin.sweep.plan import tasks_of
@@ -83,9 +84,7 @@ def train_all(
     return experiments
 
 
-def choose(
-    folders: Iterable[Folder], config: ExperimentConfig, data: Mapping[str, Any]
-) -> Folder | None:
+def choose(folders: Iterable[Folder], config: ExperimentConfig, data: DataRecord) -> Folder | None:
     """Return the first run or sweep of this config and data that is done, else one to resume.
 
     Parameters
@@ -94,7 +93,7 @@ def choose(
         What there is, the newest first.
     config : ExperimentConfig
         The experiment.
-    data : mapping
+    data : DataRecord
         What run.json says of its data.
     """
     same = [folder for folder in folders if _is_same(folder, config, data)]
@@ -114,21 +113,12 @@ def folders_in(runs_dir: Path) -> Iterator[Folder]:
             continue
 
 
-def same_results(a: ExperimentConfig, b: ExperimentConfig) -> bool:
-    """Say whether two configs differ at most in keys that have no effect on results."""
-    return _what_counts(a) == _what_counts(b)
-
-
-def _what_counts(config: ExperimentConfig) -> dict[str, Any]:
-    exclude: Any = {"name": True, "training": {"checkpoint_seconds"}}
-    return config.model_dump(exclude=exclude)
-
-
-def _is_same(folder: Folder, config: ExperimentConfig, data: Mapping[str, Any]) -> bool:
+def _is_same(folder: Folder, config: ExperimentConfig, data: DataRecord) -> bool:
     return (
-        folder.info.get("mnistlin") == mnistlin.__version__
-        and folder.info.get("data") == data
-        and same_results(folder.config, config)
+        folder.info.mnistlin == mnistlin.__version__
+        and folder.info.data.identity == data.identity
+        and not (isinstance(folder, Run) and folder.modified)
+        and folder.config.deciding() == config.deciding()
     )
 
 
@@ -139,7 +129,7 @@ class _Trainer:
         self._runs_dir, self._on_progress, self._epochs = runs_dir, on_progress, epochs
         self._epochs_before = 0
         self._known = list(folders_in(runs_dir))
-        self._data: dict[DataConfig, dict[str, Any]] = {}
+        self._data: dict[DataConfig, DataRecord] = {}
 
     def get(self, name: str, config: ExperimentConfig) -> Folder | None:
         """Return the finished folder of a config; None if the caller asked to stop."""
@@ -168,7 +158,7 @@ class _Trainer:
             return resume_experiment(unfinished.path, on_epoch)
         return run_experiment(config, self._runs_dir, on_epoch)
 
-    def _described(self, data: DataConfig) -> dict[str, Any]:
+    def _described(self, data: DataConfig) -> DataRecord:
         """Return what run.json says of this data."""
         if data not in self._data:
             self._data[data] = describe_data(load_splits(data))

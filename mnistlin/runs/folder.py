@@ -3,14 +3,14 @@
 config.yaml  run.json  metrics.csv  steps.csv  summary.json  weights.npz  confusion.csv  plots/
 """
 
-import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,16 @@ from mnistlin.errors import ConfigError, RunError
 from mnistlin.model.linear import HEADS, Head
 from mnistlin.model.products import SYMMETRIC, Floats
 from mnistlin.runs.classifier import Classifier, WeightsName, make_classifier
-from mnistlin.runs.files import open_plain, os_errors_as_run_errors, read_npz
+from mnistlin.runs.files import (
+    is_locked,
+    os_errors_as_run_errors,
+    read_npz,
+    read_text,
+    sha256_of,
+    sync_folder,
+)
+from mnistlin.runs.records import ENDED, RunInfo, Status, Summary, read_record
 from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, read_columns
-
-Status: TypeAlias = Literal[
-    "running", "finished", "early_stopped", "interrupted", "diverged", "failed"
-]
-
-_MAX_TEXT_BYTES = 2**22  # a command line, the longest thing in it, has at most half of that
 
 
 def make_folder(parent: Path, name: str) -> Path:
@@ -48,6 +50,7 @@ def make_folder(parent: Path, name: str) -> Path:
                 path.mkdir()
             except FileExistsError:
                 continue
+            sync_folder(parent)
             return path
     raise RunError(f"cannot make the folder {parent / stem}: 9,999 like it exist already")
 
@@ -62,39 +65,82 @@ class Run:
         The folder.
     config : ExperimentConfig
         The resolved config.
-    info : dict
+    info : RunInfo
         run.json: status, command, times, versions, machine, data.
     """
 
     path: Path
     config: ExperimentConfig
-    info: Mapping[str, Any]
+    info: RunInfo
 
     @property
     def status(self) -> Status:
-        """running, finished, early_stopped, interrupted, diverged or failed."""
-        status: Status = self.info["status"]
-        return status
+        """running, finished, early_stopped, interrupted, diverged or failed, as run.json says."""
+        return self.info.status
+
+    @property
+    def current_status(self) -> str:
+        """The status; `unfinished` where run.json says `running` and no process is writing it."""
+        folders = (self.path, self._sweep_folder) if self.info.stack else (self.path,)
+        is_dead = self.status == "running" and not any(map(is_locked, folders))
+        return "unfinished" if is_dead else self.status
+
+    @property
+    def resume_command(self) -> str:
+        """The command that resumes the run, or the sweep that it belongs to."""
+        if self.info.stack:
+            return shlex.join(["mnistlin", "sweep-lambda", "--resume", str(self._sweep_folder)])
+        return shlex.join(["mnistlin", "train", "--resume", str(self.path)])
+
+    @cached_property
+    def modified(self) -> tuple[str, ...]:
+        """Result files that are missing or differ from what the run wrote, by their SHA-256.
+
+        Empty for a run that is unfinished or comes from version 0.1.0, which recorded no hashes.
+        """
+        return tuple(
+            name
+            for name, record in (self.info.files or {}).items()
+            if _sha256_or_none(self.path / name) != record.sha256
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What limits every finding about this run: its recorded warnings, status and changes."""
+        found = [*self.info.warnings]
+        status = self.current_status
+        if status == "diverged":
+            found.append("training diverged")
+        elif status not in ENDED:
+            found.append(f"training has not ended: {status}")
+        if self.modified:
+            found.append(f"modified since the run ended: {', '.join(self.modified)}")
+        return tuple(found)
 
     @cached_property
     def summary(self) -> Mapping[str, Any]:
         """summary.json: last and best check, where and why training ended, how long it took."""
-        return read_json(self.path / "summary.json")
+        return read_record(self._result("summary.json"), Summary).model_dump(exclude_unset=True)
 
     @cached_property
     def metrics(self) -> Mapping[str, NDArray[Any]]:
-        """metrics.csv by column: a value a check."""
+        """metrics.csv by column, with one value per check."""
         return read_columns(self.path / "metrics.csv", METRICS_COLUMNS)
 
     @cached_property
     def steps(self) -> Mapping[str, NDArray[Any]]:
-        """steps.csv by column: a value a step."""
+        """steps.csv by column, with one value per step."""
         return read_columns(self.path / "steps.csv", STEPS_COLUMNS)
 
     @cached_property
     def weights(self) -> Mapping[str, Floats]:
         """weights.npz: `last` and `best`, each (n_features + 1, n_outputs), the bias row last."""
-        return _read_weights(self.path / "weights.npz", self.weights_shape)
+        path, shape = self._result("weights.npz"), self.weights_shape
+        weights = read_npz(path, {"last": shape, "best": shape})
+        for name, W in weights.items():
+            if W.dtype.kind != "f" or not np.isfinite(W).all():
+                raise RunError(f"{path} is damaged: {name!r} does not hold finite floats only")
+        return weights
 
     def classifier(self, weights: WeightsName = "last") -> Classifier:
         """Return the model with the weights of the last or of the best check."""
@@ -102,22 +148,22 @@ class Run:
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
-        """confusion.csv: how often class i (row) was taken for class j (column)."""
-        columns = read_columns(self.path / "confusion.csv", ("true", *map(str, self.classes)))
+        """confusion.csv: how often class i (row) was predicted as class j (column)."""
+        path = self._result("confusion.csv")
+        columns = read_columns(path, ("true", *map(str, self.classes)))
         if columns["true"].tolist() != list(self.classes):
-            raise RunError(f"{self.path / 'confusion.csv'} does not have a row for each class")
+            raise RunError(f"{path} does not have a row for each class")
         return np.stack([columns[str(label)] for label in self.classes], axis=1)
 
     @property
     def classes(self) -> tuple[int, ...]:
         """Labels, in the order of class indices."""
-        return tuple(self.info["data"]["classes"])
+        return self.info.data.classes
 
     @property
     def image_shape(self) -> tuple[int, int]:
         """Height and width of an image in pixels."""
-        height, width = self.info["data"]["image_shape"]
-        return height, width
+        return self.info.data.image_shape
 
     @property
     def head(self) -> Head:
@@ -129,6 +175,23 @@ class Run:
         """(n_features + 1, n_outputs)."""
         height, width = self.image_shape
         return height * width + 1, self.head.n_outputs(len(self.classes))
+
+    @property
+    def _sweep_folder(self) -> Path:
+        return self.path.resolve().parent
+
+    def _result(self, name: str) -> Path:
+        """Return the path of a file that a run has once training has ended."""
+        path = self.path / name
+        if self.status not in ENDED and not path.exists():
+            status = self.current_status
+            advice = (
+                "wait until it has ended"
+                if status == "running"
+                else f"`{self.resume_command}` resumes it"
+            )
+            raise RunError(f"{self.path} has no {name} yet, because it is {status}; {advice}")
+        return path
 
 
 def load_run(path: str | Path) -> Run:
@@ -155,14 +218,20 @@ def load_run(path: str | Path) -> Run:
         if _is_there(path / "sweep.json"):
             raise RunError(
                 f"{path} is the folder of a sweep: its runs are the folders in it, and "
-                f"`mnistlin sweep-lambda --resume {path}` goes on with it"
+                f"`{shlex.join(['mnistlin', 'sweep-lambda', '--resume', str(path)])}` resumes it"
             )
         raise RunError(
             f"{path} is not a run folder: it has no run.json; `mnistlin runs` lists runs"
         )
-    info = read_json(path / "run.json")
-    _check_info(path / "run.json", info)
-    return Run(path, read_config(path / "config.yaml"), info)
+    return Run(path, read_config(path / "config.yaml"), read_record(path / "run.json", RunInfo))
+
+
+def read_config(path: Path) -> ExperimentConfig:
+    """Read the config.yaml of a run; a RunError says what is wrong with it."""
+    try:
+        return parse_config(read_text(path), str(path))
+    except ConfigError as error:
+        raise RunError(f"{path.parent} is a damaged run folder: {error}") from None
 
 
 def _is_there(path: Path) -> bool:
@@ -172,61 +241,8 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def read_config(path: Path) -> ExperimentConfig:
-    """Read the config.yaml of a run; a RunError says what is wrong with it."""
+def _sha256_or_none(path: Path) -> str | None:
     try:
-        return parse_config(_read_text(path), str(path))
-    except ConfigError as error:
-        raise RunError(f"{path.parent} is a damaged run folder: {error}") from None
-
-
-def _read_text(path: Path) -> str:
-    with open_plain(path, _MAX_TEXT_BYTES) as file:
-        content = file.read()
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        raise RunError(f"{path} is damaged: it is not UTF-8 text") from None
-
-
-def read_json(path: Path) -> Mapping[str, Any]:
-    """Read a JSON object of a run; a RunError says what is wrong with it."""
-    text = _read_text(path)
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: {error}") from None
-    if not isinstance(values, dict):
-        raise RunError(f"{path}: found a {type(values).__name__}; it must hold a JSON object")
-    return values
-
-
-def _check_info(path: Path, info: Mapping[str, Any]) -> None:
-    """Check the part of run.json that other files are read by."""
-    data = info.get("data")
-    data = data if isinstance(data, dict) else {}
-    is_sound = (
-        info.get("status") in get_args(Status)
-        and _are_integers(data.get("classes"), range(256))
-        and len(set(data["classes"])) == len(data["classes"])
-        and _are_integers(data.get("image_shape"), range(1, 2**16))
-        and len(data["image_shape"]) == 2
-    )
-    if not is_sound:
-        raise RunError(f"{path}: status, data.classes or data.image_shape is missing or damaged")
-
-
-def _are_integers(values: object, allowed: range) -> bool:
-    return (
-        isinstance(values, list)
-        and bool(values)
-        and all(type(value) is int and value in allowed for value in values)
-    )
-
-
-def _read_weights(path: Path, shape: tuple[int, int]) -> Mapping[str, Floats]:
-    weights = read_npz(path, {"last": shape, "best": shape})
-    for name, W in weights.items():
-        if W.dtype.kind != "f":
-            raise RunError(f"{path} is damaged: {name!r} holds {W.dtype}; expected floats")
-    return weights
+        return sha256_of(path)
+    except RunError:
+        return None

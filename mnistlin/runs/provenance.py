@@ -1,91 +1,85 @@
-"""Where a run comes from: command, time, versions, machine, code and data, for run.json.
+"""Where a run comes from: program, machine, code and data; and what has changed since.
 
-Which runs may be gone on with, and what run.json says when one is.
-
-The state that a run goes on from is in `checkpoint`.
+Which unfinished runs may be resumed, and what their run.json says then.
 """
 
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_info
 
+import mnistlin
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import Split, Splits
 from mnistlin.errors import DataError, RunError
 from mnistlin.runs.folder import Run
+from mnistlin.runs.records import (
+    ENDED,
+    DataRecord,
+    GitRecord,
+    Origin,
+    Resumption,
+    SplitRecord,
+    SplitRecords,
+    utc_now,
+)
 
 LIBRARIES = ("numpy", "scipy", "matplotlib", "pydantic", "pyyaml", "click")
 
-ORIGIN_KEYS = ("mnistlin", "git", "python", "libraries", "blas", "cpu", "platform")
-"""What of run.json may explain that the same experiment has other bits."""
+SELECTION_ON_TEST_DATA = "model selection used the test set"
+"""The warning of a run whose validation set, by which models are chosen, is the test file."""
+
+_MAY_CHANGE_BITS = ("mnistlin", "git", "python", "libraries", "blas", "cpu", "platform")
+
+_Info = TypeVar("_Info", bound=Origin)
 
 
-def utc_now() -> str:
-    """Return the time in UTC, to the second, as ISO 8601 has it: 2026-01-14T09:30:12Z."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def describe_origin(config: ExperimentConfig, splits: Splits) -> Origin:
+    """Return what run.json and sweep.json say from the start, here and now."""
+    selection = (SELECTION_ON_TEST_DATA,) if config.data.val_from == "test" else ()
+    return Origin(
+        started_utc=utc_now(),
+        warnings=(*selection, *splits.warnings),
+        command=this_command(),
+        mnistlin=mnistlin.__version__,
+        git=_git_state(),
+        python=platform.python_version(),
+        libraries={name: _version(name) for name in LIBRARIES},
+        blas=_blas(),
+        cpu=_cpu(),
+        platform=platform.platform(),
+        data=describe_data(splits),
+        config=config,
+    )
 
 
-def describe_origin(command: Sequence[str]) -> dict[str, Any]:
-    """Return what can be known about the program and machine of a run.
-
-    Parameters
-    ----------
-    command : sequence of str
-        The command line, or what else began the run.
-    """
-    return {
-        "command": list(command),
-        "mnistlin": _version("mnistlin"),
-        "git": _git_state(),
-        "python": platform.python_version(),
-        "libraries": {name: _version(name) for name in LIBRARIES},
-        "blas": _blas(),
-        "cpu": _cpu(),
-        "platform": platform.platform(),
-    }
-
-
-def describe_data(splits: Splits) -> dict[str, Any]:
+def describe_data(splits: Splits) -> DataRecord:
     """Return which images were used, each split with the SHA-256 of its pixels and its labels."""
-    named: Mapping[str, Split | None] = {
-        "train": splits.train,
-        "val": splits.val,
-        "test": splits.test,
-    }
-    return {
-        "dataset": splits.dataset,
-        "classes": list(splits.train.classes),
-        "image_shape": list(splits.train.image_shape),
-        "splits": {name: _describe_split(split) for name, split in named.items() if split},
-    }
+    return DataRecord(
+        dataset=splits.dataset,
+        folder=str(splits.folder.absolute()),
+        classes=splits.train.classes,
+        image_shape=splits.train.image_shape,
+        splits=SplitRecords(
+            train=_describe_split(splits.train),
+            val=_describe_split(splits.val),
+            test=_describe_split(splits.test) if splits.test else None,
+        ),
+    )
 
 
-def differences(
-    before: Mapping[str, Any], now: Mapping[str, Any], keys: Sequence[str] | None = None
-) -> dict[str, tuple[Any, Any]]:
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return what differs between two nested mappings.
 
-    Parameters
-    ----------
-    before, now : mapping
-        Such as what two runs say of their origin, or two configs.
-    keys : sequence of str, optional
-        Which of their keys to look at; None for all.
-
-    Returns
-    -------
-    dict of str to (object, object)
-        By path (`libraries.numpy`) the two values, None for one that is not there.
+    By path (`libraries.numpy`) the two values, None for one that is missing.
     """
     found: dict[str, tuple[Any, Any]] = {}
-    for key in keys or [*before, *(key for key in now if key not in before)]:
+    for key in [*before, *(key for key in now if key not in before)]:
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             inner = differences(old, new)
@@ -95,20 +89,121 @@ def differences(
     return found
 
 
-def _describe_split(split: Split) -> dict[str, Any]:
+def changes(before: Origin, now: Origin) -> dict[str, tuple[Any, Any]]:
+    """Return what differs in program and machine, which may change the last bits of results."""
+    return differences(*(info.model_dump(include=set(_MAY_CHANGE_BITS)) for info in (before, now)))
+
+
+def data_changes(before: DataRecord, now: DataRecord) -> dict[str, tuple[Any, Any]]:
+    """Return what differs in the data, wherever it is; by path, such as `data.classes`."""
+    return differences({"data": before.identity}, {"data": now.identity})
+
+
+def config_changes(info: Origin, config: ExperimentConfig) -> dict[str, tuple[Any, Any]]:
+    """Return what differs between the config that a folder was started with and this one."""
+    before = info.config.deciding() if info.config else {}
+    return differences({"config": before}, {"config": config.deciding()})
+
+
+def this_command() -> tuple[str, ...]:
+    """Return the command line of this process."""
+    return (Path(sys.argv[0]).name, *sys.argv[1:])
+
+
+def check_is_unfinished(run: Run) -> None:
+    """Check that a run can be resumed: it has not ended, and is no member of a sweep.
+
+    Raises
+    ------
+    RunError
+        If it cannot.
+    """
+    if run.info.stack is not None:
+        raise RunError(
+            f"{run.path} belongs to a sweep, which is resumed as a whole: `{run.resume_command}`"
+        )
+    if run.status in ENDED:
+        raise RunError(
+            f"{run.path} has ended ({run.status}), so there is nothing to resume; "
+            f"`mnistlin replay {run.path}` trains it again to compare"
+        )
+
+
+def check_config_is_unchanged(path: Path, info: Origin, config: ExperimentConfig) -> None:
+    """Check that config.yaml in a folder still has the keys that affect results as at the start.
+
+    Raises
+    ------
+    RunError
+        If not; the message names the keys.
+    """
+    if info.config is None:
+        raise RunError(f"{path} cannot be resumed: the config that it was started with is unknown")
+    changed = config_changes(info, config)
+    if changed:
+        listed = ", ".join(
+            f"{key.removeprefix('config.')} from {old!s:.60} to {new!s:.60}"
+            for key, (old, new) in changed.items()
+        )
+        raise RunError(
+            f"{path / 'config.yaml'} was changed while this was unfinished: {listed}; undo that, "
+            f"or train anew with it: --config {path / 'config.yaml'}"
+        )
+
+
+def resumed_info(path: Path, info: _Info, origin: Origin, epoch: int | None = None) -> _Info:
+    """Return what run.json (or sweep.json) in a folder says once the run (or sweep) is resumed.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    info : Origin
+        What it says so far.
+    origin : Origin
+        What that of a new run would say here and now.
+    epoch : int, optional
+        The epoch from which a run is resumed.
+
+    Raises
+    ------
+    DataError
+        If the data is not the data that it was started with.
+    """
+    other_data = data_changes(info.data, origin.data)
+    if other_data:
+        raise DataError(
+            f"{path} was started with other data, so it cannot be resumed with what is in "
+            f"{origin.data.folder} now; what differs: {', '.join(other_data)}"
+        )
+    resumption = Resumption(
+        epoch=epoch,
+        started_utc=utc_now(),
+        command=origin.command,
+        changed=changes(info, origin),
+    )
+    return info.updated(
+        status="running",
+        ended_utc=None,
+        config=origin.config,
+        resumed=(*info.resumed, resumption),
+    )
+
+
+def _describe_split(split: Split) -> SplitRecord:
     hashes = {f"{what}_sha256": value for what, value in split.sha256().items()}
-    return {"n_samples": split.n_samples, **hashes}
+    return SplitRecord(n_samples=split.n_samples, **hashes)
 
 
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
-    except metadata.PackageNotFoundError:  # installed without saying so
+    except metadata.PackageNotFoundError:  # installed without metadata
         return None
 
 
 def _blas() -> dict[str, str]:
-    """Return library, version and kernel of the BLAS under NumPy; SciPy may bring another."""
+    """Return library, version and kernel of the BLAS of NumPy; SciPy may bring another."""
     found = [library for library in threadpool_info() if library["user_api"] == "blas"]
     of_numpy = [library for library in found if "numpy" in library["filepath"]]
     for library in of_numpy or found:
@@ -126,13 +221,13 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _git_state() -> dict[str, Any] | None:
+def _git_state() -> GitRecord | None:
     """Return commit and dirty flag of the checkout that this package runs from, if it is one."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     commit, status = (_git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain"))
-    return None if commit is None else {"commit": commit, "dirty": bool(status)}
+    return None if commit is None else GitRecord(commit=commit, dirty=bool(status))
 
 
 def _git(root: Path, *arguments: str) -> str | None:
@@ -147,109 +242,3 @@ def _git(root: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def this_command() -> list[str]:
-    """Return the command line of this process."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
-
-
-ENDED = frozenset({"finished", "early_stopped", "diverged"})
-"""Statuses of runs that came to their own end."""
-
-
-def check_is_unfinished(run: Run) -> None:
-    """Check that there is something left to train of a run, and that it is not a sweep's affair.
-
-    Raises
-    ------
-    RunError
-        If it has ended, or belongs to a sweep.
-    """
-    if "stack" in run.info:
-        raise RunError(
-            f"{run.path} belongs to a sweep, which is resumed as a whole: "
-            f"`mnistlin sweep-lambda --resume {run.path.resolve().parent}`"
-        )
-    if run.status in ENDED:
-        raise RunError(
-            f"{run.path} has ended ({run.status}), so there is nothing to resume; "
-            f"`mnistlin replay {run.path}` trains it again to compare"
-        )
-
-
-def check_config_is_unchanged(
-    path: Path, info: Mapping[str, Any], config: ExperimentConfig
-) -> None:
-    """Check that the config.yaml of a run (or sweep) still is what it began with.
-
-    Parameters
-    ----------
-    path : Path
-        The folder.
-    info : mapping
-        What its run.json (or sweep.json) says, which has the config too.
-    config : ExperimentConfig
-        What config.yaml says.
-
-    Raises
-    ------
-    RunError
-        If not; the message names the keys.
-    """
-    before = info.get("config")
-    if not isinstance(before, dict):
-        raise RunError(f"{path} cannot be resumed: what config it began with is not known any more")
-    changes = differences(before, config.model_dump(mode="json"))
-    if changes:
-        listed = ", ".join(
-            f"{key} from {old!s:.60} to {new!s:.60}" for key, (old, new) in changes.items()
-        )
-        raise RunError(
-            f"{path / 'config.yaml'} was changed while this was unfinished: {listed}; undo that, "
-            f"or begin anew with it: --config {path / 'config.yaml'}"
-        )
-
-
-def resumed_info(
-    path: Path, info: Mapping[str, Any], origin: Mapping[str, Any], **where: Any
-) -> dict[str, Any]:
-    """Return what run.json (or sweep.json) says once a run (or sweep) is gone on with.
-
-    Parameters
-    ----------
-    path : Path
-        The folder.
-    info : mapping
-        What it says so far.
-    origin : mapping
-        What a new run would say of itself here and now.
-    where : object
-        What else is to be said of this resumption.
-
-    Returns
-    -------
-    dict
-        As before, with one more entry under `resumed`: where, when, by what command, and what
-        changed since the beginning (by path, both values), for that may change the bits.
-
-    Raises
-    ------
-    DataError
-        If the data is not the data that it began with.
-    """
-    other_data = differences(info, origin, ["data"])
-    if other_data:
-        raise DataError(
-            f"{path} began with other data, so it cannot be resumed with what is there now; "
-            f"what differs: {', '.join(other_data)}"
-        )
-    resumption = {
-        **where,
-        "started_utc": utc_now(),
-        "command": origin["command"],
-        "changed": differences(info, origin, ORIGIN_KEYS),
-    }
-    earlier = info.get("resumed")
-    earlier = earlier if isinstance(earlier, list) else []
-    return {**info, "status": "running", "resumed": [*earlier, resumption]}

@@ -1,23 +1,35 @@
-"""The folder of a sweep: its own files, written and read; its members are ordinary run folders.
+"""The folder of a sweep: its own files, read and written; its members are ordinary run folders.
 
 config.yaml  sweep.json  sweep.csv  lambda-<λ>_seed-<seed>/  plots/
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 from mnistlin.config import ExperimentConfig, SweepConfig, dump_yaml
 from mnistlin.errors import RunError
-from mnistlin.runs.files import marks_failure, remove_leftovers, write_bytes, write_json
-from mnistlin.runs.folder import Run, load_run, read_config, read_json
-from mnistlin.runs.provenance import ENDED, utc_now
+from mnistlin.runs.files import (
+    is_locked,
+    json_bytes,
+    marks_failure,
+    remove_leftovers,
+    write_bytes,
+)
+from mnistlin.runs.folder import Run, load_run, read_config
+from mnistlin.runs.records import (
+    ENDED,
+    FailureRecord,
+    SweepInfo,
+    SweepStatus,
+    read_record,
+    utc_now,
+)
 from mnistlin.runs.tables import Value, csv_text
-
-SweepStatus: TypeAlias = Literal["running", "finished", "partly_failed", "interrupted", "failed"]
 
 Key: TypeAlias = tuple[float, int]
 """What names a member: its λ and its seed."""
@@ -71,25 +83,35 @@ class Sweep:
         The resolved config.
     settings : SweepConfig
         Its section `sweep`.
-    info : mapping
-        Content of sweep.json: status, command, times, versions, machine, data, failures.
+    info : SweepInfo
+        sweep.json: status, command, times, versions, machine, data, failures.
     """
 
     path: Path
     config: ExperimentConfig
     settings: SweepConfig
-    info: Mapping[str, Any]
+    info: SweepInfo
 
     @property
-    def status(self) -> str:
-        """running, finished, partly_failed, interrupted or failed."""
-        return str(self.info["status"])
+    def status(self) -> SweepStatus:
+        """running, finished, partly_failed, interrupted or failed, as sweep.json says."""
+        return self.info.status
 
     @property
-    def failures(self) -> list[Mapping[str, Any]]:
+    def current_status(self) -> str:
+        """The status; `unfinished` where it is `running` and no process is writing the sweep."""
+        is_dead = self.status == "running" and not is_locked(self.path)
+        return "unfinished" if is_dead else self.status
+
+    @property
+    def resume_command(self) -> str:
+        """The command that trains what is missing."""
+        return shlex.join(["mnistlin", "sweep-lambda", "--resume", str(self.path)])
+
+    @property
+    def failures(self) -> list[dict[str, Any]]:
         """Stacks that failed and members that diverged: l2_lambdas, seed and error of each."""
-        failures = self.info.get("failures")
-        return failures if isinstance(failures, list) else []
+        return [failure.model_dump(mode="json") for failure in self.info.failures]
 
     @cached_property
     def members(self) -> Mapping[Key, Run]:
@@ -99,7 +121,7 @@ class Sweep:
 
     @cached_property
     def by_lambda(self) -> Mapping[float, Mapping[int, Run]]:
-        """The members with a check that did not diverge: for each λ, in its order, a run a seed."""
+        """The members that have a check and did not diverge, by λ in its order, then by seed."""
         sound = {
             key: run
             for key, run in self.members.items()
@@ -143,54 +165,44 @@ def load_sweep(path: str | Path) -> Sweep:
             f"{path} is not the folder of a sweep: it has no sweep.json; "
             "`mnistlin runs` lists runs and sweeps"
         )
-    info, config = read_json(path / "sweep.json"), read_config(path / "config.yaml")
-    if info.get("status") not in get_args(SweepStatus) or config.sweep is None:
-        raise RunError(f"{path} is a damaged sweep: it has no status, or its config no sweep")
+    info, config = read_record(path / "sweep.json", SweepInfo), read_config(path / "config.yaml")
+    if config.sweep is None:
+        raise RunError(f"{path} is a damaged sweep: its config.yaml has no section 'sweep'")
     return Sweep(path, config, config.sweep, info)
 
 
 class SweepWriter:
     """Writes config.yaml, sweep.json and sweep.csv, into a new folder or that of a sweep to resume.
 
-    `info` is the content of sweep.json beside the status and the times. Every method raises a
-    RunError if something cannot be written.
+    `info` is the content of sweep.json until the sweep ends. Every method raises a RunError if
+    something cannot be written.
     """
 
-    def __init__(self, path: Path, config: ExperimentConfig, info: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, config: ExperimentConfig, info: SweepInfo) -> None:
         self.path = path
         self._order = keys_of(config.sweep) if config.sweep else []
         self._rows: dict[Key, Sequence[Value]] = {}
-        values = config.model_dump(mode="json")
-        self._info: dict[str, Any] = {
-            "status": "running",
-            "started_utc": utc_now(),
-            **info,
-            "ended_utc": None,
-            "config": values,  # a copy, so that a change of config.yaml is noticed
-            "failures": [],
-        }
+        self._info = info.updated(failures=())
         remove_leftovers(path)
-        write_bytes(path / "config.yaml", dump_yaml(values).encode())
+        text = dump_yaml(config.model_dump(mode="json"))
+        write_bytes(path / "config.yaml", text.encode(), durable=True)
         self._write_table()
-        write_json(path / "sweep.json", self._info)  # last: it makes the folder a sweep
+        self._write_info()  # last: it makes the folder a sweep
 
     def add(self, members: Mapping[Key, Run]) -> None:
         """Add members whose training has ended to sweep.csv; those that diverged are failures."""
         self._rows |= {key: _row(key, run) for key, run in members.items()}
-        self._info["failures"] += [
-            {"l2_lambdas": [key[0]], "seed": key[1], "error": DIVERGED}
-            for key, run in members.items()
-            if run.status == "diverged"
-        ]
+        for (l2_lambda, seed), run in members.items():
+            if run.status == "diverged":
+                self._fail([l2_lambda], seed, DIVERGED)
         self._write_table()
 
     def add_failure(self, l2_lambdas: Sequence[float], seed: int, reason: str) -> None:
         """Record why a stack could not be trained."""
-        failure = {"l2_lambdas": list(l2_lambdas), "seed": seed, "error": reason}
-        self._info["failures"].append(failure)
-        blanks = [""] * len(_FROM_SUMMARY)
+        self._fail(l2_lambdas, seed, reason)
+        blanks = [None] * len(_FROM_SUMMARY)
         for l2_lambda in l2_lambdas:
-            self._rows[l2_lambda, seed] = (l2_lambda, seed, *blanks, "failed", "")
+            self._rows[l2_lambda, seed] = (l2_lambda, seed, *blanks, "failed", None)
         self._write_table()
 
     def close(self) -> None:
@@ -205,9 +217,17 @@ class SweepWriter:
         """Record it in sweep.json if something raises inside."""
         return marks_failure(self._end)
 
+    def _fail(self, l2_lambdas: Sequence[float], seed: int, reason: str) -> None:
+        failure = FailureRecord(l2_lambdas=tuple(l2_lambdas), seed=seed, error=reason)
+        self._info = self._info.updated(failures=(*self._info.failures, failure))
+
     def _end(self, status: SweepStatus) -> None:
-        self._info |= {"status": status, "ended_utc": utc_now()}
-        write_json(self.path / "sweep.json", self._info, durable=True)
+        self._info = self._info.updated(status=status, ended_utc=utc_now())
+        self._write_info()
+
+    def _write_info(self) -> None:
+        content = json_bytes(self._info.model_dump(mode="json"))
+        write_bytes(self.path / "sweep.json", content, durable=True)
 
     def _write_table(self) -> None:
         rows = [self._rows[key] for key in self._order if key in self._rows]
@@ -215,7 +235,5 @@ class SweepWriter:
 
 
 def _row(key: Key, run: Run) -> tuple[Value, ...]:
-    """Return a member's row of sweep.csv; cells without a number stay empty."""
-    found = (run.summary.get(name) for name in _FROM_SUMMARY)
-    numbers = ("" if value is None else value for value in found)
-    return (*key, *numbers, run.status, run.path.name)
+    """Return a member's row of sweep.csv."""
+    return (*key, *(run.summary.get(name) for name in _FROM_SUMMARY), run.status, run.path.name)

@@ -1,13 +1,16 @@
-"""Tables of runs: CSV files, and lines for a terminal.
+"""Tables of runs: CSV files, written and read, and aligned lines for a terminal.
 
-CSV is UTF-8, comma, newline, a fixed header, and floats that read back the same.
+CSV is UTF-8 with commas, a fixed header, `\n` (reading also takes `\r\n`), and floats that read
+back the same.
 """
 
+import csv
+import io
 import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +21,11 @@ from mnistlin.training.segments import Check, Segment
 
 METRICS_COLUMNS = Check._fields
 STEPS_COLUMNS = ("step", "epoch", "batch_loss")
-MEASUREMENTS = frozenset(
+
+SHORTEST_ROW_BYTES = len("0,0,0.0\n")
+"""No row of metrics.csv or steps.csv is shorter."""
+
+_MEASUREMENTS = frozenset(
     {
         "batch_loss",
         "l2_penalty",
@@ -29,31 +36,32 @@ MEASUREMENTS = frozenset(
         "weight_norm",
     }
 )
-
 _MAX_LINE_BYTES = 10_000
 
-Value = str | int | float
+Value = str | int | float | None
 
 
 def aligned(
     rows: Sequence[Sequence[str]], justify: Callable[[str, int], str] = str.ljust
 ) -> list[str]:
-    """Return rows of cells as lines for a terminal, each column as wide as its widest cell.
-
-    Parameters
-    ----------
-    rows : sequence of sequence of str
-        All of one length.
-    justify : callable
-        `str.ljust` or `str.rjust`.
-    """
+    """Return rows of cells, all of one length, as lines with columns of equal width."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(justify, row, widths)).rstrip() for row in rows]
 
 
 def csv_text(rows: Iterable[Sequence[Value]]) -> str:
-    """Return rows as CSV lines; Python's shortest float text reads back as the same float."""
-    return "".join(f"{','.join(map(_cell, row))}\n" for row in rows)
+    """Return rows as CSV, None as an empty cell, floats with the digits that read back the same."""
+    rows = list(rows)
+    text = _csv(rows, csv.QUOTE_MINIMAL)
+    # Before Python 3.13 the csv module did not quote a carriage return, though it reads one as the
+    # end of a row.
+    return _csv(rows, csv.QUOTE_NONNUMERIC) if "\r" in text else text
+
+
+def _csv(rows: Iterable[Sequence[Value]], quoting: Literal[0, 2]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n", quoting=quoting).writerows(rows)
+    return text.getvalue()
 
 
 def steps_rows(segment: Segment) -> Iterator[tuple[Value, ...]]:
@@ -65,9 +73,9 @@ def steps_rows(segment: Segment) -> Iterator[tuple[Value, ...]]:
 def read_columns(
     path: Path, columns: Sequence[str], n_bytes: int | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Read a CSV file of numbers, which may come from a stranger.
+    """Read a CSV file of numbers.
 
-    A last line without its newline does not count: whoever wrote it was killed, or is at it.
+    A last line without its newline does not count: its writer was killed, or is writing it.
 
     Parameters
     ----------
@@ -86,12 +94,12 @@ def read_columns(
     Raises
     ------
     RunError
-        If the file is missing, has another header, a line is not as it should be, or no line ends
-        after `n_bytes`.
+        If the file is missing, has another header, a line is damaged, or no line ends after
+        `n_bytes`.
     """
-    table = [array("d" if name in MEASUREMENTS else "q") for name in columns]
+    table = [array("d" if name in _MEASUREMENTS else "q") for name in columns]
     with open_plain(path) as file:
-        lines = _whole_lines(file, n_bytes)
+        lines = _complete_lines(file, n_bytes)
         _check_header(path, next(lines, b""), columns)
         for number, line in enumerate(lines, start=2):
             _append_cells(table, line, f"{path}: line {number}", columns)
@@ -107,36 +115,32 @@ def read_checks(path: Path, n_bytes: int) -> list[Check]:
     return [Check(*row) for row in rows]
 
 
-def _whole_lines(file: BinaryIO, n_bytes: int | None) -> Iterator[bytes]:
+def _complete_lines(file: BinaryIO, n_bytes: int | None) -> Iterator[bytes]:
     while n_bytes is None or file.tell() < n_bytes:
         line = file.readline(_MAX_LINE_BYTES)
         if not line.endswith(b"\n") and len(line) < _MAX_LINE_BYTES:
             return
-        yield line
+        yield line.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def _check_header(path: Path, line: bytes, columns: Sequence[str]) -> None:
-    expected = csv_text([columns])
+    expected = ",".join(columns)
     if line != expected.encode():
-        raise RunError(f"{path}: the first line is {line[:200]!r}; expected {expected.strip()!r}")
+        raise RunError(f"{path}: the first line is {line[:200]!r}; expected {expected!r}")
 
 
 def _append_cells(
     table: "Sequence[array[Any]]", line: bytes, where: str, columns: Sequence[str]
 ) -> None:
     """Append the cells of a line to the columns of a table."""
-    cells = line.rstrip(b"\n").split(b",", len(columns))
+    cells = line.split(b",", len(columns))
     if len(cells) != len(columns):
         raise RunError(f"{where} does not have {len(columns)} cells")
     for name, values, cell in zip(columns, table, cells, strict=True):
         try:
-            number = float(cell) if name in MEASUREMENTS else int(cell)
+            number = float(cell) if name in _MEASUREMENTS else int(cell)
             values.append(number)
         except (ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            raise RunError(f"{where}: {name!r} is {cell[:40]!r}, which is no number for it")
-
-
-def _cell(value: Value) -> str:
-    return repr(float(value)) if isinstance(value, float) else str(value)
+            raise RunError(f"{where}: {name!r} is {cell[:40]!r}; expected a finite number")

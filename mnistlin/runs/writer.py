@@ -1,8 +1,9 @@
-"""Writing a run folder while the run goes: rows as they come, the rest at the end.
+"""Writing a run folder: complete before the first step, rows as they come, then the results.
 
-What analyses leave behind: tables and weights, in a run's folder analysis/ or elsewhere.
+Also the tables and weights that questions about runs leave behind, in analysis/ or elsewhere.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -13,35 +14,34 @@ from numpy.typing import NDArray
 
 from mnistlin.config import ExperimentConfig, dump_yaml
 from mnistlin.model.products import Floats
-from mnistlin.runs.checkpoint import CHECKPOINT_NAME, Checkpoint, save_checkpoint
+from mnistlin.runs.checkpoint import CHECKPOINT_NAME, Checkpoint, TableEnd, save_checkpoint
 from mnistlin.runs.files import (
     GrowingFile,
+    json_bytes,
     marks_failure,
     npz_bytes,
     remove_leftovers,
     write_bytes,
     write_into,
-    write_json,
 )
-from mnistlin.runs.folder import Status
-from mnistlin.runs.provenance import utc_now
+from mnistlin.runs.records import FileRecord, ResultFile, RunInfo, Status, utc_now
 from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, csv_text, steps_rows
 from mnistlin.training.segments import MemberState, Segment
 
 
 class RunWriter:
-    """Writes one run folder: complete before the first step, rows as they come, then the rest.
+    """Writes one run folder.
 
     Parameters
     ----------
     path : Path
-        A new folder, empty but for a checkpoint; or, to go on, that of an unfinished run.
+        A new folder, empty but for a checkpoint; or, to resume, that of an unfinished run.
     config : ExperimentConfig
         The resolved config.
-    info : mapping
-        What run.json says beside the status and the times.
+    info : RunInfo
+        run.json until training ends.
     resume : Checkpoint, optional
-        To go on from here: rows after it are cut off.
+        To resume from here: rows after it are cut off.
 
     Raises
     ------
@@ -53,50 +53,34 @@ class RunWriter:
         self,
         path: Path,
         config: ExperimentConfig,
-        info: Mapping[str, Any],
+        info: RunInfo,
         resume: Checkpoint | None = None,
     ) -> None:
         self.path, self.config = path, config
-        values = config.model_dump(mode="json")
-        self._info = {
-            "status": "running",
-            "started_utc": utc_now(),
-            **info,
-            "ended_utc": None,
-            "config": values,  # once more, so that a change of config.yaml is noticed
-        }
+        self._info = info
         if resume is None:
-            write_bytes(path / "config.yaml", dump_yaml(values).encode())
+            text = dump_yaml(config.model_dump(mode="json"))
+            write_bytes(path / "config.yaml", text.encode(), durable=True)
         else:
             remove_leftovers(path)
-        self._metrics = _table(
-            path / "metrics.csv", METRICS_COLUMNS, resume.metrics_bytes if resume else 0
-        )
-        self._steps = _table(path / "steps.csv", STEPS_COLUMNS, resume.steps_bytes if resume else 0)
+        ends = (resume.metrics, resume.steps) if resume else (TableEnd(), TableEnd())
+        self._metrics = _table(path / "metrics.csv", METRICS_COLUMNS, ends[0])
+        self._steps = _table(path / "steps.csv", STEPS_COLUMNS, ends[1])
         # Last, because run.json is what makes a folder a run.
-        write_json(path / "run.json", self._info)
+        self._write_info()
 
     def append(self, segment: Segment) -> None:
-        """Add the rows of a segment to both CSV files, and hand them to the operating system."""
+        """Add the rows of a segment to both tables, and hand them to the operating system."""
         self._metrics.append(csv_text(segment.checks))
         self._steps.append(csv_text(steps_rows(segment)))
 
     def save(self, epoch: int, state: MemberState, train_seconds: float) -> None:
-        """Write a checkpoint, for all rows that were added.
-
-        Parameters
-        ----------
-        epoch : int
-            The epoch to continue with, the first of a segment.
-        state : MemberState
-            The state after the segment before it.
-        train_seconds : float
-            How long the run was trained so far.
-        """
-        self._metrics.sync()
-        self._steps.sync()
-        lengths = self._metrics.length, self._steps.length
-        save_checkpoint(self.path, Checkpoint(epoch, state, *lengths, train_seconds))
+        """Write a checkpoint before `epoch`, the first of a segment, for all rows so far."""
+        self._sync()
+        metrics, steps = (
+            TableEnd(table.length, table.sha256) for table in (self._metrics, self._steps)
+        )
+        save_checkpoint(self.path, Checkpoint(epoch, state, metrics, steps, train_seconds))
 
     def finish(
         self,
@@ -106,7 +90,7 @@ class RunWriter:
         classes: tuple[int, ...],
         summary: Mapping[str, Any],
     ) -> None:
-        """Write what is known at the end; the status comes last, so that it vouches for the rest.
+        """Write the results; the status comes last, with the hashes of all result files.
 
         Parameters
         ----------
@@ -121,14 +105,18 @@ class RunWriter:
         summary : mapping
             Flat scalars.
         """
-        self._metrics.sync()
-        self._steps.sync()
-        content = npz_bytes(last=weights["last"], best=weights["best"])
-        write_bytes(self.path / "weights.npz", content, durable=True)
         counts = zip(classes, confusion.tolist(), strict=True)
         table = [("true", *classes), *((label, *row) for label, row in counts)]
-        write_bytes(self.path / "confusion.csv", csv_text(table).encode(), durable=True)
-        write_json(self.path / "summary.json", summary, durable=True)
+        results: dict[ResultFile, bytes] = {
+            "weights.npz": npz_bytes(last=weights["last"], best=weights["best"]),
+            "confusion.csv": csv_text(table).encode(),
+            "summary.json": json_bytes(summary),
+        }
+        self._sync()
+        for name, content in results.items():
+            write_bytes(self.path / name, content, durable=True)
+        if status != "interrupted":
+            self._info = self._info.updated(files=self._tables() | _recorded(results))
         self.close(status)
         if status != "interrupted":
             with suppress(OSError):  # it does no harm where it is
@@ -140,50 +128,48 @@ class RunWriter:
 
     def close(self, status: Status) -> None:
         """Say in run.json how the run ended."""
-        self._info |= {"status": status, "ended_utc": utc_now()}
-        write_json(self.path / "run.json", self._info, durable=True)
+        self._info = self._info.updated(status=status, ended_utc=utc_now())
+        self._write_info()
+
+    def _sync(self) -> None:
+        self._metrics.sync()
+        self._steps.sync()
+
+    def _tables(self) -> dict[ResultFile, FileRecord]:
+        return {
+            "metrics.csv": FileRecord(bytes=self._metrics.length, sha256=self._metrics.sha256),
+            "steps.csv": FileRecord(bytes=self._steps.length, sha256=self._steps.sha256),
+        }
+
+    def _write_info(self) -> None:
+        content = json_bytes(self._info.model_dump(mode="json"))
+        write_bytes(self.path / "run.json", content, durable=True)
 
 
-def _table(path: Path, columns: Sequence[str], length: int) -> GrowingFile:
-    """Open a CSV file that has this length, or none yet."""
-    table = GrowingFile(path, length)
-    if length == 0:
+def _table(path: Path, columns: Sequence[str], end: TableEnd) -> GrowingFile:
+    """Open a table that is cut there, or begin one with its header."""
+    table = GrowingFile(path, end.n_bytes)
+    if table.length == 0:
         table.append(csv_text([columns]))
     return table
 
 
+def _recorded(contents: Mapping[ResultFile, bytes]) -> dict[ResultFile, FileRecord]:
+    return {
+        name: FileRecord(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        for name, content in contents.items()
+    }
+
+
 def write_table(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write rows, at least one and all with the same keys, to <folder>/<name>.csv.
+    """Write rows, at least one and all with the same keys, to <folder>/<name>.csv; return its path.
 
-    Parameters
-    ----------
-    folder : Path
-        Made if need be.
-    name : str
-        The file's name, without its ending.
-    rows : sequence of mapping
-        Scalars by column; None leaves a cell empty.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    RunError
-        If it cannot be written.
+    The folder is made if need be; None leaves a cell empty. A RunError says why it cannot.
     """
-    cells = [["" if value is None else value for value in row.values()] for row in rows]
-    return write_into(folder, f"{name}.csv", csv_text([list(rows[0]), *cells]).encode())
+    cells = [list(rows[0]), *([*row.values()] for row in rows)]
+    return write_into(folder, f"{name}.csv", csv_text(cells).encode())
 
 
 def write_weights(folder: Path, name: str, **weights: Floats) -> Path:
-    """Write weights (n_features + 1, n_outputs) by name to <folder>/<name>.npz, as runs have them.
-
-    Raises
-    ------
-    RunError
-        If they cannot be written.
-    """
+    """Write weights (n_features + 1, n_outputs) to <folder>/<name>.npz, as runs have them."""
     return write_into(folder, f"{name}.npz", npz_bytes(**weights))

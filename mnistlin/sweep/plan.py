@@ -3,10 +3,10 @@
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from mnistlin.config import ExperimentConfig
 from mnistlin.errors import ConfigError
+from mnistlin.runs.records import StackRecord
 from mnistlin.runs.sweep_folder import Key
 
 STACK_WIDTH = 20
@@ -34,9 +34,9 @@ class Task:
         """Return the config of each member."""
         return tuple(member_config(config, *key) for key in self.keys)
 
-    def described(self, sweep: str) -> dict[str, Any]:
+    def described(self, sweep: str) -> StackRecord:
         """Return the entry `stack` of a member's run.json; `sweep` is the name of the folder."""
-        return {"sweep": sweep, "l2_lambdas": list(self.l2_lambdas), "seed": self.seed}
+        return StackRecord(sweep=sweep, l2_lambdas=self.l2_lambdas, seed=self.seed)
 
 
 def tasks_of(config: ExperimentConfig) -> tuple[Task, ...]:

@@ -18,10 +18,16 @@ from typing import TYPE_CHECKING
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import Splits, load_splits
 from mnistlin.errors import MnistlinError, RunError
-from mnistlin.experiment import conclude, describe_run, setup_for
+from mnistlin.experiment import conclude, setup_for
 from mnistlin.runs.files import os_errors_as_run_errors, sole_writer
 from mnistlin.runs.folder import Run, load_run, make_folder
-from mnistlin.runs.provenance import check_config_is_unchanged, resumed_info, this_command
+from mnistlin.runs.provenance import (
+    check_config_is_unchanged,
+    describe_origin,
+    resumed_info,
+    this_command,
+)
+from mnistlin.runs.records import RunInfo, SweepInfo
 from mnistlin.runs.sweep_folder import Sweep, SweepWriter, load_sweep, member_name
 from mnistlin.runs.writer import RunWriter
 from mnistlin.sweep.cluster import dask_cluster
@@ -196,8 +202,13 @@ class _Driver:
         with os_errors_as_run_errors("make the folder", path):
             path.mkdir()
         config = task.configs(self.config)[i]
-        origin = {"command": this_command(), "stack": task.described(self.writer.path.name)}
-        run_writer = RunWriter(path, config, trained.info | origin)
+        info = RunInfo.of(
+            trained.info,
+            command=this_command(),
+            config=config,
+            stack=task.described(self.writer.path.name),
+        )
+        run_writer = RunWriter(path, config, info)
         member = trained.members[i]
         with run_writer.marks_failure():
             run_writer.append(member)
@@ -255,7 +266,8 @@ def run_sweep(
     with _workers(splits, reporter, min(jobs, len(tasks)), scheduler) as workers:
         path = make_folder(Path(runs_dir), f"sweep-lambda_{config.name}")
         with sole_writer(path):
-            writer = SweepWriter(path, config, describe_run(splits, config))
+            info = SweepInfo.of(describe_origin(config, splits))
+            writer = SweepWriter(path, config, info)
             _Driver(config, splits, writer, workers, reporter).drive(tasks)
     return load_sweep(path)
 
@@ -298,7 +310,7 @@ def resume_sweep(
         check_config_is_unchanged(path, sweep.info, sweep.config)
         config, tasks = sweep.config, tasks_of(sweep.config)
         splits = load_splits(config.data)
-        info = resumed_info(path, sweep.info, describe_run(splits, config))
+        info = resumed_info(path, sweep.info, describe_origin(config, splits))
         complete = [task for task in tasks if _is_complete(task, sweep)]
         missing = [task for task in tasks if task not in complete]
         reporter = _Reporter(on_progress, len(tasks), len(complete), config.training.epochs)
@@ -343,7 +355,7 @@ def _is_complete(task: Task, sweep: Sweep) -> bool:
     """Say whether all members are there, and were trained in a stack like this."""
     runs = [sweep.members.get(key) for key in task.keys]
     described = task.described(sweep.path.name)
-    return all(run is not None and run.info.get("stack") == described for run in runs)
+    return all(run is not None and run.info.stack == described for run in runs)
 
 
 def _remove_members(path: Path, tasks: Sequence[Task]) -> None:

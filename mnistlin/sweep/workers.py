@@ -15,15 +15,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing.connection import Connection
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import Splits, load_splits
 from mnistlin.errors import RunError
-from mnistlin.experiment import describe_run, setup_for
-from mnistlin.runs.provenance import utc_now
+from mnistlin.experiment import setup_for
+from mnistlin.runs.provenance import describe_origin
+from mnistlin.runs.records import Origin
 from mnistlin.training.segments import Segment
 from mnistlin.training.sgd import train
 
@@ -44,7 +45,7 @@ class TrainedStack:
 
     members: tuple[Segment, ...]
     train_seconds: float
-    info: dict[str, Any]
+    info: Origin
 
 
 def train_stack(
@@ -68,7 +69,7 @@ def train_stack(
     """
     config = configs[0]
     splits = _load_once(config.data) if data is None else data
-    info = {"started_utc": utc_now(), **describe_run(splits, config)}
+    info = describe_origin(config, splits)
     l2_lambdas = tuple(each.training.l2_lambda for each in configs)
     history: list[list[Segment]] = [[] for _ in configs]
     with _one_at_a_time:

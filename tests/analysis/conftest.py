@@ -3,12 +3,13 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from mnistlin import run_experiment
-from mnistlin.config import ExperimentConfig
+from mnistlin import run_experiment, run_sweep
+from mnistlin.config import ExperimentConfig, SweepConfig
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +40,7 @@ class MadeUpRun:
     config: ExperimentConfig
     metrics: dict
     steps: dict
-    info: dict
+    info: SimpleNamespace
     path: Path = Path("runs/made-up")
 
 
@@ -54,7 +55,11 @@ def made_up(make_config):
             config=make_config("logistic", **how),
             metrics={"step": steps, "val_accuracy": np.asarray(accuracy, dtype=float)},
             steps={"batch_loss": np.asarray(batch_losses, dtype=float)},
-            info={"data": {"splits": {"train": {"n_samples": n_train}}}},
+            info=SimpleNamespace(
+                data=SimpleNamespace(
+                    splits=SimpleNamespace(train=SimpleNamespace(n_samples=n_train))
+                )
+            ),
         )
 
     return make
@@ -71,3 +76,11 @@ def digits_run(tmp_path_factory):
         }
     )
     return run_experiment(config, tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="session")
+def sweep_of_three(tmp_path_factory, make_config):
+    """Return a sweep over three λ with one seed, on the tiny dataset."""
+    sweep = SweepConfig(l2_lambdas=(1.0, 0.01, 0.0))
+    config = make_config().model_copy(update={"sweep": sweep})
+    return run_sweep(config, tmp_path_factory.mktemp("sweeps"))

@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from mnistlin import RunError, run_experiment
+from mnistlin import run_experiment
 from mnistlin.analysis.dips import explain_dips
 from mnistlin.analysis.words import about_dips
 
@@ -62,11 +61,3 @@ def test_positions_are_places_in_the_epoch(dips):
     steps = dips.measured.deepest_dips()
     assert dips.dip_positions == sorted({int(step) % 12 for step in steps})
     assert len(dips.dip_positions) < len(steps)
-
-
-def test_a_run_that_does_not_tell_its_number_of_images_is_refused(made_up):
-    """Without it nothing can be predicted."""
-    run = made_up(np.ones(311))
-    run.info["data"]["splits"] = None
-    with pytest.raises(RunError, match=r"data\.splits\.train\.n_samples is not a count"):
-        explain_dips(run)

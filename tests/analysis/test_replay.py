@@ -133,10 +133,10 @@ def test_what_may_explain_a_difference_is_told(make_config, dataset, tmp_path, m
     images = copy / "train-images-idx3-ubyte"
     images.write_bytes(images.read_bytes()[:-1] + b"\7")
     monkeypatch.setattr("platform.python_version", lambda: "99.0")
-    cpu = run.info["cpu"]
+    cpu = run.info.cpu
     run = info_changed(edited(run, "config.yaml", "epochs: 4", "epochs: 5"), cpu="Z80")
     changed = replay(run).changed
-    assert changed["python"] == (run.info["python"], "99.0")
+    assert changed["python"] == (run.info.python, "99.0")
     assert changed["cpu"] == ("Z80", cpu)
     assert changed["config.training.epochs"] == (4, 5)
     assert "data.splits.train.images_sha256" in changed

@@ -37,7 +37,7 @@ class TestEvaluate:
         summary = json.loads((tiny_run / "summary.json").read_text())
         assert float(found["accuracy"]) == summary["last_val_accuracy"]
         assert float(found["loss"]) == pytest.approx(summary["last_val_loss"], rel=1e-5)
-        assert found["doubt"] == "selection on test data"
+        assert found["doubt"] == "model selection used the test set"
         folders = {path.parent.name for path in map(tiny_run.joinpath, found["files"])}
         assert folders == {"plots", "analysis"}
         assert all(tiny_run.joinpath(path).is_file() for path in found["files"])

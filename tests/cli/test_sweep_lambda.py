@@ -65,7 +65,7 @@ class TestResult:
         sweep = sweep_of(result)
         assert result.stdout.splitlines()[-1] == f"run: {sweep.path}"
         assert ends(result.stdout)["status"] == "finished"
-        assert ends(result.stdout)["doubt"] == "selection on test data"
+        assert ends(result.stdout)["warning"] == "model selection used the test set"
         norms = [run.metrics["weight_norm"][-1] for run in sweep.by_lambda[0.01].values()]
         found = row(result, "0.01")
         assert found["weight_norm"].startswith(f"{sum(norms) / 3:.4f} ± ")

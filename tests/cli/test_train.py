@@ -25,7 +25,7 @@ def test_a_run_prints_its_result_and_then_its_folder(mnistlin):
     run = load_run(values(result.stdout)["run"])
     assert result.stdout.splitlines()[-1] == f"run: {run.path}"
     assert values(result.stdout)["val_accuracy"] == f"{run.metrics['val_accuracy'][-1]:.6g}"
-    assert values(result.stdout)["doubt"] == "selection on test data"
+    assert values(result.stdout)["warning"] == "model selection used the test set"
 
 
 def test_figures_are_drawn_unless_they_are_not_wanted(mnistlin, workplace, tiny_run):

@@ -130,7 +130,7 @@ class TestRandomMoments:
                 with started("train", "--resume", folder, "--no-plots") as victim:
                     kill_when(victim, lambda: True, moments.uniform(0, 0.5))
             if load_run(folder).status == "running":  # else it had just ended
-                epochs.append(resume_experiment(folder).info["resumed"][-1]["epoch"])
+                epochs.append(resume_experiment(folder).info.resumed[-1].epoch)
             assert bytes_of_run(folder) == expected, f"kill {number}"
             shutil.rmtree(runs)
             if len(epochs) == n_kills:

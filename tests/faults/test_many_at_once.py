@@ -36,4 +36,4 @@ def test_of_many_that_resume_one_run_one_does(make_config, tmp_path, times):
         exit_codes = run_at_once(8, "train", "--resume", folder, "--no-plots")
         assert sorted(exit_codes) == [0] + [1] * 7
         assert bytes_of_run(folder) == expected
-        assert len(load_run(folder).info["resumed"]) == 1
+        assert len(load_run(folder).info.resumed) == 1

@@ -84,7 +84,7 @@ def with_info():
     """Return a function that gives a run other values in its run.json."""
 
     def change(run, **values):
-        return replace(run, info={**run.info, **values})
+        return replace(run, info=run.info.updated(**values))
 
     return change
 

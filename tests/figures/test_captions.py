@@ -27,7 +27,9 @@ def test_a_title_says_what_of_which_model_on_which_data(softmax_run):
 )
 def test_classes_are_named_if_they_are_few(softmax_run, with_info, classes, text):
     """A row of numbers becomes a range, a long list a count."""
-    run = with_info(softmax_run, data={"classes": classes})
+    run = with_info(
+        softmax_run, data=softmax_run.info.data.model_copy(update={"classes": tuple(classes)})
+    )
     assert captions.classes_text(run) == text
 
 
@@ -76,17 +78,17 @@ def test_an_early_end_is_told(stopped_run, diverged_run, softmax_run):
     assert captions.ending(softmax_run) == ""
 
 
-def test_the_footer_says_folder_version_and_doubt(softmax_run, with_info):
-    """Validation on the test file is a doubt that no figure may hide."""
-    run = with_info(softmax_run, mnistlin="1.2.3", doubt="selection on test data")
+def test_the_footer_says_folder_version_and_warnings(softmax_run, with_info):
+    """That validation used the test file is said in every figure."""
+    run = with_info(softmax_run, mnistlin="1.2.3", warnings=("model selection used the test set",))
     assert captions.footer([run]) == (
-        f"{run.path.name}  ·  mnistlin 1.2.3  ·  selection on test data"
+        f"{run.path.name}  ·  mnistlin 1.2.3  ·  model selection used the test set"
     )
 
 
-def test_a_run_without_doubt_has_none_in_its_footer(softmax_run, with_info):
+def test_a_run_without_warnings_has_none_in_its_footer(softmax_run, with_info):
     """Validation rows from the training file leave the test set untouched."""
-    assert "selection" not in captions.footer([with_info(softmax_run, doubt=None)])
+    assert "selection" not in captions.footer([with_info(softmax_run, warnings=())])
 
 
 def test_the_footer_of_many_runs_counts_them(softmax_run):
@@ -95,10 +97,13 @@ def test_the_footer_of_many_runs_counts_them(softmax_run):
     assert captions.footer(runs).startswith(f"{runs[0].path.name} and 8 more")
 
 
-def test_a_doubt_of_one_run_is_a_doubt_of_all(softmax_run, with_info):
+def test_a_warning_of_one_run_stands_under_a_figure_of_several(softmax_run, with_info):
     """An overlay is no cleaner than its parts."""
-    runs = [with_info(softmax_run, doubt=doubt) for doubt in (None, "selection on test data")]
-    assert captions.footer(runs).endswith("selection on test data")
+    runs = [
+        with_info(softmax_run, warnings=each)
+        for each in ((), ("model selection used the test set",))
+    ]
+    assert captions.footer(runs).endswith("model selection used the test set")
 
 
 @pytest.mark.parametrize(

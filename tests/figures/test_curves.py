@@ -148,7 +148,7 @@ def test_the_words_on_the_page(softmax_run, words_of):
     assert title.startswith("Accuracy of softmax regression")
     assert "learning rate 0.02" in settings
     assert softmax_run.path.name in footer
-    assert "selection on test data" in footer
+    assert "model selection used the test set" in footer
 
 
 def test_one_step_and_one_check_are_drawn(make_run):

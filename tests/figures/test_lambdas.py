@@ -253,8 +253,11 @@ class TestFiles:
             draw_sweep(sweep, tmp_path)
         assert len(list(tmp_path.iterdir())) == 3
 
-    def test_the_footer_names_the_sweep_and_the_doubt(self, sweep, words_of):
+    def test_the_footer_names_the_sweep_and_the_warnings(self, sweep, words_of):
         """Not one of its members; the settings say how many seeds there are."""
         words = words_of(val_accuracy_figure(sweep))
-        assert any(sweep.path.name in line and "selection on test data" in line for line in words)
+        assert any(
+            sweep.path.name in line and "model selection used the test set" in line
+            for line in words
+        )
         assert any("mean ± sd of 2 seeds" in line for line in words)

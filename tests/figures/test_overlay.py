@@ -109,7 +109,7 @@ def test_no_checks_at_all_are_told(diverged_run, words_of):
 
 
 def test_the_footer_names_the_runs(pair, words_of):
-    """And the doubt that they share."""
+    """And the warning that they share."""
     _, _, footer = words_of(accuracy_overlay(pair))
     assert all(run.path.name in footer for run in pair)
-    assert "selection on test data" in footer
+    assert "model selection used the test set" in footer

@@ -111,6 +111,15 @@ def test_the_gap_of_one_shuffled_run_is_inconclusive(experiments):
     assert verdict("gap-opens", gaps(experiments["shuffled"], 1, seeds=1)) == "inconclusive"
 
 
+def test_a_gap_opens_further_if_more_epochs_make_it_larger(experiments):
+    """Judged by the seeds that both experiments have; none, or one, is inconclusive."""
+    short, long = gaps(experiments["shuffled"], 1), gaps(experiments["shuffled"], 2, noise=0.001)
+    assert verdict("gap-opens-further", short, long) == "agrees"
+    assert verdict("gap-opens-further", long, short) == "differs"
+    assert verdict("gap-opens-further", gaps(experiments["shuffled"], 1, 1), long) == "inconclusive"
+    assert verdict("gap-opens-further", TrainedExperiment("none"), long) == "inconclusive"
+
+
 def test_a_lambda_that_was_not_trained_is_inconclusive(experiments):
     """Nor can λ = 0 be compared with itself."""
     for l2_lambda in (0.5, 0.0):

@@ -1,10 +1,14 @@
 """Report files: what they may contain, and which runs they ask for."""
 
+from pathlib import Path
+
 import pytest
 
 from mnistlin.config import shipped_configs, shipped_reports
 from mnistlin.errors import ConfigError
 from mnistlin.report.plan import load_report
+
+ROOT = Path(__file__).parents[2]
 
 SMALL = """\
 title: Small
@@ -125,3 +129,32 @@ def test_a_missing_report_file_is_a_config_error(tmp_path):
     """It names the shipped ones."""
     with pytest.raises(ConfigError, match=r"nowhere\.yaml' does not exist.*report"):
         load_report(tmp_path / "nowhere.yaml")
+
+
+def test_the_starter_of_the_documentation_is_a_valid_report_file(tmp_path):
+    """It has about 20 lines, and one of everything."""
+    text = (ROOT / "docs" / "own-report.md").read_text(encoding="utf-8")
+    starter = text.partition("```yaml\n")[2].partition("```")[0]
+    assert len(starter.splitlines()) <= 22
+    path = tmp_path / "my-report.yaml"
+    path.write_text(starter, encoding="utf-8")
+    assert load_report(path).counts == {"experiments": 2, "runs": 4, "parts": 1, "claims": 2}
+
+
+def test_settings_are_a_mapping_or_texts(problems):
+    """As with --set; what is wrong with a text is reported with its place."""
+    found = problems(("config: binary}", "config: binary, set: [training.epochs]}"))
+    assert "experiments[0].set" in found
+    assert "write it as key=value" in found
+
+
+def test_an_experiment_has_settings_for_other_datasets(tmp_path):
+    path = tmp_path / "small.yaml"
+    path.write_text(
+        SMALL.replace("config: binary}", "config: binary, elsewhere: {training.batch_size: 7}}")
+    )
+    sizes = [
+        load_report(path, dataset).configs["binary"][0].training.batch_size
+        for dataset in ("mnist", "mnist-5k")
+    ]
+    assert sizes == [128, 7]

@@ -1,5 +1,6 @@
 """checkpoint.npz: what is saved comes back, bit for bit, or is refused."""
 
+import hashlib
 import math
 from dataclasses import replace
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 from mnistlin import RunError
-from mnistlin.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mnistlin.config import EarlyStoppingConfig
+from mnistlin.runs.checkpoint import Checkpoint, TableEnd, load_checkpoint, save_checkpoint
 from mnistlin.runs.files import npz_bytes
 from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, csv_text
 from mnistlin.training.segments import Check, MemberState, Stopper
@@ -16,7 +18,7 @@ from mnistlin.training.segments import Check, MemberState, Stopper
 @pytest.fixture
 def setup(make_setup):
     """Return a setup of 3 epochs of 5 steps, a check after each."""
-    return make_setup()
+    return make_setup(stopping=EarlyStoppingConfig())
 
 
 @pytest.fixture
@@ -34,7 +36,10 @@ def checkpoint(setup, tmp_path):
     }
     for name, text in tables.items():
         (tmp_path / name).write_text(text)
-    return Checkpoint(2, state, *map(len, tables.values()), 1.5, checks)
+    ends = (
+        TableEnd(len(text), hashlib.sha256(text.encode()).hexdigest()) for text in tables.values()
+    )
+    return Checkpoint(2, state, *ends, 1.5, checks)
 
 
 def test_what_is_saved_comes_back_bit_for_bit(checkpoint, setup, tmp_path):
@@ -97,6 +102,10 @@ def test_any_flipped_bit_is_noticed_or_does_not_matter(checkpoint, setup, tmp_pa
         {"steps_bytes": np.int64(1)},
         {"steps_bytes": np.int64(-1)},
         {"epoch": np.int64(1)},  # has fewer rows
+        {"epoch": np.int64(0)},  # has none
+        {"steps_sha256": np.zeros(32, np.uint8)},
+        {"metrics_sha256": np.zeros(32, np.uint8)},
+        {"metrics_sha256": np.zeros(31, np.uint8)},
     ],
     ids=str,
 )

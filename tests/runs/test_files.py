@@ -44,7 +44,7 @@ def test_only_plain_files_are_read(make, tmp_path):
     """A pipe would hang, a device never end, a link leads out of the folder."""
     make(tmp_path / "file")
     with (
-        pytest.raises(RunError, match="not a plain file"),
+        pytest.raises(RunError, match="not a regular file"),
         open_plain(tmp_path / "file") as file,
     ):
         file.read()

@@ -242,7 +242,7 @@ class TestDamage:
     def test_a_config_that_is_none_any_more_is_refused(self, damaged):
         """Of another version, say; the message holds what the config's error says."""
         (damaged / "config.yaml").write_text("model: softmax\ntraining: {epoch: 3}\n")
-        with pytest.raises(RunError, match=r"(?s)config\.yaml.*did you mean epochs"):
+        with pytest.raises(RunError, match=r"(?s)config\.yaml.*did you mean training.epochs"):
             load_run(damaged)
 
     @pytest.mark.parametrize(

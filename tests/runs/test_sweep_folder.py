@@ -58,7 +58,7 @@ def test_sweep_json_says_what_run_json_says_of_a_run(sweep):
     info = json.loads((sweep.path / "sweep.json").read_text())
     (run, *_) = sweep.members.values()
     assert info["status"] == "finished"
-    assert set(run.info) - set(info) == {"stack"}
+    assert set(run.info.model_dump()) - set(info) == {"stack", "files"}
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_members_that_are_not_complete_do_not_count(sweep):
     """Neither a folder that is gone, nor a run that has not ended, nor a damaged one."""
     gone, running, damaged, *others = sweep.members
     shutil.rmtree(sweep.members[gone].path)
-    info = dict(sweep.members[running].info) | {"status": "running"}
-    (sweep.members[running].path / "run.json").write_text(json.dumps(info))
+    info = sweep.members[running].info.updated(status="running", files=None)
+    (sweep.members[running].path / "run.json").write_text(info.model_dump_json())
     (sweep.members[damaged].path / "config.yaml").write_text("")
     assert list(load_sweep(sweep.path).members) == others
 

@@ -61,13 +61,10 @@ class TestBegun:
         """So that it can be trained again, in the same company."""
         sweep = run_sweep(sweep_config(), tmp_path)
         run = sweep.members[0.1, 2]
-        assert run.info["stack"] == {
-            "sweep": sweep.path.name,
-            "l2_lambdas": [1.0, 0.1, 0.0],
-            "seed": 2,
-        }
-        assert run.info["command"] == sweep.info["command"]
-        assert run.info["data"] == sweep.info["data"]
+        stack = run.info.stack
+        assert (stack.sweep, stack.l2_lambdas, stack.seed) == (sweep.path.name, (1.0, 0.1, 0.0), 2)
+        assert run.info.command == sweep.info.command
+        assert run.info.data == sweep.info.data
         seconds = {r.summary["train_seconds"] for (_, s), r in sweep.members.items() if s == 2}
         assert len(seconds) == 1
 
@@ -184,7 +181,7 @@ class TestSameBits:
         assert again.status == "finished"
         assert contents(again) == unbroken
         assert {key: again.members[key].path.stat().st_mtime_ns for key in kept} == kept
-        assert len(again.info["resumed"]) == 1
+        assert len(again.info.resumed) == 1
 
     @pytest.mark.parametrize("how", ["gone", "half written", "running"])
     def test_a_stack_counts_only_as_a_whole(self, how, sweep_config, contents, unbroken, tmp_path):
@@ -202,8 +199,8 @@ class TestSameBits:
         """Its members agree with what they should be to rounding only."""
         sweep = run_sweep(sweep_config(), tmp_path)
         run = sweep.members[0.1, 1]
-        changed(run.path, "run.json", stack=run.info["stack"] | {"l2_lambdas": [0.1]})
-        assert resume_sweep(sweep.path).members[0.1, 1].info["stack"] == run.info["stack"]
+        changed(run.path, "run.json", stack=dict(run.info.stack) | {"l2_lambdas": [0.1]})
+        assert resume_sweep(sweep.path).members[0.1, 1].info.stack == run.info.stack
 
     def test_nothing_is_trained_if_nothing_is_missing(self, sweep_config, tmp_path):
         """Resuming a finished sweep leaves its runs alone."""

@@ -1,0 +1,238 @@
+"""What run.json, sweep.json and summary.json hold: typed, and checked once, when they are read."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
+
+from mnistlin.config import ExperimentConfig
+from mnistlin.errors import RunError
+from mnistlin.runs.files import read_json
+
+Status: TypeAlias = Literal[
+    "running", "finished", "early_stopped", "interrupted", "diverged", "failed"
+]
+SweepStatus: TypeAlias = Literal["running", "finished", "partly_failed", "interrupted", "failed"]
+SplitName: TypeAlias = Literal["train", "val", "test"]
+ResultFile: TypeAlias = Literal[
+    "metrics.csv", "steps.csv", "weights.npz", "summary.json", "confusion.csv"
+]
+
+ENDED = frozenset({"finished", "early_stopped", "diverged"})
+"""Statuses of runs whose training has ended."""
+
+MAX_STACK = 1000
+"""Members of a stack at most; each takes memory when it is trained again."""
+
+
+def _distinct(labels: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(labels)) < len(labels):
+        raise ValueError("each label may occur once")
+    return labels
+
+
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
+_Step = Annotated[int, Field(ge=-1, lt=2**63)]  # -1: training diverged in the first step
+_Label = Annotated[int, Field(ge=0, le=255)]
+_Pixels = Annotated[int, Field(ge=1, lt=2**16)]
+_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_Lambda = Annotated[float, Field(ge=0)]
+
+
+class _Record(BaseModel):
+    """An object of a JSON file. Unknown keys, such as those of later versions, are ignored."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class FileRecord(_Record):
+    """Size and hash of a result file when its run ended."""
+
+    bytes: _Count
+    sha256: _Sha256
+
+
+class SplitRecord(_Record):
+    """Which samples a split has: hashes of their pixels and of their labels, in order."""
+
+    n_samples: Annotated[int, Field(ge=1, lt=2**63)]
+    images_sha256: _Sha256
+    labels_sha256: _Sha256
+
+
+class SplitRecords(_Record):
+    """The splits of a run; `test` only where validation images come from the training file."""
+
+    train: SplitRecord
+    val: SplitRecord
+    test: SplitRecord | None = None
+
+
+class DataRecord(_Record):
+    """The data of a run."""
+
+    dataset: str
+    folder: str | None = None  # unknown to 0.1.0
+    classes: Annotated[
+        tuple[_Label, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)
+    ]
+    image_shape: Annotated[tuple[_Pixels, _Pixels], Field(strict=False)]
+    splits: SplitRecords
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for two runs to have used the same data, wherever it was."""
+        return self.model_dump(mode="json", exclude={"folder"}, exclude_none=True)
+
+
+class GitRecord(_Record):
+    """The checkout that the package ran from."""
+
+    commit: str
+    dirty: bool
+
+
+class StackRecord(_Record):
+    """The stack in which a member of a sweep was trained; `sweep` is the name of its folder."""
+
+    sweep: str
+    l2_lambdas: Annotated[
+        tuple[_Lambda, ...], Field(strict=False, min_length=1, max_length=MAX_STACK)
+    ]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Resumption(_Record):
+    """One time a run or sweep was resumed, and what had changed since it was started."""
+
+    epoch: _Count | None = None  # of a run
+    started_utc: str
+    command: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    changed: dict[str, Annotated[tuple[JsonValue, JsonValue], Field(strict=False)]] = {}
+
+
+class FailureRecord(_Record):
+    """A stack of a sweep that could not be trained."""
+
+    l2_lambdas: Annotated[tuple[_Lambda, ...], Field(strict=False)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    error: str
+
+
+class Origin(_Record):
+    """What run.json and sweep.json share: where, when, by what and from which data."""
+
+    status: str = "running"
+    started_utc: str = ""
+    ended_utc: str | None = None
+    warnings: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    command: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    mnistlin: str | None = None
+    git: GitRecord | None = None
+    python: str = ""
+    libraries: dict[str, str | None] = {}
+    blas: dict[str, str] = {}
+    cpu: str = ""
+    platform: str = ""
+    data: DataRecord
+    config: ExperimentConfig | None = None  # once more, so that a change of config.yaml shows
+    resumed: Annotated[tuple[Resumption, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_folders_of_0_1_0(cls, values: Any) -> Any:
+        """Read the single `doubt` of version 0.1.0 as a warning."""
+        if isinstance(values, dict) and isinstance(values.get("doubt"), str):
+            return {**values, "warnings": [*values.get("warnings", ()), values["doubt"]]}
+        return values
+
+    @classmethod
+    def of(cls, origin: "Origin", **values: Any) -> Self:
+        """Return what a run or a sweep of this origin says, with these values beside."""
+        return cls(**{**dict(origin), **values})
+
+    def updated(self, **values: Any) -> Self:
+        """Return a copy with other values."""
+        return self.model_copy(update=values)
+
+
+class RunInfo(Origin):
+    """run.json: status, command, times, versions, machine, data and hashes of a run."""
+
+    status: Status = "running"
+    stack: StackRecord | None = None
+    files: dict[ResultFile, FileRecord] | None = None  # None while it is unfinished, and in 0.1.0
+
+
+class SweepInfo(Origin):
+    """sweep.json: as run.json, and the stacks that failed."""
+
+    status: SweepStatus = "running"
+    failures: Annotated[tuple[FailureRecord, ...], Field(strict=False)] = ()
+
+
+class Summary(_Record):
+    """summary.json: flat scalars. A run without a check has no values for its last and best one."""
+
+    stop_reason: str
+    stop_step: _Step
+    stop_epoch: _Step
+    last_step: _Count | None
+    last_epoch: _Count | None
+    last_train_loss: float | None
+    last_train_accuracy: float | None
+    last_val_loss: float | None
+    last_val_accuracy: float | None
+    last_l2_penalty: float | None
+    last_weight_norm: float | None
+    last_checks_without_improvement: _Count | None
+    best_step: _Count | None
+    best_epoch: _Count | None
+    best_train_loss: float | None
+    best_train_accuracy: float | None
+    best_val_loss: float | None
+    best_val_accuracy: float | None
+    best_l2_penalty: float | None
+    best_weight_norm: float | None
+    best_checks_without_improvement: _Count | None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    n_train: _Count
+    n_val: _Count
+    train_seconds: float
+
+
+_Kind = TypeVar("_Kind", bound=_Record)
+
+
+def read_record(path: Path, kind: type[_Kind]) -> _Kind:
+    """Read run.json as RunInfo, sweep.json as SweepInfo, or summary.json as Summary.
+
+    Raises
+    ------
+    RunError
+        If the file is missing, is not strict JSON, or has a value that it cannot have.
+    """
+    try:
+        return kind.model_validate(read_json(path))
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
+        first = problems[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        found = "" if first["type"] == "missing" else f"found {repr(first['input'])[:60]}; "
+        raise RunError(f"{path} is damaged: {place}: {found}{first['msg']}{more}") from None
+
+
+def utc_now() -> str:
+    """Return the time in UTC, to the second, as ISO 8601 has it: 2026-01-14T09:30:12Z."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
