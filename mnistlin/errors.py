@@ -45,3 +45,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a question that names the nearest known word, to follow an error; else nothing."""
     close = nearest(word, known)
     return f"; did you mean {close}?" if close else ""
+
+
+def printable(text: str) -> str:
+    """Escape what would control a terminal: quoted text may come from a stranger."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
+    )

@@ -1,7 +1,7 @@
 """The group of all commands, and the one place where errors become messages and exit codes."""
 
 import io
-import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -12,6 +12,7 @@ import click
 import mnistlin
 from mnistlin.cli import check, config, data, evaluate, explain, predict, report, runs, sweep, train
 from mnistlin.cli.options import debug_option, wants_debug
+from mnistlin.cli.terminal import log, open_closed_streams
 from mnistlin.errors import MnistlinError
 
 EXIT_INTERRUPTED = 130
@@ -26,16 +27,13 @@ class _Group(click.Group):
         except (click.ClickException, click.exceptions.Exit):
             raise
         except (KeyboardInterrupt, click.Abort):
-            click.echo("interrupted", err=True)
+            log("interrupted")
             ctx.exit(EXIT_INTERRUPTED)
-        except BrokenPipeError:  # whoever read our output has had enough of it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(0)
         except Exception as error:
             if wants_debug(ctx):
                 traceback.print_exc()
             known = _known(error)
-            click.echo(f"error: {_printable(str(known))}", err=True)
+            log(f"error: {known}")
             ctx.exit(known.exit_code)
 
 
@@ -53,13 +51,6 @@ def _known(error: Exception) -> MnistlinError:
     return MnistlinError(f"{what}; please report it, with the file {saved}")
 
 
-def _printable(text: str) -> str:
-    """Escape what would steer a terminal: what is quoted may come from a stranger."""
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
-    )
-
-
 def _save_traceback(error: Exception) -> str:
     """Write the traceback to a file for a bug report; return its name."""
     with tempfile.NamedTemporaryFile(
@@ -73,7 +64,7 @@ def _save_traceback(error: Exception) -> str:
 @click.version_option(mnistlin.__version__, prog_name="mnistlin")
 @debug_option
 def cli() -> None:
-    """Train linear classifiers on MNIST-like images, and look at what comes of it.
+    """Train linear classifiers on MNIST-like images, and ask questions about the runs.
 
     \b
     Begin with:
@@ -89,10 +80,14 @@ for _module in (train, sweep, runs, evaluate, explain, predict, check, report, d
 
 def main() -> None:
     """Run the command line of this process."""
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # it may know neither λ nor a file's name
     try:
         cli(prog_name="mnistlin")
     except OSError as error:  # even the help may meet a full disk
-        sys.exit(f"error: {error}")
+        log(f"error: {error}")
+        sys.exit(1)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own shows a traceback at exit

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnistlin.cli.options import debug_option
-from mnistlin.cli.train import bar, stop_request
+from mnistlin.cli.terminal import bar, echo, stop_request
 
 if TYPE_CHECKING:
     from mnistlin.analysis.replay import Replay
@@ -36,11 +36,11 @@ def check_gradients(ctx: click.Context, config: str) -> None:
     from mnistlin.analysis.gradients import check_gradients
     from mnistlin.config import load_config
 
-    click.echo("head      l2_lambda  weights  relative_error  loss_at_zero  expected  verdict")
+    echo("head      l2_lambda  weights  relative_error  loss_at_zero  expected  verdict")
     checks = []
     for check in check_gradients(load_config(config).data):
         checks.append(check)
-        click.echo(
+        echo(
             f"{check.head:<8}  {check.l2_lambda:>9g}  {check.n_coordinates:>7}  "
             f"{check.relative_error:>14.2e}  {check.loss_at_zero:>12.9f}  "
             f"{check.expected_loss_at_zero:>8.6f}  {'ok' if check.passed else 'WRONG'}"
@@ -82,8 +82,8 @@ def replay(ctx: click.Context, run_dir: str, quiet: bool) -> None:
     if result is None:
         ctx.exit(request.exit_code)
     for line in _replay_lines(result):
-        click.echo(line)
-    click.echo(f"run: {run.path}")
+        echo(line)
+    echo(f"run: {run.path}")
     ctx.exit(0 if result.is_identical else EXIT_DIFFERS)
 
 

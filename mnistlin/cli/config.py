@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from mnistlin.cli.options import debug_option, set_option
+from mnistlin.cli.terminal import echo
 
 
 @click.group()
@@ -31,10 +32,10 @@ def show(configs: tuple[str, ...], settings: tuple[tuple[str, Any], ...]) -> Non
 
     if not configs:
         for name, path in shipped_configs().items():
-            click.echo(f"{name:<24}  {_purpose(path.read_text(encoding='utf-8'))}")
+            echo(f"{name:<24}  {_purpose(path.read_text(encoding='utf-8'))}")
         return
     values = load_config(configs, dict(settings)).model_dump(mode="json")
-    click.echo(f"{editor_line()}\n{dump_yaml(values)}", nl=False)
+    echo(f"{editor_line()}\n{dump_yaml(values)}", nl=False)
 
 
 def _purpose(text: str) -> str:
@@ -54,7 +55,7 @@ def schema() -> None:
     """
     from mnistlin.config import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 
 COMMANDS = (config,)

@@ -3,7 +3,7 @@
 import click
 
 from mnistlin.cli.options import debug_option
-from mnistlin.cli.train import download_bar
+from mnistlin.cli.terminal import download_bar, echo
 
 
 @click.group()
@@ -25,8 +25,8 @@ def list_() -> None:
     for status in list_datasets():
         dataset = status.dataset
         where = status.problem or status.folder or f"not here: mnistlin data fetch {dataset.name}"
-        click.echo(f"{dataset.name:<14}{dataset.gzip_bytes / 1e6:>5.1f} MB  {dataset.description}")
-        click.echo(f"{'':<14}{where}")
+        echo(f"{dataset.name:<14}{dataset.gzip_bytes / 1e6:>5.1f} MB  {dataset.description}")
+        echo(f"{'':<14}{where}")
 
 
 @data.command()
@@ -46,7 +46,7 @@ def fetch(dataset: str, quiet: bool) -> None:
 
     with download_bar(dataset, quiet=quiet) as shown:
         folder = fetch_dataset(dataset, shown).folder
-    click.echo(f"folder: {folder}")
+    echo(f"folder: {folder}")
 
 
 @data.command()
@@ -66,7 +66,7 @@ def verify(ctx: click.Context, target: str) -> None:
 
     checks = verify_files(target)
     for check in checks:
-        click.echo(f"{'ok   ' if check.ok else 'WRONG'}  {check}")
+        echo(f"{'ok   ' if check.ok else 'WRONG'}  {check}")
     ctx.exit(0 if all(check.ok for check in checks) else DataError.exit_code)
 
 

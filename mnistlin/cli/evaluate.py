@@ -16,7 +16,7 @@ from mnistlin.cli.show import (
     split_option,
     weights_option,
 )
-from mnistlin.cli.train import fetch_data
+from mnistlin.cli.terminal import fetch_data
 
 if TYPE_CHECKING:
     from mnistlin.analysis.compare import Comparison, Pair

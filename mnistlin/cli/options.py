@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mnistlin.cli.terminal import log
+
 if TYPE_CHECKING:
     from mnistlin.config import ExperimentConfig
 
@@ -85,14 +87,16 @@ class TrainingOptions:
     def log(self, message: str) -> None:
         """Print a message to standard error, unless quiet."""
         if not self.quiet:
-            click.echo(message, err=True)
+            log(message)
 
     def draw_with_warning(self, what: str, draw: Callable[[], object]) -> None:
         """Draw figures; the results are already written, so any failure is only a warning."""
         try:
             draw()
         except Exception as error:
-            self.log(f"warning: the {what} is complete, but a figure could not be drawn: {error}")
+            self.log(f"warning: the {what} is written, but a figure could not be drawn: {error}")
+        except KeyboardInterrupt:
+            self.log(f"warning: the {what} is written, but not all of its figures are drawn")
 
 
 set_option = click.option(

@@ -8,7 +8,7 @@ import click
 
 from mnistlin.cli.options import debug_option
 from mnistlin.cli.show import Output, output_options, weights_option
-from mnistlin.cli.train import fetch_data
+from mnistlin.cli.terminal import fetch_data
 
 if TYPE_CHECKING:
     from mnistlin.runs.classifier import WeightsName

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mnistlin.cli.options import debug_option, runs_dir_option
-from mnistlin.cli.train import bar, fetch_data, stop_request
+from mnistlin.cli.terminal import bar, echo, fetch_data, log, stop_request
 
 if TYPE_CHECKING:
-    from mnistlin.cli.train import StopRequest
+    from mnistlin.cli.terminal import StopRequest
     from mnistlin.report.plan import Report
     from mnistlin.report.runner import Experiments, ReportProgress
 
@@ -66,12 +66,13 @@ def report(  # noqa: PLR0913 (one for each option)
     found = load_report(checked or config, dataset)
     if checked:
         for key, count in found.counts.items():
-            click.echo(f"{key}: {count}")
+            echo(f"{key}: {count}")
         return
     fetch_data(found.dataset, quiet=quiet)
     with stop_request() as request:
         experiments = _train_with_bar(found, runs_dir, request, quiet=quiet)
     if experiments is None:
+        log("interrupted; the same command resumes the report")
         ctx.exit(request.exit_code)
     _write(found, experiments, out)
 
@@ -83,9 +84,9 @@ def _write(found: "Report", experiments: "Experiments", out: Path) -> None:
     html, markdown = write_page(page, out)
     if found.is_comparable:
         for verdict, count in page.verdicts.items():
-            click.echo(f"{verdict}: {count}")
-    click.echo(f"markdown: {markdown}")
-    click.echo(f"report: {html}")
+            echo(f"{verdict}: {count}")
+    echo(f"markdown: {markdown}")
+    echo(f"report: {html}")
 
 
 def _train_with_bar(

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from mnistlin.cli.options import debug_option, format_option, runs_dir_option
+from mnistlin.cli.terminal import echo, log
 
 
 @click.command()
@@ -26,7 +27,7 @@ def plot(run_dirs: tuple[str, ...], file_format: str, out: Path | None, runs_dir
       mnistlin plot runs/20260114T093512Z_sweep-lambda_softmax
     """
     for path in _draw(run_dirs, out, runs_dir, file_format):
-        click.echo(path)
+        echo(path)
 
 
 def _draw(run_dirs: tuple[str, ...], out: Path | None, runs_dir: Path, fmt: str) -> list[Path]:
@@ -45,24 +46,30 @@ def _draw(run_dirs: tuple[str, ...], out: Path | None, runs_dir: Path, fmt: str)
 
 
 @click.command()
+@click.option("--verify", is_flag=True, help="Compare the SHA-256 of all result files.")
 @runs_dir_option
 @debug_option
-def runs(runs_dir: Path) -> None:
-    """List the runs that are there, newest first.
+def runs(runs_dir: Path, *, verify: bool) -> None:
+    """List all runs and sweeps, newest first, with what to do about those not in order.
+
+    Result files are checked by their size; --verify compares their SHA-256 too.
 
     \b
-    Example:
+    Examples:
       mnistlin runs
+      mnistlin runs --verify
     """
-    from mnistlin.runs.index import find_runs, table
+    from mnistlin.runs.index import find_runs, notes, table, verified
 
     found = find_runs(runs_dir)
+    if verify:
+        found = [verified(entry) for entry in found]
     if not found:
-        click.echo(
-            f"no runs in {runs_dir}; `mnistlin train --config quickstart` makes one", err=True
-        )
+        log(f"no runs in {runs_dir}; `mnistlin train --config quickstart` makes one")
     for line in table(found):
-        click.echo(line)
+        echo(line)
+    for note in notes(found):
+        log(note)
 
 
 COMMANDS = (plot, runs)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnistlin.cli.options import debug_option, format_option
-from mnistlin.cli.train import bar, fetch_data
+from mnistlin.cli.terminal import bar, echo, fetch_data
 
 if TYPE_CHECKING:
     from mnistlin.analysis.result import Result
@@ -105,16 +105,16 @@ class Output:
 
         if self.as_json:
             whole = {**values, **tables, "files": [str(path) for path in files]}
-            click.echo(json.dumps(whole | ({"explanation": explanation} if explanation else {})))
+            echo(json.dumps(whole | ({"explanation": explanation} if explanation else {})))
             return
         for key, value in values.items():
-            click.echo(f"{key}: {as_text(value)}")
+            echo(f"{key}: {as_text(value)}")
         for rows in tables.values():
-            click.echo("\n" + "\n".join(_aligned(rows)))
+            echo("\n" + "\n".join(_aligned(rows)))
         if explanation:
-            click.echo(f"\n{click.wrap_text(explanation, width=88)}\n")
+            echo(f"\n{click.wrap_text(explanation, width=88)}\n")
         for path in files:
-            click.echo(f"file: {path}")
+            echo(f"file: {path}")
 
 
 def show(result: "Result", files: Sequence[Path] = (), *, as_json: bool) -> None:
@@ -122,18 +122,18 @@ def show(result: "Result", files: Sequence[Path] = (), *, as_json: bool) -> None
     from mnistlin.analysis.result import as_text
 
     if as_json:
-        click.echo(json.dumps(_as_object(result, files)))
+        echo(json.dumps(_as_object(result, files)))
         return
     for key, value in result.values().items():
-        click.echo(f"{key}: {as_text(value)}")
+        echo(f"{key}: {as_text(value)}")
     for rows in filter(None, result.tables().values()):
-        click.echo("\n" + "\n".join(_aligned(rows)))
+        echo("\n" + "\n".join(_aligned(rows)))
     if words := result.explanation():
-        click.echo(f"\n{click.wrap_text(words, width=88)}\n")
+        echo(f"\n{click.wrap_text(words, width=88)}\n")
     for warning in result.warnings():
-        click.echo(f"warning: {warning}")
+        echo(f"warning: {warning}")
     for path in files:
-        click.echo(f"file: {path}")
+        echo(f"file: {path}")
 
 
 def _as_object(result: "Result", files: Sequence[Path]) -> Row:

@@ -14,7 +14,7 @@ from mnistlin.cli.options import (
     config_option,
     training_options,
 )
-from mnistlin.cli.train import StopRequest, bar, fetch_data, stop_request
+from mnistlin.cli.terminal import StopRequest, bar, echo, fetch_data, log, stop_request
 
 if TYPE_CHECKING:
     from mnistlin.analysis.statistics import Mean
@@ -252,21 +252,21 @@ def _print_result(sweep: "Sweep", *, as_json: bool) -> None:
             "lambdas": lambdas,
             "failures": sweep.failures,
         }
-        click.echo(json.dumps(found))
+        echo(json.dumps(found))
         return
     for line in lines(summaries, len(sweep.settings.seeds)):
-        click.echo(line)
+        echo(line)
     for warning in sweep.info.warnings:
-        click.echo(f"warning: {warning}")
+        echo(f"warning: {warning}")
     for key, value in ends.items():
-        click.echo(f"{key}: {value}")
+        echo(f"{key}: {value}")
 
 
 def _exit_code(sweep: "Sweep", request: StopRequest) -> int:
     if sweep.status == "interrupted":
         return request.exit_code
     for problem in _problems(sweep):
-        click.echo(f"error: {problem}", err=True)
+        log(f"error: {problem}")
     return EXIT_PARTLY_FAILED if sweep.status == "partly_failed" else 0
 
 

@@ -1,97 +1,19 @@
-"""What moves while a command works: bars on a terminal, and signals that ask it to stop.
-
-Commands that train: `train`.
-"""
+"""The command `train`."""
 
 import json
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mnistlin.cli.options import TrainingOptions, config_option, training_options
+from mnistlin.cli.terminal import StopRequest, bar, echo, fetch_data, log, show_epoch, stop_request
 from mnistlin.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from mnistlin.config import ExperimentConfig
-    from mnistlin.data.splits import SplitLoader, Splits
+    from mnistlin.data.splits import Splits
     from mnistlin.experiment import Progress
     from mnistlin.runs.folder import Run
-
-
-@contextmanager
-def bar(total: int | None, unit: str, *, quiet: bool, **options: Any) -> "Iterator[tqdm[Any]]":
-    """Show a bar on standard error while inside, if that is a terminal and nobody wants quiet."""
-    from tqdm import tqdm
-
-    hidden = quiet or not sys.stderr.isatty()
-    with tqdm(total=total, unit=unit, disable=hidden, dynamic_ncols=True, **options) as shown:
-        yield shown
-
-
-@contextmanager
-def download_bar(dataset: str, *, quiet: bool) -> "Iterator[tqdm[Any]]":
-    """Show a bar of bytes while inside, once anything is downloaded."""
-    with bar(0, "B", quiet=quiet, desc=f"fetching {dataset}", unit_scale=True, delay=0.3) as shown:
-        yield shown
-
-
-def fetch_data(dataset: str, *, quiet: bool) -> "SplitLoader":
-    """Find a dataset, with a bar if it must be downloaded; return a loader that has found it."""
-    from mnistlin.data.splits import SplitLoader
-
-    with download_bar(dataset, quiet=quiet) as shown:
-        loader = SplitLoader(shown)
-        loader.locate(dataset)
-    return loader
-
-
-def show_epoch(shown: "tqdm[Any]", progress: "Progress") -> None:
-    """Move a bar of epochs."""
-    shown.update(progress.epoch + 1 - shown.n)
-    shown.set_postfix_str(f"val_accuracy={progress.check.val_accuracy:.4f}")
-
-
-class StopRequest:
-    """Whether Ctrl-C or SIGTERM has asked to stop; a second one ends the process at once.
-
-    Attributes
-    ----------
-    signal : int, optional
-        The signal that came.
-    """
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """As the shell has it: 128 and the number of the signal."""
-        return 128 + self.signal if self.signal else 0
-
-    def _take(self, number: int, _: FrameType | None) -> None:
-        self.signal = number
-        signal.signal(number, signal.SIG_DFL)
-        click.echo("\nstopping after this epoch; once more to end at once", err=True)
-
-
-@contextmanager
-def stop_request() -> Iterator[StopRequest]:
-    """Take Ctrl-C and SIGTERM as requests to stop while inside."""
-    request = StopRequest()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, request._take) for number in numbers]  # noqa: SLF001
-    try:
-        yield request
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 EXIT_DIVERGED = 4
@@ -99,7 +21,7 @@ EXIT_DIVERGED = 4
 
 @click.command()
 @config_option()
-@click.option("--resume", metavar="RUN_DIR", help="Go on with an unfinished run.")
+@click.option("--resume", metavar="RUN_DIR", help="Resume an unfinished run.")
 @click.option("--print-config", is_flag=True, help="Show the resolved config; do not run it.")
 @training_options
 @click.pass_context
@@ -112,8 +34,8 @@ def train(
 ) -> None:
     """Run one experiment and write its run folder.
 
-    Ctrl-C ends it after the current epoch, with everything written. A run that was interrupted,
-    killed or failed goes on from its last checkpoint with --resume.
+    Ctrl-C ends it after the current epoch, with everything written. --resume continues a run that
+    was interrupted, killed or failed, from its last checkpoint.
 
     \b
     Examples:
@@ -125,15 +47,17 @@ def train(
 
     experiment = _config_of(resume, configs, options) if resume else _config_from(configs, options)
     if print_config:
-        click.echo(f"{editor_line()}\n{dump_yaml(experiment.model_dump(mode='json'))}", nl=False)
+        echo(f"{editor_line()}\n{dump_yaml(experiment.model_dump(mode='json'))}", nl=False)
         return
     data = fetch_data(experiment.data.dataset, quiet=options.quiet).load(experiment.data)
     with stop_request() as request:
         run = _train_with_bar(experiment, resume, data, options, request)
     _warn_of_changes(run, options)
-    if options.with_plots and run.status in {"finished", "early_stopped"}:
+    if options.with_plots and run.status != "diverged":
         options.draw_with_warning("run", lambda: _draw(run))
     _print_result(run, as_json=options.as_json)
+    if run.status == "interrupted":
+        options.log(f"resume with: {run.resume_command}")
     ctx.exit(_exit_code(run, request))
 
 
@@ -161,7 +85,7 @@ def _config_of(
 
     if configs or options.overrides:
         raise click.UsageError(
-            "--resume goes on with the run's own config; leave out --config, --set, --seed, --name."
+            "--resume uses the run's own config; leave out --config, --set, --seed, --name."
         )
     run = load_run(run_dir)
     check_is_unfinished(run)
@@ -169,12 +93,12 @@ def _config_of(
 
 
 def _warn_of_changes(run: "Run", options: TrainingOptions) -> None:
-    """Say what may be why a run that was resumed has other bits than an unbroken one."""
+    """Name what may give a resumed run other bits than an uninterrupted one."""
     for resumption in run.info.resumed[-1:]:
         for key, (before, now) in resumption.changed.items():
             options.log(
                 f"warning: {key} was {before} when the run began and {now} when it was resumed; "
-                "its numbers may differ in the last bits from those of an unbroken run"
+                "its numbers may differ in the last bits from those of an uninterrupted run"
             )
 
 
@@ -209,17 +133,17 @@ def _train_with_bar(
 def _print_result(run: "Run", *, as_json: bool) -> None:
     if as_json:
         result = {"run": str(run.path), "status": run.status, "warnings": run.info.warnings}
-        click.echo(json.dumps(result | dict(run.summary)))
+        echo(json.dumps(result | dict(run.summary)))
         return
     for key, value in _result_lines(run).items():
-        click.echo(f"{key}: {value}")
+        echo(f"{key}: {value}")
     for warning in run.info.warnings:
-        click.echo(f"warning: {warning}")
-    click.echo(f"run: {run.path}")
+        echo(f"warning: {warning}")
+    echo(f"run: {run.path}")
 
 
 def _result_lines(run: "Run") -> dict[str, Any]:
-    """Return what is worth saying of a run; numbers that the summary lacks are left out."""
+    """Return the main numbers of a run, without those that the summary lacks."""
     summary = run.summary
     shown = {
         "resumed_from_epoch": run.info.resumed[-1].epoch if run.info.resumed else None,
@@ -248,7 +172,7 @@ def _exit_code(run: "Run", request: StopRequest) -> int:
         from mnistlin.analysis.own_data import likely_cause_of_divergence
 
         cause = likely_cause_of_divergence(run.config)
-        click.echo(f"error: training diverged; {cause}", err=True)
+        log(f"error: training diverged; {cause}")
         return EXIT_DIVERGED
     return request.exit_code if run.status == "interrupted" else 0
 

@@ -105,6 +105,15 @@ class Run:
         )
 
     @property
+    def resized(self) -> tuple[str, ...]:
+        """Result files that are missing or have another size than when the run ended."""
+        return tuple(
+            name
+            for name, record in (self.info.files or {}).items()
+            if _size_or_none(self.path / name) != record.bytes
+        )
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What limits every finding about this run: its recorded warnings, status and changes."""
         found = [*self.info.warnings]
@@ -239,6 +248,13 @@ def _is_there(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):  # a name that no file can have
         return False
+
+
+def _size_or_none(path: Path) -> int | None:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return None
 
 
 def _sha256_or_none(path: Path) -> str | None:

@@ -174,7 +174,7 @@ def test_a_figure_that_fails_is_only_a_warning(mnistlin, monkeypatch):
 def test_a_signal_ends_the_run_with_everything_written(
     number, exit_code, started, wait_for, workplace
 ):
-    """The run stops between two legs: status interrupted, whole files, no figures."""
+    """The run stops between two legs: status interrupted, complete files, figures, and how to resume."""
     process = started("train", "--config", "tiny.yaml", "--set", "training.epochs=1000000")
     wait_for(lambda: any(p.stat().st_size > 1000 for p in workplace.glob("runs/*/metrics.csv")))
     process.send_signal(number)
@@ -184,7 +184,8 @@ def test_a_signal_ends_the_run_with_everything_written(
     run = load_run(values(stdout)["run"])
     assert run.status == "interrupted"
     assert run.summary["last_step"] == run.metrics["step"][-1] <= run.steps["step"][-1]
-    assert not (run.path / "plots").exists()
+    assert (run.path / "plots" / "loss.png").exists()
+    assert f"resume with: mnistlin train --resume {run.path}" in stderr
 
 
 def test_a_second_signal_ends_the_run_at_once(started, wait_for, workplace):

@@ -127,7 +127,7 @@ class TestFullDisk:
         (tmp_path / "config.yaml").write_text(dump_yaml(config.model_dump(mode="json")))
         done = command("train", "--config", tmp_path / "config.yaml", "--runs-dir", disk.path)
         assert done.returncode == 0
-        assert "warning: the run is complete, but a figure could not be drawn" in done.stderr
+        assert "warning: the run is written, but a figure could not be drawn" in done.stderr
         (folder,) = disk.path.iterdir()
         assert load_run(folder).status == "finished"
 

@@ -1,0 +1,156 @@
+"""What a command shows while it works and at its end: lines, bars, and requests to stop.
+
+Nothing here that fails reaches training: a bar or a log line that cannot be written is dropped.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from mnistlin.errors import printable
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from mnistlin.data.splits import SplitLoader
+    from mnistlin.experiment import Progress
+
+
+def echo(text: object = "", *, nl: bool = True) -> None:
+    """Print a result; what would control the terminal is escaped.
+
+    If the reader of a pipe has ended, so does the output, but not the command.
+    """
+    try:
+        click.echo(printable(str(text)), nl=nl)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def log(text: object) -> None:
+    """Print a message to standard error, escaped; it is dropped if that cannot be written."""
+    with suppress(OSError, ValueError):
+        click.echo(printable(str(text)), err=True)
+
+
+def open_closed_streams() -> None:
+    """Connect standard streams that were closed to nothing, lest a file takes their place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+class _Unfailing:
+    """Standard error, without the errors of writing to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def bar(total: int | None, unit: str, *, quiet: bool, **options: Any) -> "Iterator[tqdm[Any]]":
+    """Show a bar on standard error while inside, unless quiet, and only on a terminal."""
+    from tqdm import tqdm
+
+    hidden = quiet or not sys.stderr.isatty()
+    with tqdm(
+        total=total,
+        unit=unit,
+        disable=hidden,
+        dynamic_ncols=True,
+        file=_Unfailing(sys.stderr),
+        **options,
+    ) as shown:
+        yield shown
+
+
+@contextmanager
+def download_bar(dataset: str, *, quiet: bool) -> "Iterator[tqdm[Any]]":
+    """Show a bar of bytes while inside, once anything is downloaded."""
+    with bar(0, "B", quiet=quiet, desc=f"fetching {dataset}", unit_scale=True, delay=0.3) as shown:
+        yield shown
+
+
+def fetch_data(dataset: str, *, quiet: bool) -> "SplitLoader":
+    """Find a dataset, with a bar if it must be downloaded; return a loader that has found it."""
+    from mnistlin.data.splits import SplitLoader
+
+    with download_bar(dataset, quiet=quiet) as shown:
+        loader = SplitLoader(shown)
+        loader.locate(dataset)
+    return loader
+
+
+def show_epoch(shown: "tqdm[Any]", progress: "Progress") -> None:
+    """Move a bar of epochs."""
+    shown.update(progress.epoch + 1 - shown.n)
+    shown.set_postfix_str(f"val_accuracy={progress.check.val_accuracy:.4f}")
+
+
+class StopRequest:
+    """The signal that asked to stop, if one did; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """128 and the number of the signal, as the shell has it."""
+        return 128 + self.signal if self.signal else 0
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        self.signal = number
+        signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """Take Ctrl-C and SIGTERM as requests to stop while inside.
+
+    The handler only sets a flag; another thread, which Python wakes with a byte in a pipe, says so.
+    """
+    request = StopRequest()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    threading.Thread(target=_announce, args=(reader,), daemon=True).start()
+    wake_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    before = [signal.signal(number, request._take) for number in numbers]  # noqa: SLF001
+    try:
+        yield request
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(wake_before)
+        os.close(writer)  # ends the thread
+
+
+def _announce(reader: int) -> None:
+    """Say once that a signal has come; end when the pipe is closed."""
+    with os.fdopen(reader, "rb", buffering=0) as pipe:
+        if pipe.read(1):
+            log("\nstopping after this epoch; once more to end at once")
