@@ -96,12 +96,13 @@ def download_bar(dataset: str, *, quiet: bool) -> "Iterator[tqdm[Any]]":
 
 
 def fetch_data(dataset: str, *, quiet: bool) -> "SplitLoader":
-    """Find a dataset, with a bar if it must be downloaded; return a loader that has found it."""
-    from mnistlin.data.splits import SplitLoader
+    """Find a dataset, with a bar if it must be downloaded; return the loader of this command."""
+    from mnistlin.data.splits import SplitLoader, sharing
 
     with download_bar(dataset, quiet=quiet) as shown:
         loader = SplitLoader(shown)
         loader.locate(dataset)
+    click.get_current_context().with_resource(sharing(loader))
     return loader
 
 

@@ -5,6 +5,8 @@ Pixels stay unsigned bytes, in memory or memory-mapped; they are scaled where th
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -208,7 +210,20 @@ def load_splits(data: "DataConfig") -> Splits:
     ConfigError
         If the config asks for rows or classes that the files do not have.
     """
-    return SplitLoader().load(data)
+    return (_shared.get() or SplitLoader()).load(data)
+
+
+_shared: ContextVar[SplitLoader | None] = ContextVar("shared", default=None)
+
+
+@contextmanager
+def sharing(loader: SplitLoader) -> Iterator[None]:
+    """Let `load_splits` use this loader inside, so that images are read and hashed once."""
+    token = _shared.set(loader)
+    try:
+        yield
+    finally:
+        _shared.reset(token)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from mnistlin.config import (
 from mnistlin.config.loading import listed, unreadable_as_config_error
 from mnistlin.errors import ConfigError, did_you_mean
 from mnistlin.figures.draw import OVERLAY_FIGURES, REPORT_RUN_FIGURES, SWEEP_FIGURES
-from mnistlin.training.segments import Check
+from mnistlin.runs.records import Summary
 
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]
@@ -47,11 +47,7 @@ Settings = Annotated[dict[str, Any], BeforeValidator(_as_mapping)]
 """Values by dotted keys of a config, such as `training.epochs: 10`, or `key=value` texts."""
 
 
-MEASURES = (
-    *(f"{check}_{name}" for check in ("last", "best") for name in Check._fields),
-    *("stop_step", "stop_epoch", "test_loss", "test_accuracy", "n_train", "n_val"),
-    "train_seconds",
-)
+MEASURES = tuple(name for name in Summary.model_fields if name != "stop_reason")
 """The numbers of summary.json."""
 
 Derivation: TypeAlias = Literal["logistic", "softmax", "l2"]

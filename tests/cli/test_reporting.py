@@ -2,6 +2,8 @@
 
 import pytest
 
+from mnistlin.data.idx import read_idx
+
 REPORT = """\
 title: Tiny
 introduction: One run.
@@ -90,3 +92,21 @@ def test_a_check_reports_all_problems_at_once(mnistlin, workplace, report_file):
 @pytest.mark.parametrize("name", ["report"])
 def test_a_shipped_report_is_known_by_its_name(mnistlin, name):
     assert mnistlin("report", "--check", name).exit_code == 0
+
+
+def test_images_are_read_once(mnistlin, report_file, workplace, monkeypatch):
+    """By training, and by all questions about the runs."""
+    read = []
+
+    def counting(path, *args, **options):
+        read.append(path)
+        return read_idx(path, *args, **options)
+
+    monkeypatch.setattr("mnistlin.data.splits.read_idx", counting)
+    statements = "".join(
+        f"      - {{claim: {name}, experiments: [tiny], holds: {name}, published: b}}\n"
+        for name in ("over-fits", "val-accuracy-falls")
+    )
+    (workplace / report_file).write_text(f"{REPORT}    statements:\n{statements}")
+    assert mnistlin("report", "--config", report_file).exit_code == 0
+    assert len(read) == len(set(read)) == 4
