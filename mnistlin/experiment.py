@@ -4,12 +4,12 @@ Progress is reported to the caller; nothing is printed or drawn.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnistlin.config import ExperimentConfig
+from mnistlin.config import ExperimentConfig, load_config
 from mnistlin.data.splits import Splits, load_splits
 from mnistlin.model.linear import HEADS, Head
 from mnistlin.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -42,9 +42,10 @@ OnEpoch = Callable[[Progress], bool | None]
 
 
 def run_experiment(
-    config: ExperimentConfig,
+    config: ExperimentConfig | str | Path | Sequence[str | Path],
     runs_dir: str | Path,
     on_epoch: OnEpoch | None = None,
+    overrides: Mapping[str, Any] | None = None,
     *,
     data: Splits | None = None,
 ) -> Run:
@@ -52,14 +53,17 @@ def run_experiment(
 
     Parameters
     ----------
-    config : ExperimentConfig
-        What to run; its `sweep` is not looked at.
+    config : ExperimentConfig, str, Path, or sequence of these
+        The experiment, as for `load_config`: a config, a file, the name of a shipped config, or
+        several files. Its `sweep` is ignored.
     runs_dir : str or Path
         Where the run folder is made.
     on_epoch : callable, optional
         Called for each epoch once it is evaluated. If it returns True, the run ends with that
         epoch's segment, as `interrupted`, and it is not called again. A segment is one epoch with
         early stopping, and otherwise as many as are evaluated together.
+    overrides : mapping of str to object, optional
+        Settings that win over the config, such as `{"training.l2_lambda": 0.01}`.
     data : Splits, optional
         The data of the config, if it is loaded already.
 
@@ -77,6 +81,7 @@ def run_experiment(
     RunError
         If the folder cannot be written.
     """
+    config = load_config(config, overrides or {})
     splits = data or load_splits(config.data)
     setup = setup_for(config, splits, (config.training.l2_lambda,))
     info = RunInfo.of(describe_origin(config, splits))
@@ -121,7 +126,7 @@ def resume_experiment(
         check_is_unfinished(run)
         config = run.config
         check_config_is_unchanged(path, run.info, config)
-        splits = data or load_splits(config.data)
+        splits = data or load_splits(config.data, run.info.data.recorded_folder)
         setup = setup_for(config, splits, (config.training.l2_lambda,))
         start = load_checkpoint(path, setup)
         info = resumed_info(path, run.info, describe_origin(config, splits), start.epoch)

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_info
 
 from mnistlin.data.splits import load_splits
 from mnistlin.errors import ConfigError, DataError, RunError
-from mnistlin.experiment import run_experiment, setup_for
+from mnistlin.experiment import resume_experiment, run_experiment, setup_for
 from mnistlin.training.segments import Check
 
 PATIENT = {"patience": 2, "min_delta": 0.05}
@@ -400,3 +400,32 @@ class TestRefusals:
 def test_the_first_batch_loss_is_that_of_a_guess(finished_run):
     """It is ln 3, for losses are in nats."""
     assert finished_run.steps["batch_loss"][0] == pytest.approx(math.log(3), rel=1e-12)
+
+
+class TestData:
+    """Where the images of a run come from, and what run.json keeps of it."""
+
+    def test_the_absolute_folder_is_kept_and_tried_second(
+        self, dataset, tmp_path, make_config, monkeypatch
+    ):
+        """A relative path in another working directory: an unfinished run still resumes."""
+        monkeypatch.chdir(dataset.parent)
+        config = make_config(data={"dataset": f"./{dataset.name}"}, early_stopping=PATIENT)
+        begun = run_experiment(config, tmp_path, lambda _: True)
+        assert begun.info.data.folder == str(dataset)
+        monkeypatch.chdir(tmp_path)
+        assert resume_experiment(begun.path).status in {"finished", "early_stopped"}
+
+    def test_class_names_and_warnings_are_kept(self, dataset, tmp_path, make_config):
+        copy = shutil.copytree(dataset, tmp_path / "copy")
+        (copy / "classes.txt").write_text("\none\ntwo\n")
+        config = make_config(data={"dataset": str(copy), "val_size": 1})
+        run = run_experiment(config, tmp_path / "runs")
+        assert run.class_names == ("one", "two", "7")
+        warning = run.info.warnings[-1]
+        assert warning.startswith("no validation image of class 2, 7:")
+
+    def test_a_name_of_a_shipped_config_is_enough(self, tmp_path):
+        small = {"training.epochs": 1, "data.train_size": 100, "data.val_size": 100}
+        run = run_experiment("quickstart", tmp_path, overrides=small)
+        assert (run.config.name, run.config.training.epochs) == ("quickstart", 1)

@@ -80,7 +80,8 @@ def play(
         runs = [load_run(run_dir)]
     else:
         raise click.UsageError(f"--seed chooses among the runs of a sweep; {run_dir} is none")
-    fetch_data(runs[0].config.data.dataset, quiet=as_json)
+    recorded = runs[0].info.data.recorded_folder
+    fetch_data(runs[0].config.data.dataset, quiet=as_json, recorded=recorded)
     page = write_play_page(runs, weights, out)
     if page.n_left_out:
         click.echo(f"warning: {page.n_left_out} λ are left out to keep the page small", err=True)

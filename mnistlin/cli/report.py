@@ -10,6 +10,7 @@ from mnistlin.cli.terminal import bar, echo, fetch_data, log, stop_request
 
 if TYPE_CHECKING:
     from mnistlin.cli.terminal import StopRequest
+    from mnistlin.data.splits import SplitLoader
     from mnistlin.report.plan import Report
     from mnistlin.report.runner import Experiments, ReportProgress
 
@@ -68,9 +69,9 @@ def report(  # noqa: PLR0913 (one for each option)
         for key, count in found.counts.items():
             echo(f"{key}: {count}")
         return
-    fetch_data(found.dataset, quiet=quiet)
+    loader = fetch_data(found.dataset, quiet=quiet)
     with stop_request() as request:
-        experiments = _train_with_bar(found, runs_dir, request, quiet=quiet)
+        experiments = _train_with_bar(found, runs_dir, request, loader, quiet=quiet)
     if experiments is None:
         log("interrupted; the same command resumes the report")
         ctx.exit(request.exit_code)
@@ -90,7 +91,7 @@ def _write(found: "Report", experiments: "Experiments", out: Path) -> None:
 
 
 def _train_with_bar(
-    found: "Report", runs_dir: Path, request: "StopRequest", *, quiet: bool
+    found: "Report", runs_dir: Path, request: "StopRequest", loader: "SplitLoader", *, quiet: bool
 ) -> "Experiments | None":
     from mnistlin.report.runner import train_all
 
@@ -102,7 +103,7 @@ def _train_with_bar(
             shown.update(progress.epochs_done - shown.n)
             return request.signal is not None
 
-        return train_all(found.configs, runs_dir, on_progress)
+        return train_all(found.configs, runs_dir, on_progress, loader)
 
 
 COMMANDS = (report,)

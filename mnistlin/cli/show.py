@@ -172,7 +172,8 @@ def load_with_data(run_dir: str, output: Output) -> "Run":
     from mnistlin.runs.folder import load_run
 
     run = load_run(run_dir)
-    fetch_data(run.config.data.dataset, quiet=output.as_json)
+    recorded = run.info.data.recorded_folder
+    fetch_data(run.config.data.dataset, quiet=output.as_json, recorded=recorded)
     return run
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -95,14 +96,19 @@ def download_bar(dataset: str, *, quiet: bool) -> "Iterator[tqdm[Any]]":
         yield shown
 
 
-def fetch_data(dataset: str, *, quiet: bool) -> "SplitLoader":
-    """Find a dataset, with a bar if it must be downloaded; return the loader of this command."""
-    from mnistlin.data.splits import SplitLoader, sharing
+def fetch_data(dataset: str, *, quiet: bool, recorded: Path | None = None) -> "SplitLoader":
+    """Find a dataset, with a bar if it must be downloaded; return the loader of this command.
 
+    For the dataset of a run, the folder that it recorded is tried second.
+    """
+    from mnistlin.data.splits import SplitLoader, shared_loader, sharing
+
+    loader = shared_loader()
+    if loader is None:
+        loader = SplitLoader()
+        click.get_current_context().with_resource(sharing(loader))
     with download_bar(dataset, quiet=quiet) as shown:
-        loader = SplitLoader(shown)
-        loader.locate(dataset)
-    click.get_current_context().with_resource(sharing(loader))
+        loader.locate(dataset, recorded, shown)
     return loader
 
 

@@ -45,11 +45,14 @@ def train(
     """
     from mnistlin.config import dump_yaml, editor_line
 
-    experiment = _config_of(resume, configs, options) if resume else _config_from(configs, options)
+    unfinished = _run_of(resume, configs, options) if resume else None
+    experiment = unfinished.config if unfinished else _config_from(configs, options)
     if print_config:
         echo(f"{editor_line()}\n{dump_yaml(experiment.model_dump(mode='json'))}", nl=False)
         return
-    data = fetch_data(experiment.data.dataset, quiet=options.quiet).load(experiment.data)
+    recorded = unfinished.info.data.recorded_folder if unfinished else None
+    loader = fetch_data(experiment.data.dataset, quiet=options.quiet, recorded=recorded)
+    data = loader.load(experiment.data, recorded)
     with stop_request() as request:
         run = _train_with_bar(experiment, resume, data, options, request)
     _warn_of_changes(run, options)
@@ -76,10 +79,8 @@ def _config_from(configs: tuple[str, ...], options: TrainingOptions) -> "Experim
     return experiment
 
 
-def _config_of(
-    run_dir: str, configs: tuple[str, ...], options: TrainingOptions
-) -> "ExperimentConfig":
-    """Return the config of a run that is to be resumed."""
+def _run_of(run_dir: str, configs: tuple[str, ...], options: TrainingOptions) -> "Run":
+    """Return a run that is to be resumed."""
     from mnistlin.runs.folder import load_run
     from mnistlin.runs.provenance import check_is_unfinished
 
@@ -89,7 +90,7 @@ def _config_of(
         )
     run = load_run(run_dir)
     check_is_unfinished(run)
-    return run.config
+    return run
 
 
 def _warn_of_changes(run: "Run", options: TrainingOptions) -> None:

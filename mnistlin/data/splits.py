@@ -128,29 +128,26 @@ class Splits:
 class SplitLoader:
     """Loads the splits of configs; locates, reads and verifies each dataset only once.
 
-    A command makes one loader and passes it to everything that needs images. Configs that use the
-    same rows share their arrays, and equal configs share their splits with the hashes.
+    A command has one loader for everything that needs images. Configs that use the same rows share
+    their arrays, and equal configs share their splits with the hashes.
     """
 
-    def __init__(self, progress: Progress | None = None) -> None:
-        self._progress = progress
+    def __init__(self) -> None:
         self._locations: dict[tuple[str, Path | None], Location] = {}
         self._files: dict[Path, _Labelled] = {}
         self._splits: dict[tuple[DataConfig, Path | None], Splits] = {}
 
-    def locate(self, dataset: str, recorded: Path | None = None) -> Location:
+    def locate(
+        self, dataset: str, recorded: Path | None = None, progress: Progress | None = None
+    ) -> Location:
         """Return where a dataset is, downloading it first if necessary; see `locate.locate`."""
         key = (dataset, recorded)
         if key not in self._locations:
-            self._locations[key] = locate(dataset, self._progress, recorded)
+            self._locations[key] = locate(dataset, progress, recorded)
         return self._locations[key]
 
     def load(self, data: "DataConfig", recorded: Path | None = None) -> Splits:
-        """Return the splits of the section `data` of a config; see `load_splits`.
-
-        `recorded` is the folder in which a run found its data: it is tried where `data.dataset`
-        leads nowhere, such as a relative path in another working directory.
-        """
+        """Return the splits of the section `data` of a config; see `load_splits`."""
         key = (data, recorded)
         if key not in self._splits:
             self._splits[key] = self._divide(data, self.locate(data.dataset, recorded))
@@ -192,7 +189,7 @@ class SplitLoader:
         return known
 
 
-def load_splits(data: "DataConfig") -> Splits:
+def load_splits(data: "DataConfig", recorded: Path | None = None) -> Splits:
     """Find a dataset, download it if necessary, and divide it as the config says.
 
     The content of a known dataset is verified on the way. The classes, if the config names none,
@@ -202,6 +199,9 @@ def load_splits(data: "DataConfig") -> Splits:
     ----------
     data : DataConfig
         The section `data` of a config.
+    recorded : Path, optional
+        The folder in which a run found its data: it is tried where `data.dataset` leads nowhere,
+        such as a relative path in another working directory.
 
     Raises
     ------
@@ -210,10 +210,15 @@ def load_splits(data: "DataConfig") -> Splits:
     ConfigError
         If the config asks for rows or classes that the files do not have.
     """
-    return (_shared.get() or SplitLoader()).load(data)
+    return (shared_loader() or SplitLoader()).load(data, recorded)
 
 
 _shared: ContextVar[SplitLoader | None] = ContextVar("shared", default=None)
+
+
+def shared_loader() -> SplitLoader | None:
+    """Return the loader that `load_splits` uses here, if there is one."""
+    return _shared.get()
 
 
 @contextmanager

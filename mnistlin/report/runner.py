@@ -13,8 +13,8 @@ from typing import TypeAlias
 import mnistlin
 from mnistlin.analysis.claims import TrainedExperiment
 from mnistlin.analysis.own_data import likely_cause_of_divergence
-from mnistlin.config import DataConfig, ExperimentConfig
-from mnistlin.data.splits import load_splits
+from mnistlin.config import ExperimentConfig
+from mnistlin.data.splits import SplitLoader
 from mnistlin.errors import RunError
 from mnistlin.experiment import Progress, resume_experiment, run_experiment
 from mnistlin.runs.folder import Run, load_run
@@ -51,6 +51,7 @@ def train_all(
     configs: Mapping[str, Sequence[ExperimentConfig]],
     runs_dir: Path,
     on_progress: OnProgress | None = None,
+    loader: SplitLoader | None = None,
 ) -> Experiments | None:
     """Return all experiments trained, reusing and resuming what the runs folder has of them.
 
@@ -63,6 +64,8 @@ def train_all(
     on_progress : callable, optional
         Called after each epoch; if it returns True, training stops, and None is returned. Another
         call resumes there.
+    loader : SplitLoader, optional
+        Loads the images, once for all experiments that use them.
 
     Raises
     ------
@@ -71,7 +74,8 @@ def train_all(
     DataError, ConfigError
         If the data is missing, wrong, or does not fit.
     """
-    trainer = _Trainer(runs_dir, on_progress, sum(map(_epochs, _all(configs))))
+    n_epochs = sum(map(_epochs, _all(configs)))
+    trainer = _Trainer(runs_dir, on_progress, n_epochs, loader or SplitLoader())
     experiments = {}
     for name, wanted in configs.items():
         folders = []
@@ -125,15 +129,17 @@ def _is_same(folder: Folder, config: ExperimentConfig, data: DataRecord) -> bool
 class _Trainer:
     """Trains one experiment after the other, and counts the epochs of all."""
 
-    def __init__(self, runs_dir: Path, on_progress: OnProgress | None, epochs: int) -> None:
+    def __init__(
+        self, runs_dir: Path, on_progress: OnProgress | None, epochs: int, loader: SplitLoader
+    ) -> None:
         self._runs_dir, self._on_progress, self._epochs = runs_dir, on_progress, epochs
+        self._loader = loader
         self._epochs_before = 0
         self._known = list(folders_in(runs_dir))
-        self._data: dict[DataConfig, DataRecord] = {}
 
     def get(self, name: str, config: ExperimentConfig) -> Folder | None:
         """Return the finished folder of a config; None if the caller asked to stop."""
-        found = choose(self._known, config, self._described(config.data))
+        found = choose(self._known, config, describe_data(self._loader.load(config.data)))
         if found is None or found.status not in DONE:
             found = self._train(name, config, found)
             self._known.insert(0, found)  # the next experiment may be the same
@@ -150,19 +156,14 @@ class _Trainer:
         def on_sweep(progress: SweepProgress) -> bool:
             return self._report(name, progress.epochs_done)
 
+        data = self._loader.load(config.data)
         if config.sweep:
             if unfinished:
                 return resume_sweep(unfinished.path, on_sweep)
             return run_sweep(config, self._runs_dir, on_sweep)
         if unfinished:
-            return resume_experiment(unfinished.path, on_epoch)
-        return run_experiment(config, self._runs_dir, on_epoch)
-
-    def _described(self, data: DataConfig) -> DataRecord:
-        """Return what run.json says of this data."""
-        if data not in self._data:
-            self._data[data] = describe_data(load_splits(data))
-        return self._data[data]
+            return resume_experiment(unfinished.path, on_epoch, data=data)
+        return run_experiment(config, self._runs_dir, on_epoch, data=data)
 
     def _report(self, name: str, epochs: int) -> bool:
         progress = ReportProgress(name, self._epochs_before + epochs, self._epochs)

@@ -170,6 +170,12 @@ class Run:
         return self.info.data.classes
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes when the run began, in the order of class indices, or the labels."""
+        names = self.info.data.class_names
+        return names if len(names) == len(self.classes) else tuple(map(str, self.classes))
+
+    @property
     def image_shape(self) -> tuple[int, int]:
         """Height and width of an image in pixels."""
         return self.info.data.image_shape

@@ -64,6 +64,7 @@ def describe_data(splits: Splits) -> DataRecord:
         dataset=splits.dataset,
         folder=str(splits.folder.absolute()),
         classes=splits.train.classes,
+        class_names=_named(splits),
         image_shape=splits.train.image_shape,
         splits=SplitRecords(
             train=_describe_split(splits.train),
@@ -92,6 +93,12 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
 def changes(before: Origin, now: Origin) -> dict[str, tuple[Any, Any]]:
     """Return what differs in program and machine, which may change the last bits of results."""
     return differences(*(info.model_dump(include=set(_MAY_CHANGE_BITS)) for info in (before, now)))
+
+
+def _named(splits: Splits) -> tuple[str, ...]:
+    """Return the names of the classes, a label without a name as itself; empty if none has one."""
+    names = splits.class_names
+    return tuple(names.get(label, str(label)) for label in splits.train.classes if names)
 
 
 def data_changes(before: DataRecord, now: DataRecord) -> dict[str, tuple[Any, Any]]:

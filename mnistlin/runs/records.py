@@ -85,13 +85,20 @@ class DataRecord(_Record):
     classes: Annotated[
         tuple[_Label, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)
     ]
+    class_names: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """In the order of `classes`; empty if the labels are the names."""
     image_shape: Annotated[tuple[_Pixels, _Pixels], Field(strict=False)]
     splits: SplitRecords
 
     @property
     def identity(self) -> dict[str, Any]:
         """What must be equal for two runs to have used the same data, wherever it was."""
-        return self.model_dump(mode="json", exclude={"folder"}, exclude_none=True)
+        return self.model_dump(mode="json", exclude={"folder", "class_names"}, exclude_none=True)
+
+    @property
+    def recorded_folder(self) -> Path | None:
+        """The absolute folder in which the data was found, if it is known."""
+        return Path(self.folder) if self.folder and Path(self.folder).is_absolute() else None
 
 
 class GitRecord(_Record):

@@ -82,6 +82,15 @@ def test_several_configs_are_merged(mnistlin, workplace):
     assert "batch_size: 20" in result.stdout
 
 
+def test_a_warning_about_the_data_is_printed_and_kept(mnistlin):
+    """One line before the run, and an entry of the list in JSON."""
+    few = ("train", "--config", "tiny.yaml", "--no-plots", "--set", "data.val_size=1")
+    warning, run = mnistlin(*few).stdout.splitlines()[-2:]
+    assert warning.startswith("warning: no validation image of class ")
+    assert run.startswith("run: ")
+    assert warning == f"warning: {json.loads(mnistlin(*few, '--json').stdout)['warnings'][-1]}"
+
+
 def test_runs_dir_comes_from_the_option_then_the_environment(mnistlin, workplace):
     """--runs-dir wins over MNISTLIN_RUNS_DIR, which wins over runs/."""
     arguments = ("train", "--config", "tiny.yaml", "--no-plots")
@@ -174,7 +183,7 @@ def test_a_figure_that_fails_is_only_a_warning(mnistlin, monkeypatch):
 def test_a_signal_ends_the_run_with_everything_written(
     number, exit_code, started, wait_for, workplace
 ):
-    """The run stops between two segments, with complete files and figures, and says how to resume."""
+    """The run stops between segments, with complete files and figures, and says how to resume."""
     process = started("train", "--config", "tiny.yaml", "--set", "training.epochs=1000000")
     wait_for(lambda: any(p.stat().st_size > 1000 for p in workplace.glob("runs/*/metrics.csv")))
     process.send_signal(number)
