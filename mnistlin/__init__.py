@@ -6,10 +6,17 @@ The public Python interface; names are imported on first use, so that `mnistlin 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mnistlin.analysis.compare import compare
+    from mnistlin.analysis.dips import explain_dips
+    from mnistlin.analysis.evaluate import evaluate
+    from mnistlin.analysis.optimum import find_optimum
+    from mnistlin.analysis.predict import predict
     from mnistlin.config import ExperimentConfig, load_config
     from mnistlin.errors import ConfigError, DataError, MnistlinError, RunError
     from mnistlin.experiment import resume_experiment, run_experiment
+    from mnistlin.figures.draw import draw_run
     from mnistlin.runs.folder import Run, load_run
+    from mnistlin.runs.index import find_runs
     from mnistlin.runs.sweep_folder import Sweep, load_sweep
     from mnistlin.sweep import resume_sweep, run_sweep
 
@@ -23,9 +30,16 @@ _HOMES = {
     "Run": "mnistlin.runs.folder",
     "RunError": "mnistlin.errors",
     "Sweep": "mnistlin.runs.sweep_folder",
+    "compare": "mnistlin.analysis.compare",
+    "draw_run": "mnistlin.figures.draw",
+    "evaluate": "mnistlin.analysis.evaluate",
+    "explain_dips": "mnistlin.analysis.dips",
+    "find_optimum": "mnistlin.analysis.optimum",
+    "find_runs": "mnistlin.runs.index",
     "load_config": "mnistlin.config",
     "load_run": "mnistlin.runs.folder",
     "load_sweep": "mnistlin.runs.sweep_folder",
+    "predict": "mnistlin.analysis.predict",
     "resume_experiment": "mnistlin.experiment",
     "resume_sweep": "mnistlin.sweep",
     "run_experiment": "mnistlin.experiment",
@@ -40,9 +54,16 @@ __all__ = [
     "Run",
     "RunError",
     "Sweep",
+    "compare",
+    "draw_run",
+    "evaluate",
+    "explain_dips",
+    "find_optimum",
+    "find_runs",
     "load_config",
     "load_run",
     "load_sweep",
+    "predict",
     "resume_experiment",
     "resume_sweep",
     "run_experiment",

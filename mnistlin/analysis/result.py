@@ -5,13 +5,14 @@ The command line, the report page and a notebook show the same object: `values()
 A question adds a subclass in its own module and needs no other registration.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from mnistlin.errors import RunError
 from mnistlin.model.products import Floats
+from mnistlin.runs.tables import html_table
 from mnistlin.runs.writer import write_table, write_weights
 
 if TYPE_CHECKING:
@@ -79,6 +80,13 @@ class Result:
         """Return weights, each (n_outputs, n_features + 1), to be saved as one .npz file."""
         return {}
 
+    def __init_subclass__(cls) -> None:
+        cls.__repr__ = Result.__repr__  # type: ignore[method-assign]  # a dataclass prints all fields
+
+    def __repr__(self) -> str:
+        words = ", ".join(f"{key}={as_text(value)}" for key, value in self.values().items())
+        return f"{type(self).__name__}({words if len(words) <= 150 else words[:149] + '…'})"
+
     def _repr_html_(self) -> str:
         """Return the result as HTML, which notebooks show."""
         return "\n".join(_html_parts(self))
@@ -133,17 +141,12 @@ def _html_parts(result: Result) -> list[str]:
     from mnistlin.figures.style import as_svg
 
     parts = [f"<h3>{escape(result.title)}</h3>"] if result.title else []
-    parts.append(_html_table(result.values().items()))
+    parts.append(html_table([(key, as_text(value)) for key, value in result.values().items()]))
     parts += [
-        _html_table([tuple(rows[0]), *(tuple(row.values()) for row in rows)])
+        html_table([tuple(rows[0]), *(tuple(map(as_text, row.values())) for row in rows)])
         for rows in result.tables().values()
         if rows
     ]
     paragraphs = [*(f"warning: {each}" for each in result.warnings()), result.explanation()]
     parts += [f"<p>{escape(words)}</p>" for words in paragraphs if words]
     return parts + [as_svg(figure) for figure in result.figures().values()]
-
-
-def _html_table(rows: Iterable[tuple[Any, ...]]) -> str:
-    lines = ("".join(f"<td>{escape(as_text(value))}</td>" for value in row) for row in rows)
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

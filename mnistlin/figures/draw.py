@@ -56,15 +56,24 @@ SWEEP_FIGURES: dict[str, Callable[[Sweep], Figure]] = {
 """The figures of a sweep."""
 
 
-def draw_run(run: Run, out_dir: Path, fmt: str = "png") -> list[Path]:
+def draw_run(run: Run, out_dir: Path | None = None, fmt: str = "png") -> list[Path]:
     """Draw the figures of one run into a folder; return the files, in the order of RUN_FIGURES.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    out_dir : Path, optional
+        Default: plots/ in the folder of the run.
+    fmt : {"png", "svg", "pdf"}
+        Format of the figures.
 
     Raises
     ------
     RunError
         If some figures cannot be drawn or written, saying why; all others are there then.
     """
-    return _draw_each(RUN_FIGURES, run, out_dir, fmt)
+    return _draw_each(RUN_FIGURES, run, out_dir or run.path / "plots", fmt)
 
 
 def draw_overlay(runs: Sequence[Run], out_dir: Path, fmt: str = "png") -> list[Path]:

@@ -3,6 +3,7 @@
 config.yaml  run.json  metrics.csv  steps.csv  summary.json  weights.npz  confusion.csv  plots/
 """
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -10,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mnistlin.config import ExperimentConfig, parse_config
 from mnistlin.errors import ConfigError, RunError
@@ -29,7 +30,10 @@ from mnistlin.runs.files import (
     sync_folder,
 )
 from mnistlin.runs.records import ENDED, RunInfo, Status, Summary, read_record
-from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, read_columns
+from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, html_table, read_columns
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 
 def make_folder(parent: Path, name: str) -> Path:
@@ -72,6 +76,27 @@ class Run:
     path: Path
     config: ExperimentConfig
     info: RunInfo
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.current_status})"
+
+    def _repr_html_(self) -> str:
+        """Return settings and result as a table, which notebooks show."""
+        training = self.config.training
+        rows = {
+            "run": str(self.path),
+            "status": self.current_status,
+            "model": self.config.model,
+            "dataset": self.config.data.dataset,
+            "learning_rate": training.learning_rate,
+            "l2_lambda": training.l2_lambda,
+            "epochs": training.epochs,
+            "seed": training.seed,
+        }
+        if self.status in ENDED:
+            names = ("stop_epoch", "last_val_loss", "last_val_accuracy", "best_val_accuracy")
+            rows |= {name: self.summary.get(name) for name in names}
+        return html_table([(key, "" if value is None else value) for key, value in rows.items()])
 
     @property
     def status(self) -> Status:
@@ -155,6 +180,57 @@ class Run:
         """Return the model with the weights of the last or of the best check."""
         return make_classifier(self.weights[weights], self.classes, self.image_shape, SYMMETRIC)
 
+    def predict(self, images: ArrayLike) -> NDArray[np.int64]:
+        """Return the label that the last weights give each image, as scikit-learn's `predict`.
+
+        Parameters
+        ----------
+        images : array-like of shape (n_images, n_features) or (n_images, height, width)
+            Pixel values, 0 to 255, in the form of the training images.
+
+        Raises
+        ------
+        ValueError
+            If the images have another shape.
+        RunError
+            If there are no weights, or they are damaged.
+        """
+        return self.classifier().predict(images)
+
+    def predict_proba(self, images: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability of each class, (n_images, n_classes), in the order of `classes_`.
+
+        Parameters and errors are those of `predict`.
+        """
+        return self.classifier().predict_proba(images)
+
+    @property
+    def classes_(self) -> NDArray[np.int64]:
+        """Labels in ascending order, the order of all that scikit-learn names."""
+        return np.array(sorted(self.classes))
+
+    @property
+    def coef_(self) -> NDArray[np.float64]:
+        """Change of the logit per grey level, (n_classes, n_features); one row for two classes."""
+        return self.classifier().coef_
+
+    @property
+    def intercept_(self) -> NDArray[np.float64]:
+        """Logits of a black image, (n_classes,); with two classes, one."""
+        return self.classifier().intercept_
+
+    def to_sklearn(self) -> "LogisticRegression":
+        """Return the last weights as a fitted `sklearn.linear_model.LogisticRegression`.
+
+        It works on raw pixels, (n_images, n_features).
+
+        Raises
+        ------
+        MnistlinError
+            If scikit-learn is not installed.
+        """
+        return self.classifier().to_sklearn()
+
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
         """confusion.csv: how often class i (row) was predicted as class j (column)."""
@@ -207,6 +283,11 @@ class Run:
             )
             raise RunError(f"{self.path} has no {name} yet, because it is {status}; {advice}")
         return path
+
+
+def runs_folder(runs_dir: str | Path | None = None) -> Path:
+    """Return the folder of all runs: by default MNISTLIN_RUNS_DIR, or runs."""
+    return Path(runs_dir or os.environ.get("MNISTLIN_RUNS_DIR") or "runs")
 
 
 def load_run(path: str | Path) -> Run:

@@ -10,7 +10,7 @@ from typing import Any
 from mnistlin.errors import RunError, printable
 from mnistlin.runs.checkpoint import CHECKPOINT_NAME
 from mnistlin.runs.files import LOCK_NAME, is_locked
-from mnistlin.runs.folder import Run, load_run
+from mnistlin.runs.folder import Run, load_run, runs_folder
 from mnistlin.runs.records import ENDED
 from mnistlin.runs.sweep_folder import Sweep, is_sweep, load_sweep
 from mnistlin.runs.tables import aligned
@@ -40,10 +40,17 @@ class Entry:
     note: str = ""
 
 
-def find_runs(runs_dir: Path) -> list[Entry]:
-    """Return runs and sweeps in a folder, newest first; other files and folders are ignored."""
+def find_runs(runs_dir: str | Path | None = None) -> list[Entry]:
+    """Return runs and sweeps in a folder, newest first; other files and folders are ignored.
+
+    Parameters
+    ----------
+    runs_dir : str or Path, optional
+        Default: the environment variable MNISTLIN_RUNS_DIR, or runs.
+    """
     try:
-        folders = sorted(filter(Path.is_dir, runs_dir.iterdir()), key=_order, reverse=True)
+        paths = filter(Path.is_dir, runs_folder(runs_dir).iterdir())
+        folders = sorted(paths, key=_order, reverse=True)
     except OSError:
         return []
     return [entry for path in folders if (entry := _entry(path)) is not None]

@@ -29,7 +29,7 @@ from mnistlin.runs.records import (
     read_record,
     utc_now,
 )
-from mnistlin.runs.tables import Value, csv_text
+from mnistlin.runs.tables import Value, csv_text, html_table
 
 Key: TypeAlias = tuple[float, int]
 """What names a member: its λ and its seed."""
@@ -91,6 +91,13 @@ class Sweep:
     config: ExperimentConfig
     settings: SweepConfig
     info: SweepInfo
+
+    def __repr__(self) -> str:
+        return f"Sweep({str(self.path)!r}, {self.current_status}, {len(self.members)} runs)"
+
+    def _repr_html_(self) -> str:
+        """Return sweep.csv as a table, one row per member, which notebooks show."""
+        return html_table([SWEEP_COLUMNS, *(_row(key, run) for key, run in self.members.items())])
 
     @property
     def status(self) -> SweepStatus:

@@ -9,6 +9,7 @@ import io
 import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -47,6 +48,16 @@ def aligned(
     """Return rows of cells, all of one length, as lines with columns of equal width."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(justify, row, widths)).rstrip() for row in rows]
+
+
+def html_table(rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows of cells as an HTML table; floats get six digits, and text is escaped."""
+
+    def cell(value: Any) -> str:
+        return escape(f"{value:.6g}" if isinstance(value, float) else str(value))
+
+    lines = ("".join(f"<td>{cell(value)}</td>" for value in row) for row in rows)
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def csv_text(rows: Iterable[Sequence[Value]]) -> str:
