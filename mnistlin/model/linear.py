@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlin.model.products import Floats, Inputs, times
+from mnistlin.model.products import Floats, Pixels, times
 
 
 def stack(*weights: Floats) -> Floats:
@@ -41,14 +41,14 @@ def unstack(W: Floats) -> Floats:
     return member
 
 
-def logits(W: Floats, X: Inputs) -> Floats:
+def logits(W: Floats, X: Pixels) -> Floats:
     """Return Z = W Xᵀ of a stack.
 
     Parameters
     ----------
     W : ndarray of shape (n_models, n_outputs, n_features + 1)
         Weights, the bias last.
-    X : ndarray or Pixels of shape (n_samples, n_features + 1)
+    X : Pixels of shape (n_samples, n_features + 1)
         Inputs.
 
     Returns
@@ -58,7 +58,7 @@ def logits(W: Floats, X: Inputs) -> Floats:
     return times(W, X.T)
 
 
-def gradient(R: Floats, W: Floats, X: Inputs, l2_lambdas: Floats) -> Floats:
+def gradient(R: Floats, W: Floats, X: Pixels, l2_lambdas: Floats) -> Floats:
     """Return dJ/dW = R X / n + 2 λ W of a stack.
 
     Parameters
@@ -67,7 +67,7 @@ def gradient(R: Floats, W: Floats, X: Inputs, l2_lambdas: Floats) -> Floats:
         Residuals dC/dZ of each sample.
     W : ndarray of shape (n_models, n_outputs, n_features + 1)
         Weights, the bias last.
-    X : ndarray or Pixels of shape (n_samples, n_features + 1)
+    X : Pixels of shape (n_samples, n_features + 1)
         Inputs.
     l2_lambdas : ndarray of shape (n_models,)
         λ of each model.
@@ -80,7 +80,7 @@ def gradient(R: Floats, W: Floats, X: Inputs, l2_lambdas: Floats) -> Floats:
     return G
 
 
-def objective(head: "Head", W: Floats, X: Inputs, Y: Floats, l2_lambdas: Floats) -> Floats:
+def objective(head: "Head", W: Floats, X: Pixels, Y: Floats, l2_lambdas: Floats) -> Floats:
     """Return J = C + λ Σ W² of each model of a stack, of shape (n_models,), in nats.
 
     Parameters
@@ -89,7 +89,7 @@ def objective(head: "Head", W: Floats, X: Inputs, Y: Floats, l2_lambdas: Floats)
         Defines the loss.
     W : ndarray of shape (n_models, n_outputs, n_features + 1)
         Weights, the bias last.
-    X : ndarray or Pixels of shape (n_samples, n_features + 1)
+    X : Pixels of shape (n_samples, n_features + 1)
         Inputs.
     Y : ndarray of shape (n_outputs, n_samples)
         One-hot targets.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mnistlin.model.linear import gradient, logits, stack
-from mnistlin.model.products import Floats, Inputs
+from mnistlin.model.products import Floats, Pixels
 from mnistlin.training.batches import PixelReader, epoch_orders
 from mnistlin.training.evaluation import Evaluator, Score
 from mnistlin.training.schedule import Setup
@@ -24,10 +24,6 @@ from mnistlin.training.segments import MemberState, Recording, Segment, judge
 
 _STEPS_PER_CHUNK = 64
 """Steps whose logits are kept until the losses of their batches are computed, all at once."""
-
-_KEPT_INPUT_BYTES = 16 * 2**20
-"""Inputs are kept up to this size, if all epochs have the same batches: reading them anew would
-double the time of a binary step."""
 
 _MAX_HELPERS = 8
 """Threads that evaluate at most beside the one that trains; each has its own buffers."""
@@ -106,7 +102,6 @@ class Stack:
         self._l2_lambdas = np.array(setup.l2_lambdas, dtype=self._how.dtype)
         self._weights = stack(*[weights] * len(self._members))
         self._orders = epoch_orders(self._how, setup.train.n_samples, first_epoch)
-        self._kept = self._inputs_to_keep()
 
     def keep(self, members: tuple[int, ...]) -> None:
         """Remove all but these members."""
@@ -148,29 +143,14 @@ class Stack:
         Z = np.empty((len(steps), *self._weights.shape[:2], batches.shape[1]), dtype)
         checks = set(self._schedule.checks(steps))
         for i, (step, samples) in enumerate(zip(steps, batches, strict=True)):
-            Z[i] = self._step(self._inputs(step, samples), Y[i])
+            Z[i] = self._step(self._reader.read(samples), Y[i])
             if step in checks:
                 snapshots.append(self._weights.copy())
         losses = setup.head.losses(Z, Y[:, None])
         means: NDArray[np.float64] = losses.mean(axis=-1, dtype=np.float64).T
         return means
 
-    def _inputs_to_keep(self) -> list[Floats]:
-        """Return the inputs of each batch of an epoch; none if they come once, or are many."""
-        how, schedule = self._how, self._schedule
-        n_inputs = schedule.steps_per_epoch * how.batch_size * self._weights.shape[2]
-        come_again = schedule.epochs > 1 and not how.shuffle
-        if not come_again or n_inputs * self._weights.itemsize > _KEPT_INPUT_BYTES:
-            return []
-        return [self._reader.read(samples).to_array() for samples in self._next_batches()]
-
-    def _inputs(self, step: int, samples: NDArray[np.intp]) -> Inputs:
-        """Return the inputs X of a batch, valid until those of the next one are requested."""
-        if self._kept:
-            return self._kept[step % self._schedule.steps_per_epoch]
-        return self._reader.read(samples)
-
-    def _step(self, X: Inputs, Y: Floats) -> Floats:
+    def _step(self, X: Pixels, Y: Floats) -> Floats:
         """Move the weights against the gradient on one batch; return its logits before that."""
         W = self._weights
         Z = logits(W, X)
