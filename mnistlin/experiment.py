@@ -82,7 +82,7 @@ def run_experiment(
         If the folder cannot be written.
     """
     config = load_config(config, overrides or {})
-    splits = data or load_splits(config.data)
+    splits = data or load_splits(config.data, training=config.training)
     setup = setup_for(config, splits, (config.training.l2_lambda,))
     info = RunInfo.of(describe_origin(config, splits))
     path = make_folder(Path(runs_dir), config.name)
@@ -126,7 +126,7 @@ def resume_experiment(
         check_is_unfinished(run)
         config = run.config
         check_config_is_unchanged(path, run.info, config)
-        splits = data or load_splits(config.data, run.info.data.recorded_folder)
+        splits = data or load_splits(config.data, run.info.data.recorded_folder, config.training)
         setup = setup_for(config, splits, (config.training.l2_lambda,))
         start = load_checkpoint(path, setup)
         info = resumed_info(path, run.info, describe_origin(config, splits), start.epoch)
@@ -138,7 +138,7 @@ def resume_experiment(
 def setup_for(config: ExperimentConfig, splits: Splits, l2_lambdas: tuple[float, ...]) -> Setup:
     """Return the setup of a stack of models with these λ; ConfigError if the data does not fit."""
     head, training, stopping = HEADS[config.model], config.training, config.early_stopping
-    return Setup(splits.train, splits.val, head, training, stopping, l2_lambdas)
+    return Setup(splits.train, splits.val, head, training, stopping, l2_lambdas, splits.drawn_from)
 
 
 def conclude(

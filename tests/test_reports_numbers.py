@@ -64,6 +64,40 @@ def test_3_softmax_ends_at_92_and_91_percent(dtype, tmp_path):
     assert summary["last_val_accuracy"] == pytest.approx(0.9160, abs=5e-4)
 
 
+@pytest.mark.parametrize(
+    ("settings", "epoch", "step", "val_loss"),
+    [
+        ({}, 33, 1038, 0.06577187753329566),
+        ({"training.shuffle": True}, 16, 522, 0.07166134981545134),
+    ],
+    ids=["not shuffled", "shuffled"],
+)
+def test_a_public_student_report_of_2022_comes_out_to_the_last_digit(
+    settings, epoch, step, val_loss, tmp_path
+):
+    overrides = {"training.dtype": "float64", "training.order": "legacy", **settings}
+    summary = run_experiment(load_config("binary-early-stopping", overrides), tmp_path).summary
+    assert (summary["stop_epoch"], summary["stop_step"]) == (epoch, step)
+    assert summary["last_val_loss"] == pytest.approx(val_loss, abs=1e-12)
+
+
+def test_softmax_with_the_order_of_the_course_s_scripts(tmp_path):
+    overrides = {"training.dtype": "float64", "training.order": "legacy"}
+    summary = run_experiment(load_config("softmax", overrides), tmp_path).summary
+    found = summary["last_train_accuracy"], summary["last_val_accuracy"]
+    assert found == (0.9225, 0.9157)
+    assert summary["last_weight_norm"] == pytest.approx(4.894063, abs=5e-7)
+
+
+@pytest.mark.parametrize(
+    ("train_size", "mean", "sd"), [(None, 33.32, 78.57), (20_000, 33.55, 78.88)]
+)
+def test_mean_and_sd_of_the_pixels_of_mnist(train_size, mean, sd):
+    overrides = {"data.scaling": "standard", "data.train_size": train_size}
+    scaling = load_splits(load_config("softmax", overrides).data).train.scaling
+    assert (scaling.mean, scaling.divisor) == pytest.approx((mean, sd), abs=0.005)
+
+
 def test_the_early_stopped_run_is_that_of_the_plain_trainer(histories, reference, assert_alike):
     """Every row, batch loss and weight to 1e-9, up to the very step at which both stop."""
     setup = setup_of("binary-early-stopping")

@@ -202,7 +202,8 @@ def _split_of_other(run: Run, dataset: str, split_name: str) -> Split:
             f"which are {', '.join(map(str, run.classes))}"
         )
     index_of = np.array([run.classes.index(label) for label in split.classes])
-    return replace(split, targets=index_of[split.targets], classes=run.classes)
+    targets = index_of[split.targets]
+    return replace(split, targets=targets, classes=run.classes, scaling=run.scaling)
 
 
 def _fraction(part: int, whole: int) -> float | None:

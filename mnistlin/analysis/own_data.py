@@ -22,7 +22,7 @@ def load_own_splits(run: Run) -> Splits:
     ConfigError
         If the files do not have the rows or classes of the config any more.
     """
-    splits = load_splits(run.config.data, run.info.data.recorded_folder)
+    splits = load_splits(run.config.data, run.info.data.recorded_folder, run.config.training)
     changed = data_changes(run.info.data, describe_data(splits))
     if changed:
         raise DataError(

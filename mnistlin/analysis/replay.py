@@ -102,7 +102,10 @@ def replay(run: Run, on_segment: Callable[[range], bool] | None = None) -> Repla
             f"with; `mnistlin train --resume {run.path}` goes on with it"
         )
     weights, metrics, steps = run.weights, run.metrics, run.steps  # damage is told at once
-    stack, splits = stack_of(run), load_splits(run.config.data)
+    stack, splits = (
+        stack_of(run),
+        load_splits(run.config.data, run.info.data.recorded_folder, run.config.training),
+    )
     trained = train_stack(stack.configs(run.config), splits, on_segment)
     if trained is None:
         return None

@@ -52,7 +52,7 @@ def train(
         return
     recorded = unfinished.info.data.recorded_folder if unfinished else None
     loader = fetch_data(experiment.data.dataset, quiet=options.quiet, recorded=recorded)
-    data = loader.load(experiment.data, recorded)
+    data = loader.load(experiment.data, recorded, experiment.training)
     with stop_request() as request:
         run = _train_with_bar(experiment, resume, data, options, request)
     _warn_of_changes(run, options)

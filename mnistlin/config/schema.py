@@ -31,9 +31,10 @@ def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
 _UNIQUE: dict[str, Any] = {"uniqueItems": True}
 
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+Rows = Literal["first", "last", "sample"]
 Label = Annotated[int, Field(ge=0, le=255)]
 Lambda = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Classes = Annotated[
     tuple[Label, ...],
     Field(strict=False, min_length=2, json_schema_extra=_UNIQUE),
@@ -71,15 +72,26 @@ class DataConfig(Section):
         "A logistic model needs exactly two, and the first is the target y = 1.",
     )
     train_size: Count | None = Field(
-        None, description="Rows taken from the start of the training file; null takes all."
+        None, description="Rows of the training file used for training; null takes all."
+    )
+    train_rows: Rows = Field(
+        "first",
+        description="Which rows of the training file are used: the first, the last, or a random "
+        "sample, drawn with training.seed and kept in the order drawn.",
     )
     val_size: Count | None = Field(
         None, description="Rows used for validation; null takes all that are available."
     )
+    val_rows: Rows = Field("first", description="Which of the available rows are used.")
     val_from: Literal["test", "train"] = Field(
         "test",
         description="test: validate on the test file, as the report does. train: validate on the "
-        "rows after the training rows; the test file is used once, at the end.",
+        "other rows of the training file; the test file is used once, at the end.",
+    )
+    scaling: Literal["symmetric", "unit", "standard"] = Field(
+        "symmetric",
+        description="How pixels become inputs. symmetric: x / 127.5 - 1. unit: x / 255. standard: "
+        "(x - mean) / sd, of all pixels of the training images.",
     )
 
 
@@ -99,8 +111,23 @@ class TrainingConfig(Section):
     shuffle: bool = Field(
         True, description="Whether the order of the images changes with every epoch."
     )
+    order: Literal["independent", "legacy"] = Field(
+        "independent",
+        description="independent: the order of an epoch depends on seed and epoch alone. legacy: "
+        "one numpy.random.RandomState(seed) shuffles the images anew in each epoch, as in scripts "
+        "of the course; sampled rows are drawn from it first.",
+    )
+    skip_orders: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Orders drawn and dropped before the first epoch, as by a script that trained "
+        "other models before; needs order: legacy and shuffle: true.",
+    )
     seed: Seed = Field(
-        0, description="Seed of the order of the images, the only random number of a run."
+        0,
+        description="Seed of the order of the images and of sampled rows, the only random number "
+        "of a run.",
     )
     checks_per_epoch: Count = Field(
         5,
@@ -167,7 +194,7 @@ class ExperimentConfig(Section):
 
     @model_validator(mode="after")
     def _keeps_the_rules_between_keys(self) -> Self:
-        broken = [problem for rule in (_classes_rule, _seeds_rule) if (problem := rule(self))]
+        broken = [problem for rule in _RULES if (problem := rule(self))]
         if broken:
             raise ValueError("\n".join(broken))
         return self
@@ -199,11 +226,34 @@ def _classes_rule(config: ExperimentConfig) -> str | None:
     )
 
 
-def _seeds_rule(config: ExperimentConfig) -> str | None:
-    if config.sweep is None or len(config.sweep.seeds) == 1 or config.training.shuffle:
+def _skip_orders_rule(config: ExperimentConfig) -> str | None:
+    how = config.training
+    if not how.skip_orders or (how.order == "legacy" and how.shuffle):
         return None
     return (
-        f"sweep.seeds: found {list(config.sweep.seeds)} with training.shuffle: false; the seed "
+        f"training.skip_orders: found {how.skip_orders} with training.order: {how.order} and "
+        f"training.shuffle: {str(how.shuffle).lower()}; only the orders of training.order: legacy "
+        "with training.shuffle: true can be skipped; set both, or remove skip_orders"
+    )
+
+
+def _seeds_rule(config: ExperimentConfig) -> str | None:
+    if config.sweep is None or len(config.sweep.seeds) == 1:
+        return None
+    found = f"sweep.seeds: found {list(config.sweep.seeds)} with"
+    for key in ("train_rows", "val_rows"):
+        if getattr(config.data, key) == "sample":
+            return (
+                f"{found} data.{key}: sample; each seed would have its own rows, but a sweep has "
+                "one training and validation set; name one seed, or use first or last rows"
+            )
+    if config.training.shuffle:
+        return None
+    return (
+        f"{found} training.shuffle: false; the seed "
         "decides the order of the batches alone, so all seeds would give the same run; set "
         "training.shuffle: true or name one seed"
     )
+
+
+_RULES = (_classes_rule, _skip_orders_rule, _seeds_rule)

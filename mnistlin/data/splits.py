@@ -4,10 +4,11 @@ Pixels stay unsigned bytes, in memory or memory-mapped; they are scaled where th
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,10 +29,10 @@ from mnistlin.data.download import Progress
 from mnistlin.data.idx import IdxError, IdxFile, by_text, read_idx
 from mnistlin.data.locate import Location, locate
 from mnistlin.errors import ConfigError, DataError
-from mnistlin.model.products import SYMMETRIC, Scaling
+from mnistlin.model.products import SYMMETRIC, UNIT, Scaling
 
 if TYPE_CHECKING:
-    from mnistlin.config import DataConfig
+    from mnistlin.config import DataConfig, TrainingConfig
 
 _N_LABELS = 256  # that an unsigned byte can hold
 _BLOCK_ROWS = 4096
@@ -46,7 +47,7 @@ class Split:
     images : ndarray of shape (n_file_rows, n_features), uint8
         Rows from the start of the file; memory-mapped if the file is raw.
     rows : ndarray of shape (n_samples,), intp
-        Which of them belong to the split, in the order of the file.
+        Which of them belong to the split, in the order of the file, or as drawn if sampled.
     targets : ndarray of shape (n_samples,), intp
         For each of `rows`, the index of its label in `classes`.
     classes : tuple of int
@@ -114,6 +115,9 @@ class Splits:
         Names of labels, where the dataset has them.
     warnings : tuple of str
         What is unusual about the rows, in sentences.
+    drawn_from : tuple of int
+        With `training.order: legacy`, how many rows there were each time that rows were sampled:
+        the stream of the run has drawn a permutation of each.
     """
 
     train: Split
@@ -123,6 +127,7 @@ class Splits:
     folder: Path
     class_names: Mapping[int, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    drawn_from: tuple[int, ...] = ()
 
 
 class SplitLoader:
@@ -135,7 +140,7 @@ class SplitLoader:
     def __init__(self) -> None:
         self._locations: dict[tuple[str, Path | None], Location] = {}
         self._files: dict[Path, _Labelled] = {}
-        self._splits: dict[tuple[DataConfig, Path | None], Splits] = {}
+        self._splits: dict[tuple[DataConfig, Path | None, tuple[int, str]], Splits] = {}
 
     def locate(
         self, dataset: str, recorded: Path | None = None, progress: Progress | None = None
@@ -146,30 +151,44 @@ class SplitLoader:
             self._locations[key] = locate(dataset, progress, recorded)
         return self._locations[key]
 
-    def load(self, data: "DataConfig", recorded: Path | None = None) -> Splits:
+    def load(
+        self,
+        data: "DataConfig",
+        recorded: Path | None = None,
+        training: "TrainingConfig | None" = None,
+    ) -> Splits:
         """Return the splits of the section `data` of a config; see `load_splits`."""
-        key = (data, recorded)
+        draw = (training.seed, training.order) if training else (0, "independent")
+        key = (data, recorded, draw if "sample" in {data.train_rows, data.val_rows} else (0, ""))
         if key not in self._splits:
-            self._splits[key] = self._divide(data, self.locate(data.dataset, recorded))
+            sampler = _Sampler(*draw)
+            self._splits[key] = self._divide(data, self.locate(data.dataset, recorded), sampler)
         return self._splits[key]
 
-    def _divide(self, data: "DataConfig", location: Location) -> Splits:
+    def _divide(self, data: "DataConfig", location: Location, sampler: "_Sampler") -> Splits:
         from_train = data.val_from == "train"
         train_file = self._read(location, "train", _n_rows_needed(data))
-        test_file = self._read(location, "t10k", None if from_train else data.val_size)
+        n_test = None if from_train or data.val_rows != "first" else data.val_size
+        test_file = self._read(location, "t10k", n_test)
         _check_same_shape(train_file, test_file)
         if location.known is None:
             _check_same_dataset(train_file, test_file)
         classes = data.classes or _labels_in(train_file.labels, test_file.labels)
-        train_rows = _cut(train_file, 0, data.train_size, "train_size")
-        cuts = [(train_file, train_rows)]
+        all_train, all_test = np.arange(train_file.n_rows), np.arange(test_file.n_rows)
+        _check_size(train_file, all_train, data.train_size, "train_size")
+        train_rows = _chosen(all_train, data.train_size, data.train_rows, sampler)
+        val_file, candidates = test_file, all_test
         if from_train:
-            cuts.append((train_file, _cut(train_file, train_rows.stop, data.val_size, "val_size")))
-            cuts.append((test_file, range(test_file.n_rows)))
-        else:
-            cuts.append((test_file, _cut(test_file, 0, data.val_size, "val_size")))
+            val_file, candidates = train_file, np.delete(all_train, train_rows)
+        _check_size(val_file, candidates, data.val_size, "val_size")
+        val_rows = _chosen(candidates, data.val_size, data.val_rows, sampler)
+        cuts = [(train_file, train_rows), (val_file, val_rows)]
+        if from_train:
+            cuts.append((test_file, all_test))
         warnings = _check_classes(data, classes, cuts)
-        train, val, *test = (_select(file, rows, classes) for file, rows in cuts)
+        selected = [_select(file, rows, classes) for file, rows in cuts]
+        scaling = _scaling(data.scaling, selected[0])
+        train, val, *test = (replace(split, scaling=scaling) for split in selected)
         return Splits(
             train,
             val,
@@ -178,6 +197,7 @@ class SplitLoader:
             location.folder,
             _class_names(location, train_file, classes),
             tuple(warnings),
+            tuple(sampler.drawn_from),
         )
 
     def _read(self, location: Location, stem: str, max_rows: int | None) -> "_Labelled":
@@ -189,7 +209,11 @@ class SplitLoader:
         return known
 
 
-def load_splits(data: "DataConfig", recorded: Path | None = None) -> Splits:
+def load_splits(
+    data: "DataConfig",
+    recorded: Path | None = None,
+    training: "TrainingConfig | None" = None,
+) -> Splits:
     """Find a dataset, download it if necessary, and divide it as the config says.
 
     The content of a known dataset is verified on the way. The classes, if the config names none,
@@ -202,6 +226,8 @@ def load_splits(data: "DataConfig", recorded: Path | None = None) -> Splits:
     recorded : Path, optional
         The folder in which a run found its data: it is tried where `data.dataset` leads nowhere,
         such as a relative path in another working directory.
+    training : TrainingConfig, optional
+        The section `training`, whose seed and order decide which rows are sampled.
 
     Raises
     ------
@@ -210,7 +236,7 @@ def load_splits(data: "DataConfig", recorded: Path | None = None) -> Splits:
     ConfigError
         If the config asks for rows or classes that the files do not have.
     """
-    return (shared_loader() or SplitLoader()).load(data, recorded)
+    return (shared_loader() or SplitLoader()).load(data, recorded, training)
 
 
 _shared: ContextVar[SplitLoader | None] = ContextVar("shared", default=None)
@@ -249,9 +275,60 @@ class _Labelled:
 
 def _n_rows_needed(data: "DataConfig") -> int | None:
     """Return how many rows of the training file are used at most; None for all."""
-    if data.train_size is None or data.val_from == "test":
+    if data.train_rows != "first" or data.train_size is None:
+        return None
+    if data.val_from == "test":
         return data.train_size
+    if data.val_rows != "first":
+        return None
     return None if data.val_size is None else data.train_size + data.val_size
+
+
+class _Sampler:
+    """Draws rows: from streams of their own, or from the one legacy stream of the run."""
+
+    def __init__(self, seed: int, order: str) -> None:
+        self.drawn_from: list[int] = []
+        self._seed, self._n_draws = seed, 0
+        self._legacy = np.random.RandomState(seed) if order == "legacy" else None
+
+    def permutation(self, n: int) -> NDArray[np.intp]:
+        """Return 0 to n - 1 in random order; its start is what `choice` draws."""
+        self._n_draws += 1
+        if self._legacy is None:  # never [seed, epoch], which orders an epoch
+            return np.random.default_rng([self._seed, 0, self._n_draws]).permutation(n)
+        self.drawn_from.append(n)
+        return self._legacy.permutation(n)
+
+
+def _chosen(
+    candidates: NDArray[np.intp], size: int | None, which: str, sampler: _Sampler
+) -> NDArray[np.intp]:
+    """Return `size` of some rows, all if it is None, as the config's `train_rows` says."""
+    size = len(candidates) if size is None else size
+    if which == "sample":
+        return candidates[sampler.permutation(len(candidates))[:size]]
+    return candidates[:size] if which == "first" else candidates[len(candidates) - size :]
+
+
+def _scaling(name: str, train: Split) -> Scaling:
+    """Return the scaling that a config names; `standard` is that of all pixels of a split."""
+    if name != "standard":
+        return {"symmetric": SYMMETRIC, "unit": UNIT}[name]
+    n, total, squares = train.n_samples * train.n_features, 0, 0
+    for start in range(0, train.n_samples, _BLOCK_ROWS):
+        counts = np.bincount(
+            train.images[train.rows[start : start + _BLOCK_ROWS]].ravel(), minlength=256
+        )
+        total += int(counts @ np.arange(256))
+        squares += int(counts @ np.arange(256) ** 2)
+    variance = (n * squares - total**2) / n**2  # of integers, so exact up to this division
+    if not variance:
+        raise ConfigError(
+            "data.scaling: found standard, but all pixels of the training images have the same "
+            f"value, {total // max(n, 1)}, so their standard deviation is 0; use symmetric or unit"
+        )
+    return Scaling.standard(total / n, math.sqrt(variance))
 
 
 def _read_labelled(location: Location, stem: str, max_rows: int | None) -> _Labelled:
@@ -329,28 +406,27 @@ def _labels_in(*label_arrays: NDArray[np.uint8]) -> tuple[int, ...]:
     return tuple(np.flatnonzero(_count_labels(*label_arrays)).tolist())
 
 
-def _cut(file: _Labelled, start: int, size: int | None, key: str) -> range:
-    """Return the rows from `start` that the config asks for with `key`."""
-    n_left = file.n_rows - start
-    if n_left == 0:
+def _check_size(file: _Labelled, rows: NDArray[np.intp], size: int | None, key: str) -> None:
+    """Refuse a size that some rows of a file do not have."""
+    if not len(rows):
         raise ConfigError(
             f"data.{key}: no rows are left, since all {file.n_rows} images of {file.path} are"
             " training rows; lower data.train_size, or set data.val_from to test"
         )
-    if size is not None and size > n_left:
-        rest = f", of which {n_left} follow the training rows" if start else ""
+    if size is not None and size > len(rows):
+        is_rest = len(rows) < file.n_rows
+        rest = f", of which {len(rows)} are no training rows" if is_rest else ""
         raise ConfigError(
             f"data.{key}: found {size}, but {file.path} has {file.n_rows} images{rest};"
-            f" it may be 1 to {n_left}, or null for all"
+            f" it may be 1 to {len(rows)}, or null for all"
         )
-    return range(start, file.n_rows if size is None else start + size)
 
 
 def _check_classes(
-    data: "DataConfig", classes: tuple[int, ...], cuts: Sequence[tuple[_Labelled, range]]
+    data: "DataConfig", classes: tuple[int, ...], cuts: Sequence[tuple[_Labelled, NDArray[np.intp]]]
 ) -> Iterator[str]:
     """Refuse training rows that lack a class, and yield a warning for other rows that do."""
-    counts = [_count_labels(file.labels[rows.start : rows.stop]) for file, rows in cuts]
+    counts = [_count_labels(file.labels[rows]) for file, rows in cuts]
     (train_file, train_rows), in_train = cuts[0], counts[0]
     needed = data.classes or tuple(np.flatnonzero(sum(counts)).tolist())
     if absent := [label for label in needed if not in_train[label]]:
@@ -361,8 +437,11 @@ def _check_classes(
         if np.all(train_file.labels[:-1] <= train_file.labels[1:]):
             advice.append("shuffle the rows of the files, which are sorted by class")
         advice.append("name classes in data.classes that occur in the training rows")
+        which = f"rows {train_rows.min()} to {train_rows.max()}"
+        if data.train_rows == "sample":
+            which = f"{len(train_rows)} sampled rows"
         raise ConfigError(
-            f"data.classes: rows {train_rows.start} to {train_rows.stop - 1} of {train_file.path} "
+            f"data.classes: {which} of {train_file.path} "
             f"have no image of class {_listed(absent)}; images per class there: "
             f"{_counted(in_train)}; images in the other rows: {elsewhere}; {', or '.join(advice)}"
         )
@@ -383,11 +462,11 @@ def _listed(labels: Iterable[int]) -> str:
     return ", ".join(map(str, labels))
 
 
-def _select(file: _Labelled, rows: range, classes: tuple[int, ...]) -> Split:
+def _select(file: _Labelled, rows: NDArray[np.intp], classes: tuple[int, ...]) -> Split:
     """Keep the rows whose label is one of the classes."""
-    labels = file.labels[rows.start : rows.stop]
+    labels = file.labels[rows]
     target_of = np.full(_N_LABELS, -1, np.intp)
     target_of[list(classes)] = np.arange(len(classes))
     targets = target_of[labels]
     kept = np.flatnonzero(targets >= 0)
-    return Split(file.images, kept + rows.start, targets[kept], classes, file.image_shape)
+    return Split(file.images, rows[kept], targets[kept], classes, file.image_shape)

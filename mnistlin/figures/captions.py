@@ -165,10 +165,33 @@ def settings(run: Run) -> list[str]:
         f"learning rate {training.learning_rate:g}",
         f"batch {training.batch_size:,}",
         f"λ = {training.l2_lambda:g}",
-        *(["shuffled", f"seed {training.seed}"] if training.shuffle else ["not shuffled"]),
+        *_randomness(run.config),
         f"patience {stopping.patience}" if stopping else "",
     ]
     return [each for each in words if each]
+
+
+def _randomness(config: ExperimentConfig) -> list[str]:
+    """Return whether images are shuffled or rows sampled, and with which seed."""
+    training, is_sampled = (
+        config.training,
+        "sample" in {config.data.train_rows, config.data.val_rows},
+    )
+    words = ["shuffled" if training.shuffle else "not shuffled"]
+    if training.shuffle and training.order == "legacy":
+        words = ["shuffled (legacy order)"]
+    if is_sampled:
+        words.append("sampled rows")
+    return [*words, f"seed {training.seed}"] if training.shuffle or is_sampled else words
+
+
+def scaling_text(run: Run) -> str:
+    """Return how pixels became inputs: "scaled to [−1, 1]"."""
+    fixed = {"symmetric": "scaled to [−1, 1]", "unit": "scaled to [0, 1]"}
+    name = run.config.data.scaling
+    if name in fixed:
+        return fixed[name]
+    return f"standardised (mean {run.scaling.mean:.2f}, sd {run.scaling.divisor:.2f})"
 
 
 def ending(run: Run) -> str:

@@ -299,8 +299,9 @@ def lambda_weights_figure(sweep: Sweep) -> Figure:
     add_colorbar(figure, image, [box for boxes in rows for box in boxes], first)
     write_note(
         figure,
-        "Weights after the last step: change of the logit per unit of pixel, pixels being scaled "
-        "to [−1, 1]. Colours follow the square root, so that small weights show.",
+        "Weights after the last step: change of the logit per unit of pixel, pixels being "
+        f"{captions.scaling_text(first)}. Colours follow the square root, so that small weights "
+        "show.",
     )
     return figure
 

@@ -183,5 +183,5 @@ def _write_note(figure: Figure, run: Run, *, shows_bias: bool) -> None:
     write_note(
         figure,
         f"Weights after step {run.metrics['step'][-1]:,}: change of the logit per unit of pixel, "
-        f"pixels being scaled to [−1, 1]. The bias{values} is no part of the image.",
+        f"pixels being {captions.scaling_text(run)}. The bias{values} is no part of the image.",
     )

@@ -32,6 +32,11 @@ class Scaling:
         return cls(sd, mean / sd)
 
     @property
+    def mean(self) -> float:
+        """The pixel that becomes an input of 0."""
+        return self.offset * self.divisor
+
+    @property
     def bias_pixel(self) -> float:
         """The pixel that becomes an input of 1."""
         return (1 + self.offset) * self.divisor

@@ -139,7 +139,11 @@ class _Trainer:
 
     def get(self, name: str, config: ExperimentConfig) -> Folder | None:
         """Return the finished folder of a config; None if the caller asked to stop."""
-        found = choose(self._known, config, describe_data(self._loader.load(config.data)))
+        found = choose(
+            self._known,
+            config,
+            describe_data(self._loader.load(config.data, training=config.training)),
+        )
         if found is None or found.status not in DONE:
             found = self._train(name, config, found)
             self._known.insert(0, found)  # the next experiment may be the same
@@ -156,7 +160,7 @@ class _Trainer:
         def on_sweep(progress: SweepProgress) -> bool:
             return self._report(name, progress.epochs_done)
 
-        data = self._loader.load(config.data)
+        data = self._loader.load(config.data, training=config.training)
         if config.sweep:
             if unfinished:
                 return resume_sweep(unfinished.path, on_sweep)

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from mnistlin.config import ExperimentConfig, parse_config
 from mnistlin.errors import ConfigError, RunError
 from mnistlin.model.linear import HEADS, Head
-from mnistlin.model.products import SYMMETRIC, Floats
+from mnistlin.model.products import SYMMETRIC, UNIT, Floats, Scaling
 from mnistlin.runs.classifier import Classifier, WeightsName, make_classifier
 from mnistlin.runs.files import (
     is_locked,
@@ -178,7 +178,7 @@ class Run:
 
     def classifier(self, weights: WeightsName = "last") -> Classifier:
         """Return the model with the weights of the last or of the best check."""
-        return make_classifier(self.weights[weights], self.classes, self.image_shape, SYMMETRIC)
+        return make_classifier(self.weights[weights], self.classes, self.image_shape, self.scaling)
 
     def predict(self, images: ArrayLike) -> NDArray[np.int64]:
         """Return the label that the last weights give each image, as scikit-learn's `predict`.
@@ -255,6 +255,20 @@ class Run:
     def image_shape(self) -> tuple[int, int]:
         """Height and width of an image in pixels."""
         return self.info.data.image_shape
+
+    @property
+    def scaling(self) -> Scaling:
+        """How pixels became the inputs of its model."""
+        name = self.config.data.scaling
+        if name != "standard":
+            return {"symmetric": SYMMETRIC, "unit": UNIT}[name]
+        measured = self.info.data.scaling
+        if measured is None:
+            raise RunError(
+                f"{self.path / 'run.json'}: data.scaling does not have the mean and sd of the "
+                "training pixels"
+            )
+        return Scaling.standard(measured.mean, measured.sd)
 
     @property
     def head(self) -> Head:

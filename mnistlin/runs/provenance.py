@@ -17,6 +17,7 @@ import mnistlin
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import Split, Splits
 from mnistlin.errors import DataError, RunError
+from mnistlin.model.products import SYMMETRIC, UNIT, Scaling
 from mnistlin.runs.folder import Run
 from mnistlin.runs.records import (
     ENDED,
@@ -24,6 +25,7 @@ from mnistlin.runs.records import (
     GitRecord,
     Origin,
     Resumption,
+    ScalingRecord,
     SplitRecord,
     SplitRecords,
     utc_now,
@@ -66,6 +68,7 @@ def describe_data(splits: Splits) -> DataRecord:
         classes=splits.train.classes,
         class_names=_named(splits),
         image_shape=splits.train.image_shape,
+        scaling=_describe_scaling(splits.train.scaling),
         splits=SplitRecords(
             train=_describe_split(splits.train),
             val=_describe_split(splits.val),
@@ -195,6 +198,12 @@ def resumed_info(path: Path, info: _Info, origin: Origin, epoch: int | None = No
         config=origin.config,
         resumed=(*info.resumed, resumption),
     )
+
+
+def _describe_scaling(scaling: Scaling) -> ScalingRecord | None:
+    """Return the mean and sd of a scaling that was measured; None of one that is fixed."""
+    is_fixed = scaling in {SYMMETRIC, UNIT}
+    return None if is_fixed else ScalingRecord(mean=scaling.mean, sd=scaling.divisor)
 
 
 def _describe_split(split: Split) -> SplitRecord:

@@ -77,6 +77,13 @@ class SplitRecords(_Record):
     test: SplitRecord | None = None
 
 
+class ScalingRecord(_Record):
+    """The scaling `standard`: (pixel - mean) / sd."""
+
+    mean: Annotated[float, Field(ge=0, le=255)]
+    sd: Annotated[float, Field(gt=0, le=255)]
+
+
 class DataRecord(_Record):
     """The data of a run."""
 
@@ -88,6 +95,7 @@ class DataRecord(_Record):
     class_names: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """In the order of `classes`; empty if the labels are the names."""
     image_shape: Annotated[tuple[_Pixels, _Pixels], Field(strict=False)]
+    scaling: ScalingRecord | None = None  # of data.scaling: standard
     splits: SplitRecords
 
     @property

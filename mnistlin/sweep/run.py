@@ -260,7 +260,7 @@ def run_sweep(
     if jobs > 1:
         _check_main_guard()
     tasks = tasks_of(config)
-    splits = load_splits(config.data)
+    splits = load_splits(config.data, training=tasks[0].configs(config)[0].training)
     setup_for(config, splits, tasks[0].l2_lambdas)  # refuses a config that does not fit the data
     reporter = _Reporter(on_progress, len(tasks), 0, config.training.epochs)
     with _workers(splits, reporter, min(jobs, len(tasks)), scheduler) as workers:
@@ -309,7 +309,7 @@ def resume_sweep(
         sweep = load_sweep(path)
         check_config_is_unchanged(path, sweep.info, sweep.config)
         config, tasks = sweep.config, tasks_of(sweep.config)
-        splits = load_splits(config.data)
+        splits = load_splits(config.data, training=tasks[0].configs(config)[0].training)
         info = resumed_info(path, sweep.info, describe_origin(config, splits))
         complete = [task for task in tasks if _is_complete(task, sweep)]
         missing = [task for task in tasks if task not in complete]

@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from multiprocessing.connection import Connection
 from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from mnistlin.config import ExperimentConfig
-from mnistlin.data.splits import Splits, load_splits
+from mnistlin.data.splits import SplitLoader, Splits
 from mnistlin.errors import RunError
 from mnistlin.experiment import setup_for
 from mnistlin.runs.provenance import describe_origin
@@ -36,7 +35,7 @@ Configs: TypeAlias = tuple[ExperimentConfig, ...]
 # of a Dask worker, would reset it for each other.
 _one_at_a_time = threading.Lock()
 
-_load_once = lru_cache(maxsize=1)(load_splits)
+_loader = SplitLoader()
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def train_stack(
         None if `on_segment` ended it.
     """
     config = configs[0]
-    splits = _load_once(config.data) if data is None else data
+    splits = _loader.load(config.data, training=config.training) if data is None else data
     info = describe_origin(config, splits)
     l2_lambdas = tuple(each.training.l2_lambda for each in configs)
     history: list[list[Segment]] = [[] for _ in configs]

@@ -5,7 +5,7 @@ gathering floats, in a quarter of the memory, and works with memory-mapped files
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, repeat
 from typing import Literal
@@ -25,16 +25,27 @@ _KEPT_IMAGE_BYTES = 64 * 2**20
 
 
 def epoch_orders(
-    training: TrainingConfig, n_samples: int, first_epoch: int = 0
+    training: TrainingConfig,
+    n_samples: int,
+    first_epoch: int = 0,
+    drawn_from: Sequence[int] = (),
 ) -> Iterator[NDArray[np.intp]]:
     """Yield the order of the samples in each epoch, from one epoch on, as indices (n_samples,).
 
-    An order depends on the seed and the epoch alone, so a resumed run needs no random state.
+    An independent order depends on the seed and the epoch alone. Legacy orders come from one
+    stream, from which rows were drawn first (see `Splits.drawn_from`); it is drawn anew up to the
+    first epoch, so that a resumed run needs no random state in either case.
     """
     if not training.shuffle:
         yield from repeat(np.arange(n_samples))
-    for epoch in count(first_epoch):
-        yield np.random.default_rng([training.seed, epoch]).permutation(n_samples)
+    elif training.order == "independent":
+        for epoch in count(first_epoch):
+            yield np.random.default_rng([training.seed, epoch]).permutation(n_samples)
+    stream = np.random.RandomState(training.seed)
+    for n in (*drawn_from, *repeat(n_samples, training.skip_orders + first_epoch)):
+        stream.permutation(n)
+    while True:
+        yield stream.permutation(n_samples)
 
 
 class PixelBuffer:

@@ -73,6 +73,7 @@ class Setup:
     """A stack of models to train: they share the data and the order of batches, not λ.
 
     `training.l2_lambda` is not used; `l2_lambdas` has one for each member of the stack.
+    `drawn_from` is that of the splits.
 
     Raises
     ------
@@ -86,6 +87,7 @@ class Setup:
     training: TrainingConfig
     stopping: EarlyStoppingConfig | None
     l2_lambdas: tuple[float, ...]
+    drawn_from: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         classes, n_samples = self.train.classes, self.train.n_samples

@@ -101,7 +101,7 @@ class Stack:
         self._members = tuple(range(len(setup.l2_lambdas)))
         self._l2_lambdas = np.array(setup.l2_lambdas, dtype=self._how.dtype)
         self._weights = stack(*[weights] * len(self._members))
-        self._orders = epoch_orders(self._how, setup.train.n_samples, first_epoch)
+        self._orders = epoch_orders(self._how, setup.train.n_samples, first_epoch, setup.drawn_from)
 
     def keep(self, members: tuple[int, ...]) -> None:
         """Remove all but these members."""

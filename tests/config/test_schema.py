@@ -25,6 +25,9 @@ RANGES = {
         [[], [2], [2, 2], [2, 256], [-1, 2], ["2", 3], [2.0, 3], [True, 3], 2, "23", {"2": 3}],
     ),
     "data.train_size": ([None, 1, COUNT], [0, -1, COUNT + 1, 1.0, "1", True]),
+    "data.train_rows": (["first", "last", "sample"], ["all", None]),
+    "data.val_rows": (["first", "last", "sample"], ["all", None]),
+    "data.scaling": (["symmetric", "unit", "standard"], ["none", None]),
     "data.val_size": ([None, 1, COUNT], [0, -1, COUNT + 1, 1.0, "1", True]),
     "data.val_from": (["test", "train"], ["val", None]),
     "training.epochs": ([1, 10**6], [0, 10**6 + 1, 1.0, "1", True, None]),
@@ -32,7 +35,9 @@ RANGES = {
     "training.learning_rate": ([5e-324, 1, 1e300], [0, -0.1, "1e-4", True, None]),
     "training.l2_lambda": ([0, 0.0, 1e300], [-1e-9, "0", False]),
     "training.shuffle": ([True, False], [0, 1, "true", "on", None]),
-    "training.seed": ([0, COUNT], [-1, COUNT + 1, 0.0]),
+    "training.seed": ([0, 2**32 - 1], [-1, 2**32, 0.0]),
+    "training.order": (["independent", "legacy"], ["random", None, True]),
+    "training.skip_orders": ([0], [-1, 1.0, None]),
     "training.checks_per_epoch": ([1, COUNT], [0, COUNT + 1]),
     "training.dtype": (["float32", "float64"], ["float16", "double", None]),
     "training.checkpoint_seconds": ([0, 0.5, 1e9], [-1, "5"]),
@@ -130,6 +135,22 @@ def test_several_seeds_need_shuffle():
     with pytest.raises(ValidationError, match=r"sweep\.seeds.*shuffle"):
         ExperimentConfig.model_validate({**values, "sweep": {"l2_lambdas": [1], "seeds": [0, 1]}})
     ExperimentConfig.model_validate({**values, "sweep": {"l2_lambdas": [1], "seeds": [7]}})
+
+
+@pytest.mark.parametrize("key", ["train_rows", "val_rows"])
+def test_a_sweep_over_seeds_does_not_sample_rows(key):
+    values = {"model": "softmax", "data": {key: "sample"}}
+    with pytest.raises(ValidationError, match=rf"sweep\.seeds.*data\.{key}: sample"):
+        ExperimentConfig.model_validate({**values, "sweep": {"l2_lambdas": [1], "seeds": [0, 1]}})
+    ExperimentConfig.model_validate({**values, "sweep": {"l2_lambdas": [1], "seeds": [7]}})
+
+
+def test_orders_are_skipped_only_where_one_stream_draws_them():
+    skips = {"skip_orders": 2, "order": "legacy", "shuffle": True}
+    ExperimentConfig.model_validate({"model": "softmax", "training": skips})
+    for change in ({"order": "independent"}, {"shuffle": False}):
+        with pytest.raises(ValidationError, match=r"training\.skip_orders: found 2 with"):
+            ExperimentConfig.model_validate({"model": "softmax", "training": skips | change})
 
 
 def test_a_config_cannot_be_changed():

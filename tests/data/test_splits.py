@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnistlin.config import DataConfig
+from mnistlin.config import DataConfig, TrainingConfig
 from mnistlin.data.catalog import DATASETS, PARTS, find_parts
 from mnistlin.data.download import cache_folder
 from mnistlin.data.idx import encode_idx, read_idx
@@ -187,7 +187,7 @@ def test_the_hash_does_not_depend_on_the_blocks(folder, monkeypatch):
         ({"val_size": 6}, r"data.val_size: found 6, but .*t10k-images.* has 5 images"),
         (
             {"val_from": "train", "train_size": 8, "val_size": 3},
-            r"data.val_size: found 3, but .* 10 images, of which 2 follow the training rows",
+            r"data.val_size: found 3, but .* 10 images, of which 2 are no training rows",
         ),
         ({"val_from": "train"}, r"data.val_size: no rows are left.*all 10 images"),
         (
@@ -467,3 +467,87 @@ def test_a_data_dir_with_another_dataset_does_not_hide_the_cache(
     cache_folder("fashion-mnist").parent.mkdir(parents=True)
     cache_folder("fashion-mnist").symlink_to(debian_fashion_mnist)
     assert load("fashion-mnist", train_size=100, val_size=100).dataset == "fashion-mnist"
+
+
+@pytest.fixture
+def two_classes(make_set, tmp_path):
+    """Make a folder of 10 training and 5 test images of classes 0 and 1 in turn."""
+    made = make_set("two", [0, 1] * 5, [0, 1, 0, 1, 0])
+    return made.write(tmp_path / "two")
+
+
+def sampled(folder, training, **settings):
+    """Return the training and validation rows of a folder, some of them sampled."""
+    splits = load_splits(
+        DataConfig(dataset=str(folder), **settings), training=TrainingConfig(**training)
+    )
+    return splits.train.rows.tolist(), splits.val.rows.tolist()
+
+
+LEGACY = {"order": "legacy", "seed": 3}
+
+
+def test_rows_may_be_the_last(two_classes):
+    rows = sampled(two_classes, {}, train_size=7, train_rows="last", val_size=2, val_rows="last")
+    assert rows == ([3, 4, 5, 6, 7, 8, 9], [3, 4])
+
+
+@pytest.mark.parametrize(("val_rows", "expected"), [("first", [0, 1]), ("last", [1, 2])])
+def test_validation_rows_are_chosen_from_the_other_rows(two_classes, val_rows, expected):
+    settings = {"train_size": 7, "train_rows": "last", "val_from": "train", "val_size": 2}
+    assert sampled(two_classes, {}, val_rows=val_rows, **settings)[1] == expected
+
+
+def test_legacy_samples_are_what_numpy_chooses_training_rows_first(two_classes):
+    settings = {"train_size": 6, "train_rows": "sample", "val_size": 3, "val_rows": "sample"}
+    stream = np.random.RandomState(3)
+    train = stream.choice(10, 6, replace=False).tolist()
+    assert sampled(two_classes, LEGACY, **settings) == (train, stream.choice(5, 3, False).tolist())
+    stream = np.random.RandomState(3)
+    stream.choice(10, 6, replace=False)
+    rest = np.delete(np.arange(10), train)
+    expected = rest[stream.choice(len(rest), 3, replace=False)].tolist()
+    assert sampled(two_classes, LEGACY, val_from="train", **settings) == (train, expected)
+
+
+def test_a_sample_of_all_rows_is_a_permutation(two_classes):
+    train, val = sampled(two_classes, {"seed": 1}, train_rows="sample", val_rows="sample")
+    assert sorted(train) == list(range(10)) != train
+    assert sorted(val) == list(range(5))
+
+
+@pytest.mark.parametrize("order", ["independent", "legacy"])
+def test_samples_are_functions_of_the_seed(two_classes, order):
+    samples = [
+        sampled(two_classes, {"seed": seed, "order": order}, train_size=9, train_rows="sample")
+        for seed in (0, 0, 1)
+    ]
+    assert samples[0] == samples[1] != samples[2]
+
+
+def test_only_legacy_draws_come_from_the_stream_of_the_run(two_classes):
+    data = DataConfig(dataset=str(two_classes), train_rows="sample", val_rows="sample")
+    assert load_splits(data, training=TrainingConfig(**LEGACY)).drawn_from == (10, 5)
+    assert load_splits(data, training=TrainingConfig()).drawn_from == ()
+
+
+def test_inputs_are_scaled_as_the_config_says(folder):
+    for name, smallest, largest in (("symmetric", -1, 1), ("unit", 0, 1)):
+        scaling = load(folder, scaling=name).train.scaling
+        assert -scaling.offset == smallest
+        assert 255 / scaling.divisor - scaling.offset == largest
+
+
+def test_standard_inputs_have_mean_0_and_sd_1_over_the_training_images(folder):
+    splits = load(folder, classes=(1, 4), train_size=7, scaling="standard")
+    pixels = splits.train.images[splits.train.rows]
+    scaling = splits.train.scaling
+    assert (scaling.mean, scaling.divisor) == pytest.approx((pixels.mean(), pixels.std()))
+    assert splits.val.scaling == scaling
+
+
+def test_pixels_that_are_all_alike_cannot_be_standardised(tmp_path, write_dataset):
+    part = np.full((4, 2, 3), 7), np.array([0, 1, 0, 1])
+    folder = write_dataset(tmp_path / "flat", part, part)
+    with pytest.raises(ConfigError, match=r"data.scaling: found standard.* value, 7.*unit"):
+        load(folder, scaling="standard")

@@ -53,6 +53,31 @@ def test_without_shuffling_the_order_is_that_of_the_file(epoch):
     np.testing.assert_array_equal(order_of(5, 9, epoch, shuffle=False), range(5))
 
 
+@given(st.integers(1, 5000), st.integers(0, 2**32 - 1), st.integers(0, 3))
+def test_legacy_orders_are_those_of_a_script_that_shuffles_with_numpy(n_samples, seed, skipped):
+    """One stream, of which some orders may be skipped, and which is drawn anew on resuming."""
+    stream, expected = np.random.RandomState(seed), []
+    for _ in range(skipped + 3):
+        indices = list(range(n_samples))
+        stream.shuffle(indices)
+        expected.append(indices)
+    training = TrainingConfig(seed=seed, order="legacy", skip_orders=skipped)
+    orders = epoch_orders(training, n_samples)
+    assert [next(orders).tolist() for _ in range(3)] == expected[skipped:]
+    assert next(epoch_orders(training, n_samples, first_epoch=2)).tolist() == expected[-1]
+
+
+def test_legacy_orders_follow_the_rows_drawn_from_the_same_stream():
+    stream = np.random.RandomState(5)
+    stream.choice(100, 30, replace=False)
+    stream.choice(70, 10, replace=False)
+    indices = np.arange(30)
+    stream.shuffle(indices)
+    training = TrainingConfig(seed=5, order="legacy")
+    found = next(epoch_orders(training, 30, drawn_from=(100, 70)))
+    np.testing.assert_array_equal(found, indices)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_samples_are_read_in_the_order_asked_for(make_split, dtype):
     """Rows of the split, not of the file, repeated ones too, and the bias pixel at the end."""

@@ -233,14 +233,18 @@ class TestRepeatability:
 
     @heads
     @pytest.mark.parametrize("stopping", [None, EarlyStoppingConfig(patience=4)])
-    @pytest.mark.parametrize("shuffle", [False, True])
+    @pytest.mark.parametrize(
+        "order",
+        [{"shuffle": False}, {"shuffle": True}, {"order": "legacy", "skip_orders": 2}],
+        ids=str,
+    )
     def test_a_run_resumed_after_any_segment_is_bit_identical(
-        self, head, stopping, shuffle, make_setup, monkeypatch
+        self, head, stopping, order, make_setup, monkeypatch
     ):
         """The state after a segment is all that is needed, that of early stopping included."""
         tune(monkeypatch, rows_per_evaluation=10, block_rows=7)
         setup = make_setup(
-            head, (0.01,), stopping, epochs=12, shuffle=shuffle, learning_rate=0.4, dtype="float32"
+            head, (0.01,), stopping, epochs=12, learning_rate=0.4, dtype="float32", **order
         )
         uninterrupted = [segment for (segment,) in train(setup)]
         assert len(uninterrupted) > 2
