@@ -16,7 +16,7 @@ from scipy import signal, stats
 from mnistlin.analysis.claims import Evidence, Finding, claim, verdict_on_all
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, TooShortError, Values
-from mnistlin.analysis.statistics import written
+from mnistlin.figures.captions import written
 from mnistlin.runs.folder import Run
 
 if TYPE_CHECKING:

@@ -1,113 +1,165 @@
-"""Is one run better than another, or could it be chance? All are judged on the same images.
+"""`compare`: does one run classify more images correctly than another, or could it be chance?
 
-Runs judged on the same images: two of them image by image, or many of them pair by pair.
+All runs are evaluated on the same images: two of them image by image, or more pair by pair.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from string import ascii_uppercase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnistlin.analysis.evaluate import Evaluation, WeightsName, caption, evaluate
-from mnistlin.analysis.own_data import SPLIT_NAMES
-from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm
+from mnistlin.analysis.own_data import SPLIT_NAMES, load_own_splits
+from mnistlin.analysis.result import Result, Tables, Values
+from mnistlin.analysis.statistics import CONFIDENCE, POWER, PairedCounts, holm, holm_levels
 from mnistlin.errors import DataError, RunError
 from mnistlin.figures import captions
-from mnistlin.figures.captions import run_labels
-from mnistlin.figures.panel import draw_images, pane, row_of_boxes
-from mnistlin.figures.style import (
-    BLUE,
-    FAINT,
-    FOOTER,
-    HEADER,
-    INK,
-    MARGIN,
-    MUTED,
-    NOTE,
-    VERMILION,
-    WIDTH,
-    house_style,
-    new_figure,
-    write_note,
-)
-from mnistlin.figures.weights import Box
+from mnistlin.figures.captions import signed
+from mnistlin.figures.style import BLUE, FAINT, HEIGHT, INK, MUTED, VERMILION
 from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import differences
 from mnistlin.runs.records import SplitRecord
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from mnistlin.data.splits import Splits
+
+N_COLUMNS, MAX_ROWS = 10, 2
+"""Images beside each other, and rows of them, of each run of a pair."""
+
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs, A and B, on the same images.
-
-    Attributes
-    ----------
-    a, b : Evaluation
-        Each on its own.
-    counts : PairedCounts
-        On how many images both are right, or only one.
-    p_value : float
-        Of McNemar's exact test, corrected for the number of pairs (Holm).
-    """
+    """Two runs, A and B, on the same images."""
 
     a: Evaluation
     b: Evaluation
     counts: PairedCounts
     p_value: float
+    """Of McNemar's exact test, corrected for the number of pairs (Holm)."""
+    level: float = 1 - CONFIDENCE
+    """The level at which Holm's method tests this pair: lower with more than one pair."""
 
     @property
     def is_significant(self) -> bool:
-        """Whether chance alone would seldom give such a difference."""
+        """Whether the runs differ by more than chance."""
         return self.p_value < 1 - CONFIDENCE
 
     @property
-    def can_resolve(self) -> bool:
-        """Whether so many images would find a gap of this size most of the time."""
-        smallest = self.counts.smallest_gap
-        return smallest is not None and abs(self.counts.difference) >= smallest
+    def smallest_gap(self) -> float | None:
+        """The difference that these images reveal with probability POWER at this pair's level."""
+        return self.counts.smallest_gap(self.level)
 
     @property
     def config_differences(self) -> dict[str, tuple[Any, Any]]:
         """Config keys, by path, in which the runs differ, with the values of A and of B."""
         return differences(*(each.run.config.deciding() for each in (self.a, self.b)))
 
-    def only_right(self, which: str) -> NDArray[np.intp]:
-        """Return the samples on which only "a", or only "b", is right.
+    def only_correct(self, which: str) -> NDArray[np.intp]:
+        """Return the samples that only "a", or only "b", classifies correctly.
 
-        Those on which the other is wrong with the most confidence come first.
+        Those on which the other is most confident come first.
         """
-        right, wrong = (self.a, self.b) if which == "a" else (self.b, self.a)
-        samples = np.flatnonzero(right.is_right & ~wrong.is_right)
+        correct, wrong = (self.a, self.b) if which == "a" else (self.b, self.a)
+        samples = np.flatnonzero(correct.is_correct & ~wrong.is_correct)
         confidence = wrong.predictions.probability[samples].max(axis=1)
         return samples[np.argsort(-confidence, kind="stable")]
 
+    def verdict(self) -> str:
+        """Say whether so many images can resolve the gap between the runs."""
+        n, gap, smallest = self.counts.n, abs(self.counts.difference), self.smallest_gap
+        if smallest is None:
+            return f"no: {n:,} images are too few for any gap"
+        verdict = "yes" if gap >= smallest else "only just" if self.is_significant else "no"
+        return (
+            f"{verdict}: with {self.counts.discordance:.1%} of them classified correctly by one "
+            f"run only, {n:,} images reveal a gap of {_gap(smallest, n)} or more in {POWER:.0%} of "
+            f"all cases; the gap here is {_gap(gap, n)}"
+        )
+
+    def row(self, a: str, b: str) -> Values:
+        """Return the pair as a row of a table, with names for A and B."""
+        low, high = self.counts.interval
+        return {
+            "a": a,
+            "b": b,
+            "only_a_right": self.counts.only_a,
+            "only_b_right": self.counts.only_b,
+            "difference": self.counts.difference,
+            "low": low,
+            "high": high,
+            "p_value": self.p_value,
+            "smallest_gap": self.smallest_gap,
+        }
+
 
 @dataclass(frozen=True)
-class Comparison:
-    """Several runs on the same images.
-
-    Attributes
-    ----------
-    evaluations : tuple of Evaluation
-        Each run on its own.
-    pairs : tuple of Pair
-        Each with each other, in their order.
-    """
+class Comparison(Result):
+    """Several runs on the same images: each on its own, and each with each other."""
 
     evaluations: tuple[Evaluation, ...]
     pairs: tuple[Pair, ...]
+
+    title = "Comparison"
+
+    @property
+    def stem(self) -> str:
+        """Comparison."""
+        return "comparison"
 
     @property
     def names(self) -> list[str]:
         """Short names of the runs: letters, or numbers if there are more runs than letters."""
         n = len(self.evaluations)
         return [*ascii_uppercase[:n]] if n <= 26 else [str(number + 1) for number in range(n)]
+
+    def values(self) -> Values:
+        """Return what the pair came to, or what more than two runs have in common."""
+        first = self.evaluations[0]
+        if len(self.pairs) == 1:
+            return _pair_values(self.pairs[0])
+        return {
+            "weights": first.weights,
+            "split": first.split_name,
+            "n_samples": first.split.n_samples,
+        }
+
+    def warnings(self) -> Sequence[str]:
+        """Return those of all runs, each once."""
+        return list(dict.fromkeys(each for one in self.evaluations for each in one.warnings()))
+
+    def tables(self) -> Tables:
+        """Return one row per run and one per pair, if there is more than one pair."""
+        if len(self.pairs) == 1:
+            return {}
+        runs = [
+            {
+                "name": name,
+                "accuracy": each.accuracy,
+                "low": each.accuracy_interval[0],
+                "high": each.accuracy_interval[1],
+                "run": each.run.path.name,
+            }
+            for name, each in zip(self.names, self.evaluations, strict=True)
+        ]
+        named = zip(combinations(self.names, 2), self.pairs, strict=True)
+        return {"runs": runs, "pairs": [pair.row(*names) for names, pair in named]}
+
+    def records(self) -> Tables:
+        """Return one row per pair, with the folders of the runs."""
+        return {
+            "pairs": [each.row(each.a.run.path.name, each.b.run.path.name) for each in self.pairs]
+        }
+
+    def figure(self) -> "Figure":
+        """Draw a pair with the images that tell it apart, or all pairs as a matrix."""
+        return _pair_figure(self.pairs[0]) if len(self.pairs) == 1 else _pairs_figure(self)
 
 
 def compare(
@@ -136,12 +188,18 @@ def compare(
     if len(runs) < 2:
         raise RunError("a comparison needs two runs or more; name another run folder")
     _check_same_images(runs, split_name)
-    evaluations = tuple(evaluate(run, weights, split_name) for run in runs)
+    splits: dict[Any, Splits] = {}  # runs that share their data share the loaded images
+    for run in runs:
+        if run.config.data not in splits:
+            splits[run.config.data] = load_own_splits(run)
+    evaluations = tuple(
+        evaluate(run, weights, split_name, own_splits=splits[run.config.data]) for run in runs
+    )
     couples = list(combinations(evaluations, 2))
-    counts = [PairedCounts.of(a.is_right, b.is_right) for a, b in couples]
-    p_values = holm([each.p_value for each in counts])
-    pairs = [Pair(*each, n, p) for each, n, p in zip(couples, counts, p_values, strict=True)]
-    return Comparison(evaluations, tuple(pairs))
+    counts = [PairedCounts.of(a.is_correct, b.is_correct) for a, b in couples]
+    raw = [each.p_value for each in counts]
+    tests = zip(couples, counts, holm(raw), holm_levels(raw), strict=True)
+    return Comparison(evaluations, tuple(Pair(a, b, n, p, level) for (a, b), n, p, level in tests))
 
 
 def _check_same_images(runs: Sequence[Run], split_name: str) -> None:
@@ -151,8 +209,8 @@ def _check_same_images(runs: Sequence[Run], split_name: str) -> None:
         if first != other:
             raise DataError(
                 f"the {split_name} images of {runs[0].path} and {run.path} are not the same: "
-                f"{_shown(first)} against {_shown(other)}; only runs that were judged on the same "
-                f"images can be compared image by image ({', '.join(SPLIT_NAMES)} can be chosen)"
+                f"{_shown(first)} against {_shown(other)}; only runs evaluated on the same images "
+                f"can be compared image by image (--split: {', '.join(SPLIT_NAMES)})"
             )
 
 
@@ -169,80 +227,80 @@ def _shown(record: SplitRecord | None) -> str:
     return f"{record.n_samples} samples, SHA-256 {hashes}"
 
 
-GAP_PANEL, GAP_TOP, GAP_ROOM = 0.4, 0.45, 1.55
-"""Height of the panel of the difference, what is above it, and all its room, in inches."""
-
-IMAGE_HEIGHT, ROW_HEIGHT, MAX_ROWS = 0.72, 1.0, 2
-SIDE_TITLE, SIDE_GAP = 0.25, 0.15
-CELL, ROW_LABEL, ACCURACY_WIDTH, MATRIX_GAP = 0.62, 2.3, 2.0, 0.5
-A_COLOR, B_COLOR = BLUE, VERMILION
+def _gap(gap: float, n: int) -> str:
+    n_images = round(gap * n)
+    return f"{gap:.4f} ({n_images:,} image{'s' * (n_images != 1)})"
 
 
-@house_style()
-def pair_figure(pair: "Pair") -> Figure:
-    """Draw the difference of two runs with its interval, and the images only one is right on."""
-    runs, sides = [pair.a.run, pair.b.run], [_Side.a_of(pair), _Side.b_of(pair)]
-    room = GAP_ROOM + sum(side.height for side in sides) + NOTE
-    figure = new_figure(*captions.of_runs("Comparison", runs), height=HEADER + room + FOOTER)
-    top = FOOTER + room
-    _draw_gap(figure, pair, top - GAP_TOP - GAP_PANEL)
-    top -= GAP_ROOM
-    for side, label in zip(sides, run_labels(runs), strict=True):
-        _draw_side(figure, side, _in_one_line(label), top)
-        top -= side.height
-    write_note(
-        figure,
-        "Above each image: its true class → what the other run took it for, and with which "
-        "probability; the most confident first.",
+def _pair_values(pair: Pair) -> dict[str, Any]:
+    differing = [f"{key} {a} / {b}" for key, (a, b) in pair.config_differences.items()]
+    counts = pair.counts
+    return {
+        "a": str(pair.a.run.path),
+        "b": str(pair.b.run.path),
+        "differs": differing or ["no config key"],
+        "weights": pair.a.weights,
+        "split": pair.a.split_name,
+        "n_samples": counts.n,
+        "accuracy_a": pair.a.accuracy,
+        "accuracy_a_interval": pair.a.accuracy_interval,
+        "accuracy_b": pair.b.accuracy,
+        "accuracy_b_interval": pair.b.accuracy_interval,
+        "only_a_right": counts.only_a,
+        "only_b_right": counts.only_b,
+        "difference": counts.difference,
+        "difference_interval": counts.interval,
+        "p_value": pair.p_value,
+        "smallest_gap": pair.smallest_gap,
+        "can_resolve": pair.verdict(),
+    }
+
+
+def _pair_figure(pair: Pair) -> "Figure":
+    """Draw the difference of two runs with its interval, and the images that tell them apart."""
+    from mnistlin.figures.panel import draw_images
+    from mnistlin.figures.style import page, stacked
+
+    runs = [pair.a.run, pair.b.run]
+    sides = [("A", BLUE, pair.a, pair.b), ("B", VERMILION, pair.b, pair.a)]
+    shown = [pair.only_correct(name.lower())[: N_COLUMNS * MAX_ROWS] for name, *_ in sides]
+    heights = [0.35 + 1.0 * -(-len(samples) // N_COLUMNS) for samples in shown]
+    note = (
+        "Above each image: its true class → the prediction of the other run, and its probability; "
+        "the most confident first."
     )
+    with page(captions.of_runs("Comparison", runs), note, 3.2 + sum(heights)) as figure:
+        top, *parts = stacked(figure, [1.6, *heights])
+        _draw_gap(top.subplots(), pair)
+        labels = captions.run_labels(runs)
+        for part, samples, label, (name, color, own, other) in zip(
+            parts, shown, labels, sides, strict=True
+        ):
+            n = pair.counts.only_a if name == "A" else pair.counts.only_b
+            words = (
+                f"correct in {name} only: {n:,} image{'s' * (n != 1)}   "
+                f"({name}: {_in_one_line(label)}; accuracy {own.accuracy:.4f})"
+            )
+            part.suptitle(words, x=0.0, ha="left", fontsize=9.5, color=color)
+            if len(samples):
+                captions_of = [caption(other, int(sample)) for sample in samples]
+                draw_images(part, own.split, samples, captions_of, N_COLUMNS)
     return figure
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One of the two runs, with the images that only it is right on."""
-
-    name: str
-    color: str
-    own: "Evaluation"
-    other: "Evaluation"
-    samples: NDArray[np.intp]
-
-    @classmethod
-    def a_of(cls, pair: "Pair") -> "_Side":
-        return cls("A", A_COLOR, pair.a, pair.b, pair.only_right("a"))
-
-    @classmethod
-    def b_of(cls, pair: "Pair") -> "_Side":
-        return cls("B", B_COLOR, pair.b, pair.a, pair.only_right("b"))
-
-    def boxes(self, top: float) -> list[Box]:
-        """Return where its images go, below `top`."""
-        shape, room = self.own.split.image_shape, WIDTH - 2 * MARGIN
-        bottoms = (top - (row + 1) * ROW_HEIGHT for row in range(MAX_ROWS))
-        rows = (row_of_boxes(MARGIN, y, IMAGE_HEIGHT, shape, room) for y in bottoms)
-        return [box for row in rows for box in row]
-
-    @property
-    def height(self) -> float:
-        """Room that it takes, in inches."""
-        in_a_row = len(self.boxes(0.0)) // MAX_ROWS
-        n_rows = min(MAX_ROWS, -(-len(self.samples) // in_a_row))
-        return SIDE_TITLE + n_rows * ROW_HEIGHT + SIDE_GAP
-
-
-def _draw_gap(figure: Figure, pair: "Pair", bottom: float) -> None:
+def _draw_gap(axes: "Axes", pair: Pair) -> None:
     """Draw the interval of the difference on the range that these images cannot resolve."""
-    counts, (low, high) = pair.counts, pair.counts.interval
+    from mnistlin.figures.style import name_axes
+
+    counts, (low, high), smallest = pair.counts, pair.counts.interval, pair.smallest_gap
     words = (
-        f"accuracy of A − accuracy of B: {_signed(counts.difference)}, 95 % interval "
-        f"{_signed(low)} to {_signed(high)}; p = {pair.p_value:.2g} (McNemar, exact)"
+        f"accuracy of A − accuracy of B: {signed(counts.difference, '.4f')}, 95 % interval "
+        f"{signed(low, '.4f')} to {signed(high, '.4f')}; p = {pair.p_value:.2g} (McNemar, exact)"
     )
-    axes = pane(figure, (MARGIN + 0.2, bottom, WIDTH - 2 * MARGIN - 0.4, GAP_PANEL), words)
-    smallest = counts.smallest_gap
+    grey = f"grey: gaps that {counts.n:,} images reveal in under {POWER:.0%} of all cases"
+    name_axes(axes, words, grey if smallest else "")
     if smallest is not None:
         axes.axvspan(-smallest, smallest, color=FAINT, zorder=0)
-        axes.set_xlabel(f"grey: gaps that {counts.n:,} images reveal in under 80 % of all cases")
     axes.axvline(0, color=MUTED, linewidth=1)
     axes.plot([low, high], [0, 0], color=INK, linewidth=2.4, solid_capstyle="round")
     axes.plot([counts.difference], [0], "o", color=INK, markersize=7)
@@ -254,67 +312,47 @@ def _draw_gap(figure: Figure, pair: "Pair", bottom: float) -> None:
     axes.grid(visible=False)
 
 
-def _draw_side(figure: Figure, side: _Side, label: str, top: float) -> None:
-    """Draw images on which only one run is right."""
-    n = len(side.samples)
-    words = f"only {side.name} is right: {n:,} image{'s' * (n != 1)}"
-    _write(figure, MARGIN, top - 0.1, words, color=side.color, fontweight="bold")
-    about = f"{side.name} is {label}; its accuracy is {side.own.accuracy:.4f}"
-    _write(figure, MARGIN + 2.6, top - 0.1, about, color=MUTED)
-    boxes = side.boxes(top - SIDE_TITLE)
-    samples = side.samples[: len(boxes)]
-    words_of_images = [caption(side.other, int(sample)) for sample in samples]
-    draw_images(figure, boxes, side.own.split, samples, words_of_images)
-
-
-@house_style()
-def pairs_figure(comparison: "Comparison") -> Figure:
+def _pairs_figure(comparison: Comparison) -> "Figure":
     """Draw the accuracy of each run with its interval, and the difference of each pair."""
-    evaluations = comparison.evaluations
-    n = len(evaluations)
-    bottom = FOOTER + NOTE + 0.55
-    height = HEADER + 0.5 + n * CELL + bottom
-    runs = [each.run for each in evaluations]
-    figure = new_figure(*captions.of_runs("Comparison", runs), height=height)
-    left = MARGIN + ROW_LABEL
-    axes = pane(figure, (left, bottom, ACCURACY_WIDTH, n * CELL), "", "accuracy (fraction)")
-    _draw_accuracies(axes, comparison)
-    left += ACCURACY_WIDTH + MATRIX_GAP
-    width = min(n * CELL, WIDTH - MARGIN - left)
-    title = "accuracy of row − column, percentage points"
-    _draw_differences(pane(figure, (left, bottom, width, n * CELL), title), comparison, width / n)
-    write_note(
-        figure,
+    from mnistlin.figures.style import name_axes, page
+
+    n, runs = len(comparison.evaluations), [each.run for each in comparison.evaluations]
+    note = (
         "95 % intervals. Bold and coloured: p below 0.05 by McNemar's exact test, corrected for "
-        f"{len(comparison.pairs)} pairs (Holm).",
+        f"{len(comparison.pairs)} pairs (Holm)."
     )
+    height = max(HEIGHT - 1, 2.4 + 0.62 * n)
+    with page(captions.of_runs("Comparison", runs), note, height) as figure:
+        accuracies, matrix = figure.subplots(1, 2, width_ratios=[1, 2])
+        _draw_accuracies(accuracies, comparison)
+        name_axes(accuracies, "", "accuracy (fraction)")
+        _draw_differences(matrix, comparison)
+        name_axes(matrix, "accuracy of row − column, percentage points")
     return figure
 
 
-def _draw_accuracies(axes: Axes, comparison: "Comparison") -> None:
-    labels = run_labels([each.run for each in comparison.evaluations])
+def _draw_accuracies(axes: "Axes", comparison: Comparison) -> None:
+    labels = captions.run_labels([each.run for each in comparison.evaluations])
     for row, each in enumerate(comparison.evaluations):
         axes.plot(each.accuracy_interval, [row, row], color=BLUE, linewidth=2.4)
         axes.plot([each.accuracy], [row], "o", color=BLUE, markersize=6)
-    words = [
-        f"{_in_one_line(label)}   {name}"
-        for label, name in zip(labels, comparison.names, strict=True)
-    ]
+    named = zip(labels, comparison.names, strict=True)
+    words = [f"{_in_one_line(label)}   {name}" for label, name in named]
     axes.set_yticks(range(len(labels)), words)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.spines["left"].set_visible(False)
 
 
-def _draw_differences(axes: Axes, comparison: "Comparison", cell: float) -> None:
+def _draw_differences(axes: "Axes", comparison: Comparison) -> None:
     n = len(comparison.evaluations)
+    size = min(9.5, 60 / n)
     for (i, j), pair in zip(combinations(range(n), 2), comparison.pairs, strict=True):
         for row, column, value in ((i, j, pair.counts.difference), (j, i, -pair.counts.difference)):
             look: dict[str, Any] = {"color": MUTED}
             if pair.is_significant:
-                look = {"color": A_COLOR if value > 0 else B_COLOR, "fontweight": "bold"}
-            words = _signed(100 * value, ".1f")
-            size = min(9.5, 16 * cell)
+                look = {"color": BLUE if value > 0 else VERMILION, "fontweight": "bold"}
+            words = signed(100 * value, ".1f")
             axes.text(column, row, words, ha="center", va="center", fontsize=size, **look)
     axes.set_xticks(range(n), comparison.names)
     axes.set_yticks(range(n), comparison.names)
@@ -327,12 +365,3 @@ def _draw_differences(axes: Axes, comparison: "Comparison", cell: float) -> None
 
 def _in_one_line(label: str) -> str:
     return label.replace("\n", ", ")
-
-
-def _write(figure: Figure, x: float, y: float, words: str, **look: Any) -> None:
-    width, height = figure.get_size_inches()
-    figure.text(x / width, y / height, words, va="center", **look)
-
-
-def _signed(value: float, fmt: str = ".4f") -> str:
-    return f"{value:+{fmt}}".replace("-", "−")

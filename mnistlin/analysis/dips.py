@@ -1,349 +1,119 @@
-"""After how many steps do a run's ups and downs repeat? One period is predicted, one measured.
+"""`explain dips`: why does validation accuracy dip again and again, and which steps lower it?
 
-Without shuffle every epoch has the same batches in the same order, and some of them are harder
-than others. Accuracy is looked at every few steps only, so a check meets the same place of an
-epoch again when both counts come round together: every lcm(steps per epoch, steps between checks).
-
-Which batches of an epoch are hard, and what is in them? Told by steps.csv and the images.
-
-Why does accuracy dip again and again? Puts together what periods and hard batches tell.
-
-Why accuracy dips: the dips, how often they come back, and the batches that make them.
+The period of the dips is predicted and measured. Their cause is tested by an experiment: from the
+last weights of an unshuffled run, one more epoch in the same order, evaluated after every step.
 """
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim
 from mnistlin.analysis.own_data import load_own_splits, n_train_of
-from mnistlin.analysis.result import TooShortError
-from mnistlin.config import TrainingConfig
-from mnistlin.data.splits import Split
-from mnistlin.errors import RunError
-from mnistlin.figures import captions
-from mnistlin.figures.panel import draw_images, pane, row_of_boxes
-from mnistlin.figures.style import (
-    BLUE,
-    FOOTER,
-    GREEN,
-    HEADER,
-    INK,
-    MARGIN,
-    MUTED,
-    NOTE,
-    SKY,
-    VERMILION,
-    WIDTH,
-    house_style,
-    new_figure,
-    place,
-    write_note,
+from mnistlin.analysis.periods import (
+    MIN_CORRELATION,
+    ExpectedPeriod,
+    LossByPosition,
+    MeasuredPeriod,
+    checks_for,
+    loss_by_position,
+    measure_period,
+    predict_period,
 )
+from mnistlin.analysis.result import Result, Tables, Values
+from mnistlin.data.splits import Split, Splits
+from mnistlin.experiment import setup_for
+from mnistlin.figures import captions
+from mnistlin.figures.style import BLUE, GREEN, HEIGHT, INK, MUTED, SKY, VERMILION
 from mnistlin.runs.folder import Run
 from mnistlin.training.batches import epoch_orders
 from mnistlin.training.evaluation import predict
-from mnistlin.training.schedule import Schedule
+from mnistlin.training.segments import MemberState
+from mnistlin.training.sgd import train
 
-FIRST_CHECKS = 31
-"""Checks at the start that are left out: everything changes quickly there."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
-WINDOW = 31
-"""Checks in the running mean that is subtracted, so that only ups and downs are left."""
+N_STEPS = 3
+"""Steps that are shown: those that lower accuracy most."""
 
-LAGS = range(2, 61)
-"""Periods, in checks, that are looked for."""
+FEW_POSITIONS = 3
+"""Dips at more positions than these are not marked by position."""
 
-MIN_PAIRS = 31
-"""Pairs of checks that a correlation is taken over at least."""
-
-MIN_CORRELATION = 0.5
-"""If no lag has more than this, there is no period."""
-
-NEARLY = 0.05
-"""A lag whose correlation is this near to the highest counts as much; the smallest is the period,
-for its multiples repeat the pattern as well."""
-
-N_DIPS = 8
-SHALLOW = 4
-"""A dip whose depth is less than that of the deepest one over this is noise."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the config says, with the number of training images, but without any result.
-
-    Attributes
-    ----------
-    steps_per_epoch : int
-        Whole batches an epoch.
-    check_every : int
-        Steps from a check to the next.
-    period : int, optional
-        Steps after which a check meets the same batch again. None if the batches are shuffled, and
-        if every check meets the same one, so that there is nothing to go up and down.
-    """
-
-    steps_per_epoch: int
-    check_every: int
-    period: int | None
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What metrics.csv says, without a look at the config.
-
-    Attributes
-    ----------
-    steps : ndarray of shape (n,)
-        Steps of the checks that are looked at.
-    deviation : ndarray of shape (n,)
-        Validation accuracy less its running mean.
-    lags : ndarray of shape (n_lags,)
-        Checks by which the deviation was shifted against itself.
-    correlation : ndarray of shape (n_lags,)
-        Its correlation with itself then (Pearson).
-    spacing : int
-        Steps from a check to the next.
-    lag : int, optional
-        The period in checks; None if there is none.
-    """
-
-    steps: NDArray[np.int64]
-    deviation: NDArray[np.float64]
-    lags: NDArray[np.intp]
-    correlation: NDArray[np.float64]
-    spacing: int
-    lag: int | None
-
-    @property
-    def period(self) -> int | None:
-        """The period in steps."""
-        return None if self.lag is None else self.lag * self.spacing
-
-    @property
-    def highest_correlation(self) -> float:
-        """Of all lags."""
-        return float(self.correlation.max())
-
-    def deepest_dips(self) -> NDArray[np.int64]:
-        """Return the steps of the N_DIPS deepest dips at most, in order; shallow ones are none."""
-        deepest = np.argsort(self.deviation, kind="stable")[:N_DIPS]
-        is_deep = self.deviation[deepest] <= self.deviation.min() / SHALLOW
-        return np.sort(self.steps[deepest[is_deep]])
-
-
-def predict_period(training: TrainingConfig, n_train: int) -> Prediction:
-    """Return the period that training on n_train images must have.
-
-    Raises
-    ------
-    ConfigError
-        If a batch is larger than the training set.
-    """
-    plan = Schedule.of(training, n_train, n_rows=1, stops_early=False)
-    period = math.lcm(plan.steps_per_epoch, plan.check_every)
-    has_period = not training.shuffle and period > plan.check_every
-    return Prediction(plan.steps_per_epoch, plan.check_every, period if has_period else None)
-
-
-def measure_period(run: Run) -> Measurement:
-    """Return the period of a run's validation accuracy.
-
-    Raises
-    ------
-    RunError
-        If the run has too few checks, or metrics.csv cannot be read.
-    """
-    steps, accuracy, spacing = _evenly_spaced(run)
-    n_needed = FIRST_CHECKS + WINDOW - 1 + LAGS.stop - 1 + MIN_PAIRS
-    if len(steps) < n_needed:
-        raise TooShortError(
-            f"{run.path}: {len(steps)} checks are too few to look for a period; train for more "
-            f"epochs, so that there are {n_needed} or more"
-        )
-    half = WINDOW // 2
-    accuracy = accuracy[FIRST_CHECKS:]
-    mean = np.convolve(accuracy, np.full(WINDOW, 1 / WINDOW), mode="valid")
-    deviation = accuracy[half:-half] - mean
-    correlation = np.array([_autocorrelation(deviation, lag) for lag in LAGS])
-    return Measurement(
-        steps[FIRST_CHECKS:][half:-half],
-        deviation,
-        np.array(LAGS),
-        correlation,
-        spacing,
-        _first_high_lag(correlation),
-    )
-
-
-def _evenly_spaced(run: Run) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
-    """Return steps and accuracies of the checks, and their spacing.
-
-    The check after the last step of all is left out if it does not fit in.
-    """
-    steps, accuracy = run.metrics["step"], run.metrics["val_accuracy"]
-    spacing = int(steps[1] - steps[0]) if len(steps) > 1 else 1
-    fits = np.ones(len(steps), dtype=bool)
-    fits[1:] = np.diff(steps) == spacing
-    if not fits[:-1].all():
-        raise RunError(f"{run.path}: the checks in metrics.csv are not evenly spaced")
-    return steps[fits], accuracy[fits], spacing
-
-
-def _autocorrelation(values: NDArray[np.float64], lag: int) -> float:
-    """Return the correlation of values with themselves `lag` later; 0 if they do not vary."""
-    a, b = values[:-lag], values[lag:]
-    if not (a.std() and b.std()):
-        return 0.0
-    return float(np.corrcoef(a, b)[0, 1])
-
-
-def _first_high_lag(correlation: NDArray[np.float64]) -> int | None:
-    if correlation.max() < MIN_CORRELATION:
-        return None
-    return LAGS[int(np.flatnonzero(correlation >= correlation.max() - NEARLY)[0])]
-
-
-N_HARDEST = 3
-
-
-@dataclass(frozen=True)
-class LossByPosition:
-    """The mean batch loss at each place of an epoch, over all whole epochs but the first.
-
-    Attributes
-    ----------
-    mean : ndarray of shape (steps_per_epoch,)
-        In nats, before the update of the step.
-    error : ndarray of shape (steps_per_epoch,)
-        Its standard error: how far chance moves it from epoch to epoch.
-    n_epochs : int
-        Epochs that it was averaged over.
-    """
-
-    mean: NDArray[np.float64]
-    error: NDArray[np.float64]
-    n_epochs: int
-
-    def hardest(self) -> list[int]:
-        """Return the positions with the highest loss, the highest first."""
-        return [int(position) for position in np.argsort(-self.mean, kind="stable")[:N_HARDEST]]
+N_IMAGES, MAX_LABELLED_CLASSES = 9, 12
+DIP_COLOR, PREDICTED_COLOR = VERMILION, GREEN
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch of an unshuffled run.
-
-    Attributes
-    ----------
-    position : int
-        Its place in every epoch, from 0.
-    mean_loss : float
-        Over the epochs, in nats.
-    samples : ndarray of shape (batch_size,)
-        Its samples in the training split, those that the last weights find hardest first.
-    counts : ndarray of shape (n_classes,)
-        How many samples it has of each class.
-    """
+    """The batch of one position of the epoch, and what its step does to validation accuracy."""
 
     position: int
     mean_loss: float
+    """Mean over the epochs of its loss before the update, in nats."""
+    accuracy_change: float
+    """Validation accuracy after the step minus that before it, in the experiment."""
     samples: NDArray[np.intp]
+    """Its samples in the training split, those with the highest loss at the last weights first."""
     counts: NDArray[np.intp]
+    """How many samples it has of each class."""
 
 
 @dataclass(frozen=True)
-class HardBatches:
-    """The hardest batches of an unshuffled run.
+class OneMoreEpoch:
+    """Validation accuracy from the last weights through one more epoch in the same order.
 
-    Attributes
-    ----------
-    train : Split
-        The training images.
-    batches : tuple of Batch
-        The hardest first.
-    counts : ndarray of shape (n_classes,)
-        How many samples the training split has of each class.
+    `accuracy` has one value before the first step and one after each step, (steps_per_epoch + 1,).
     """
 
     train: Split
+    accuracy: NDArray[np.float64]
     batches: tuple[Batch, ...]
-    counts: NDArray[np.intp]
+    """Those whose steps lower accuracy most, the worst first."""
 
+    @property
+    def change(self) -> NDArray[np.float64]:
+        """What each step changes, by position."""
+        return np.diff(self.accuracy)
 
-def loss_by_position(run: Run, steps_per_epoch: int) -> LossByPosition:
-    """Average the batch losses of a run by their place in the epoch.
-
-    Raises
-    ------
-    RunError
-        If the run has fewer than three whole epochs, or steps.csv cannot be read.
-    """
-    losses = run.steps["batch_loss"]
-    n_epochs = len(losses) // steps_per_epoch - 1
-    if n_epochs < 2:
-        raise TooShortError(
-            f"{run.path}: it takes three whole epochs or more to compare their batches"
-        )
-    by_epoch = losses[steps_per_epoch:][: n_epochs * steps_per_epoch].reshape(n_epochs, -1)
-    error = by_epoch.std(axis=0, ddof=1) / np.sqrt(n_epochs)
-    return LossByPosition(by_epoch.mean(axis=0), error, n_epochs)
-
-
-def hard_batches(run: Run, losses: LossByPosition) -> HardBatches:
-    """Look into the hardest batches of an unshuffled run.
-
-    Raises
-    ------
-    DataError
-        If the training images are missing, or not the same as they were.
-    RunError
-        If the weights cannot be read.
-    """
-    how = run.config.training
-    W = run.weights["last"]
-    train = load_own_splits(run).train
-    order = next(epoch_orders(how, train.n_samples))
-    sample_losses = predict(train, W, run.head).loss
-    n_classes = len(train.classes)
-
-    def batch_at(position: int) -> Batch:
-        samples = order[position * how.batch_size :][: how.batch_size]
-        samples = samples[np.argsort(-sample_losses[samples], kind="stable")]
-        counts = np.bincount(train.targets[samples], minlength=n_classes)
-        return Batch(position, float(losses.mean[position]), samples, counts)
-
-    batches = tuple(map(batch_at, losses.hardest()))
-    return HardBatches(train, batches, np.bincount(train.targets, minlength=n_classes))
+    def steps_to_recover(self, position: int) -> int | None:
+        """Return how many steps after this one accuracy is at its level again; None: not here."""
+        later = np.flatnonzero(self.accuracy[position + 2 :] >= self.accuracy[position])
+        return int(later[0]) + 1 if len(later) else None
 
 
 @dataclass(frozen=True)
-class Dips:
-    """All that there is to say about the dips of a run.
+class Dips(Result):
+    """The dips of a run: their period by config and by metrics.csv, and the steps behind them."""
 
-    Attributes
-    ----------
-    predicted : Prediction
-        The period by the config.
-    measured : Measurement
-        The period by metrics.csv.
-    losses : LossByPosition
-        How hard the batches are.
-    hard : HardBatches, optional
-        The hardest of them; None for a shuffled run, whose batches are others in every epoch.
-    """
-
-    predicted: Prediction
-    measured: Measurement
+    run: Run
+    predicted: ExpectedPeriod
+    measured: MeasuredPeriod
     losses: LossByPosition
-    hard: HardBatches | None
+    epoch: OneMoreEpoch | None
+    """None for a shuffled run, in which no batch returns."""
+
+    title = "Dips of the validation accuracy"
+
+    @property
+    def stem(self) -> str:
+        """Dips."""
+        return "dips"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.run.path
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the predicted period is longer than this run can show."""
+        return (self.predicted.lag or 0) > self.measured.max_lag
 
     @property
     def agree(self) -> bool:
@@ -352,35 +122,188 @@ class Dips:
 
     @property
     def dip_positions(self) -> list[int]:
-        """Places in the epoch, from 0, of the deepest dips; each once."""
+        """Positions in the epoch, from 0, of the deepest dips; each once."""
         positions = self.measured.deepest_dips() % self.predicted.steps_per_epoch
         return [int(position) for position in np.unique(positions)]
 
     @property
     def is_near_return(self) -> bool:
-        """Whether checks a measured period apart are nearer in the epoch than two neighbours."""
+        """Whether checks a measured period apart are closer in the epoch than two neighbours."""
         if self.measured.period is None:
             return False
         length = self.predicted.steps_per_epoch
         drift = min(self.measured.period % length, -self.measured.period % length)
         return 0 < drift < self.predicted.check_every / 2
 
+    def values(self) -> Values:
+        """Return both periods, and where the dips are."""
+        return {
+            "run": str(self.run.path),
+            "steps_per_epoch": self.predicted.steps_per_epoch,
+            "check_every": self.predicted.check_every,
+            "predicted_period": self.predicted.period,
+            "measured_period": self.measured.period,
+            "correlation": self.measured.highest_correlation,
+            "agree": self.agree,
+            "deepest_dips": self.measured.deepest_dips().tolist(),
+            "positions_of_dips": self.dip_positions,
+        }
+
+    def tables(self) -> Tables:
+        """Return the batches whose steps lower accuracy most, with their class counts."""
+        if self.epoch is None:
+            return {}
+        labels = [f"n_{label}" for label in self.epoch.train.classes]
+        rows = [
+            {
+                "position": batch.position,
+                "accuracy_change": batch.accuracy_change,
+                "mean_loss": batch.mean_loss,
+                **dict(zip(labels, batch.counts.tolist(), strict=True)),
+            }
+            for batch in self.epoch.batches
+        ]
+        return {"hardest_batches": rows}
+
+    def explanation(self) -> str:
+        """Say whether the periods agree, and which steps lower accuracy."""
+        parts = [self._about_period(), self._about_measurement(), self._about_agreement()]
+        parts.append(self._about_positions() if self.epoch is None else self._about_steps())
+        if len(self.measured.deepest_dips()):
+            parts.append("J is convex and has no local optimum that could cause the dips.")
+        return " ".join(filter(None, parts))
+
+    def _about_period(self) -> str:
+        plan = self.predicted
+        if self.epoch is None:
+            return (
+                "With shuffling every epoch has other batches: no period follows from their order."
+            )
+        words = (
+            f"Without shuffling the same {plan.steps_per_epoch} batches come in the same order in "
+            "every epoch"
+        )
+        if plan.period is None:
+            return f"{words}, and every check follows the same batch: no period is to be expected."
+        return (
+            f"{words}, and a check comes every {plan.check_every} steps: it follows the same batch "
+            f"every {plan.lcm()}."
+        )
+
+    def _about_measurement(self) -> str:
+        found = self.measured
+        if found.period is not None:
+            return (
+                f"Measured: {found.period:,} steps, with a correlation of "
+                f"{found.highest_correlation:.2f}."
+            )
+        return (
+            f"Measured: no period of up to {found.max_lag * found.spacing:,} steps; the highest "
+            f"correlation, {found.highest_correlation:.2f}, is below {MIN_CORRELATION:g}."
+        )
+
+    def _about_agreement(self) -> str:
+        expected, found = self.predicted, self.measured
+        if self.agree:
+            return "Prediction and measurement agree."
+        if expected.period is not None and self.is_near_return:
+            return (
+                f"After {found.period:,} steps a check is not at the same position of the epoch, "
+                f"which takes {expected.period:,}, but so near to it that the weights are nearly "
+                "the same."
+            )
+        if self.is_too_long and expected.lag is not None:
+            n_checks = checks_for(expected.lag)
+            epochs = -(-n_checks * expected.check_every // expected.steps_per_epoch)
+            return (
+                f"The predicted period, {expected.lag} checks, is too long for this run: it would "
+                f"show in {n_checks:,} checks, which take {epochs:,} epochs."
+            )
+        if found.period is None:
+            return "The predicted period does not show in this run."
+        return "Prediction and measurement do not agree: the order of batches does not explain it."
+
+    def _about_positions(self) -> str:
+        losses = self.losses
+        spread = f"{losses.mean.std():.4f} nats between the positions of an epoch"
+        if losses.p_value >= 0.05:
+            return (
+                f"Without their trend, mean batch losses differ by {spread}, no more than by "
+                f"chance (p = {losses.p_value:.2g}, analysis of variance): no position stands out."
+            )
+        return (
+            f"Without their trend, mean batch losses differ by {spread}, more than by chance (p = "
+            f"{losses.p_value:.2g}, analysis of variance), although the batches differ."
+        )
+
+    def _about_steps(self) -> str:
+        assert self.epoch is not None  # noqa: S101 (the caller has looked)
+        worst = self.epoch.batches[0]
+        words = "One more epoch from the last weights, evaluated after every step: "
+        if worst.accuracy_change >= 0:
+            return f"{words}no step lowers validation accuracy."
+        before, after = self.epoch.accuracy[worst.position : worst.position + 2]
+        steps = self.epoch.steps_to_recover(worst.position)
+        recovery = "and it does not recover within the epoch"
+        if steps is not None:
+            recovery = f"and {steps} step{'s' * (steps != 1)} later it has recovered"
+        words += (
+            f"the step at position {worst.position} lowers validation accuracy most, from "
+            f"{before:.4f} to {after:.4f}, {recovery}."
+        )
+        positions = self.dip_positions
+        if not positions:
+            return f"{words} No check of the run stands out as a dip."
+        dips = _listed(self.measured.deepest_dips().tolist())
+        where = f"position{'s' * (len(positions) > 1)} {_listed(positions)}"
+        return f"{words} The deepest dips of the run, at steps {dips}, are at {where} of the epoch."
+
+    def figure(self) -> "Figure":
+        """Draw the dips, the correlation, and what each step of an epoch does."""
+        from mnistlin.figures.style import page, stacked
+
+        n_rows = len(self.epoch.batches) if self.epoch else 0
+        words = captions.of_run("Dips in accuracy", self.run)
+        with page(words, self._note(), HEIGHT + 0.9 + 0.95 * n_rows) as figure:
+            if self.epoch is None:
+                panels = figure.subplot_mosaic("AA;CP")
+                _draw_losses(panels["P"], self.losses)
+            else:
+                top, below = stacked(figure, [4.8, 0.95 * n_rows])
+                panels = top.subplot_mosaic("AA;CP")
+                _draw_epoch(panels["P"], self, self.epoch)
+                _draw_batches(below, self.epoch)
+            _draw_accuracy(panels["A"], self)
+            _draw_correlation(panels["C"], self)
+        return figure
+
+    def _note(self) -> str:
+        plan = self.predicted
+        words = f"{plan.steps_per_epoch} steps per epoch, a check every {plan.check_every}"
+        if self.epoch is None:
+            return f"{words}. Shuffled: every epoch has other batches. Bars: ±1 standard error."
+        if plan.period is None:
+            return f"{words}. Every check follows the same batch."
+        return f"{words}: a check follows the same batch every {plan.lcm()}."
+
 
 def explain_dips(run: Run) -> Dips:
-    """Look for the dips of a run's validation accuracy, and for their cause.
+    """Look for the dips of a run's validation accuracy, and for the steps that cause them.
 
     Raises
     ------
     RunError
         If the run is too short, or damaged.
     DataError, ConfigError
-        If its training images are missing, or not the same as they were.
+        If its data is missing, or not the same as it was.
     """
     predicted = predict_period(run.config.training, n_train_of(run))
     measured = measure_period(run)
     losses = loss_by_position(run, predicted.steps_per_epoch)
-    hard = None if run.config.training.shuffle else hard_batches(run, losses)
-    return Dips(predicted, measured, losses, hard)
+    epoch = None
+    if not run.config.training.shuffle:
+        epoch = _one_more_epoch(run, load_own_splits(run), losses)
+    return Dips(run, predicted, measured, losses, epoch)
 
 
 @claim("dips-only-without-shuffle")
@@ -397,173 +320,164 @@ def _dips_only_without_shuffle(evidence: Evidence) -> Finding:
 @claim("local-optima")
 def _local_optima(evidence: Evidence) -> Finding:
     """Dips are caused by local optima, which the convex objective cannot have."""
-    run = evidence.first.run
-    found = evidence.ask(explain_dips, run)
+    found = evidence.ask(explain_dips, evidence.first.run)
     return Finding(
         "differs",
         f"the objective is convex: no local optima; {_repetition(found.measured)}",
-        figure=partial(dips_figure, run, found),
+        figure=found.figure,
     )
 
 
-def _repetition(found: Measurement) -> str:
+def _repetition(found: MeasuredPeriod) -> str:
     if found.period is None:
         return f"no period (highest correlation {found.highest_correlation:.2f})"
     return f"accuracy repeats after {found.period} steps ({found.highest_correlation:.2f})"
 
 
-LEFT, TITLE, AXIS, BETWEEN = 0.6, 0.35, 0.6, 0.85
-"""What surrounds the panels, in inches."""
+def _one_more_epoch(run: Run, splits: Splits, losses: LossByPosition) -> OneMoreEpoch:
+    """Train one more epoch from the last weights, and look into its worst steps."""
+    n_steps, W = len(losses.mean), run.weights["last"]
+    how = run.config.training.model_copy(update={"epochs": 1, "checks_per_epoch": n_steps})
+    config = run.config.model_copy(update={"training": how, "early_stopping": None})
+    setup = setup_for(config, splits, (how.l2_lambda,))
+    segments = train(setup, (0, MemberState(W, W, W)))
+    after = [check.val_accuracy for (segment,) in segments for check in segment.checks]
+    before = predict(splits.val, W, run.head).class_index == splits.val.targets
+    accuracy = np.array([before.mean(), *after])
 
-ACCURACY_PANEL, LOWER_PANEL = 1.35, 1.6
-IMAGE, ROW = 0.56, 0.82
-WORDS_WIDTH, MIX_WIDTH, MIX_GAP = 1.2, 1.25, 0.25
-"""Of the words on a batch, of its class mix, and what is left free after that."""
+    order = next(epoch_orders(how, splits.train.n_samples))
+    sample_losses = predict(splits.train, W, run.head).loss
+    change = np.diff(accuracy)
 
-FEW_POSITIONS = 3
-"""Dips at more places than these have no place."""
+    def batch_at(position: int) -> Batch:
+        samples = order[position * how.batch_size :][: how.batch_size]
+        samples = samples[np.argsort(-sample_losses[samples], kind="stable")]
+        counts = np.bincount(splits.train.targets[samples], minlength=len(splits.train.classes))
+        loss = float(losses.mean[position])
+        return Batch(position, loss, float(change[position]), samples, counts)
 
-MAX_LABELLED_CLASSES = 12
-DIP_COLOR, PREDICTED_COLOR = VERMILION, GREEN
-
-
-@house_style()
-def dips_figure(run: "Run", dips: "Dips") -> Figure:
-    """Draw the dips of a run, their periods, and the loss of the batches by position.
-
-    Parameters
-    ----------
-    run : Run
-        The run.
-    dips : Dips
-        What is known of its dips.
-    """
-    n_rows = len(dips.hard.batches) if dips.hard else 0
-    panels = 2 * (TITLE + AXIS) + ACCURACY_PANEL + LOWER_PANEL
-    rows = TITLE + n_rows * ROW + TITLE / 2 if n_rows else 0.0
-    height = HEADER + panels + rows + NOTE + FOOTER
-    figure = new_figure(*captions.of_run("Dips in accuracy", run), height=height)
-    left, width = MARGIN + LEFT, WIDTH - 2 * MARGIN - LEFT
-    y = height - HEADER - TITLE - ACCURACY_PANEL
-    box = (left, y, width, ACCURACY_PANEL)
-    _draw_accuracy(pane(figure, box, "validation accuracy (fraction)", "step (update)"), run, dips)
-    y -= AXIS + TITLE + LOWER_PANEL
-    half = (width - BETWEEN) / 2
-    box = (left, y, half, LOWER_PANEL)
-    _draw_correlation(pane(figure, box, "correlation of its ups and downs", "checks later"), dips)
-    box = (left + half + BETWEEN, y, half, LOWER_PANEL)
-    _draw_losses(pane(figure, box, "mean batch loss, nats", "position in the epoch (step)"), dips)
-    if dips.hard:
-        _draw_batches(figure, dips.hard, y - AXIS - TITLE)
-    write_note(figure, _note(dips))
-    return figure
+    worst = np.argsort(change, kind="stable")[:N_STEPS]
+    return OneMoreEpoch(splits.train, accuracy, tuple(batch_at(int(each)) for each in worst))
 
 
-def _draw_accuracy(axes: Axes, run: "Run", dips: "Dips") -> None:
+def _listed(numbers: Sequence[int]) -> str:
+    """Return such as "1, 2 and 3"."""
+    words = [f"{number:,}" for number in numbers]
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _draw_accuracy(axes: "Axes", dips: Dips) -> None:
     """Draw the accuracy, with its deepest dips, on a scale that the first checks do not squash."""
-    steps, accuracy = run.metrics["step"], run.metrics["val_accuracy"]
+    from mnistlin.figures.style import name_axes
+
+    steps, accuracy = dips.run.metrics["step"], dips.run.metrics["val_accuracy"]
     settled = accuracy[steps >= dips.measured.steps[0]]
     at = np.isin(steps, dips.measured.deepest_dips())
     axes.plot(steps, accuracy, color=BLUE, linewidth=1.1)
     axes.plot(steps[at], accuracy[at], "o", color=DIP_COLOR, markersize=5)
-    if _have_a_place(dips):
-        for step, value in zip(steps[at], accuracy[at], strict=True):
-            axes.annotate(
-                f"{step:,}", (step, value), (5, -3), textcoords="offset points", fontsize=8
-            )
+    for step, value in zip(steps[at], accuracy[at], strict=True):
+        axes.annotate(f"{step:,}", (step, value), (5, -3), textcoords="offset points", fontsize=8)
     pad = 0.1 * (np.ptp(settled) or 0.01)
     axes.set_ylim(settled.min() - pad, settled.max() + pad)
     axes.set_xlim(0, steps[-1])
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.locator_params("y", nbins=5)
+    name_axes(axes, "validation accuracy (fraction)", "step (update)")
 
 
-def _draw_correlation(axes: Axes, dips: "Dips") -> None:
+def _draw_correlation(axes: "Axes", dips: Dips) -> None:
     """Draw the correlation by lag, with the measured and the predicted period."""
+    from mnistlin.figures.style import name_axes
+
     found, predicted = dips.measured, dips.predicted
-    is_period = found.lags == found.lag
+    lags = np.arange(1, found.max_lag + 1)
+    last = min(found.max_lag, max(60, 2 * (predicted.lag or 0), 2 * (found.lag or 0)))
+    is_period = lags == found.lag
     for mask, color in ((~is_period, BLUE), (is_period, DIP_COLOR)):
-        axes.vlines(found.lags[mask], 0, found.correlation[mask], color=color, linewidth=2.2)
+        axes.vlines(lags[mask], 0, found.correlation[mask], color=color, linewidth=130 / last)
     measured = "none" if found.lag is None else f"{found.lag} checks, {found.period:,} steps"
     axes.plot([], [], color=DIP_COLOR, label=f"measured: {measured}")
     label = "predicted: none"
-    if predicted.period is not None:
-        lag = predicted.period // predicted.check_every
-        label = f"predicted: {lag} checks, {predicted.period:,} steps"
-        if lag <= found.lags[-1]:
-            axes.plot([lag], [1.0], "v", color=PREDICTED_COLOR, markersize=8)
+    if predicted.lag is not None:
+        label = f"predicted: {predicted.lag} checks, {predicted.period:,} steps"
+        if predicted.lag <= last:
+            axes.plot([predicted.lag], [1.0], "v", color=PREDICTED_COLOR, markersize=8)
     axes.plot([], [], "v", color=PREDICTED_COLOR, markersize=8, label=label)
     axes.axhline(0, color=MUTED, linewidth=1)
     axes.set_ylim(-0.6, 1.9)
     axes.set_yticks([-0.5, 0, 0.5, 1])
-    axes.set_xlim(0, found.lags[-1] + 1)
+    axes.set_xlim(0, last + 1)
     axes.legend(loc="upper left")
+    name_axes(axes, "correlation of its fluctuation", "checks later")
 
 
-def _draw_losses(axes: Axes, dips: "Dips") -> None:
-    """Draw the mean loss by position, and where the dips are."""
-    mean, error = dips.losses.mean, dips.losses.error
-    positions = np.arange(len(mean))
-    marked = np.isin(positions, dips.dip_positions) & _have_a_place(dips)
-    axes.bar(positions, mean, color=np.where(marked, DIP_COLOR, BLUE))
-    axes.errorbar(positions, mean, error, linestyle="", color=INK, elinewidth=0.8)
-    if _have_a_place(dips):
-        axes.plot([], [], "s", color=DIP_COLOR, label="where the deepest dips are")
-        axes.legend(loc="upper left")
-    axes.set_ylim(0, 1.3 * mean.max())
-    axes.set_xlim(-1, len(mean))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+def _draw_losses(axes: "Axes", losses: LossByPosition) -> None:
+    """Draw the mean loss by position."""
+    from mnistlin.figures.style import name_axes
+
+    positions = np.arange(len(losses.mean))
+    axes.bar(positions, losses.mean, color=BLUE)
+    axes.errorbar(positions, losses.mean, losses.error, linestyle="", color=INK, elinewidth=0.8)
+    axes.set_ylim(0, 1.2 * losses.mean.max())
+    axes.set_xlim(-1, len(positions))
+    axes.locator_params("x", integer=True)
+    name_axes(axes, "mean batch loss without its trend, nats", "position in the epoch (step)")
 
 
-def _have_a_place(dips: "Dips") -> bool:
-    """Say whether the deepest dips come back, and at few places of the epoch."""
-    return dips.measured.period is not None and len(dips.dip_positions) <= FEW_POSITIONS
+def _draw_epoch(axes: "Axes", dips: Dips, epoch: OneMoreEpoch) -> None:
+    """Draw the accuracy after each step of one more epoch, and the positions of the dips."""
+    from mnistlin.figures.style import name_axes
+
+    after, positions = epoch.accuracy[1:], np.arange(len(epoch.change))
+    axes.plot([-1, *positions], epoch.accuracy, color=BLUE, marker="o", markersize=3)
+    worst = [batch.position for batch in epoch.batches if batch.accuracy_change < 0]
+    label = "steps that lower it most"
+    axes.plot(worst, after[worst], "v", color=DIP_COLOR, markersize=7, label=label)
+    if 0 < len(dips.dip_positions) <= FEW_POSITIONS:
+        for position in dips.dip_positions:
+            label = "position of the deepest dips" if position == dips.dip_positions[0] else ""
+            axes.axvline(position, color=MUTED, linestyle="--", linewidth=1, label=label or None)
+    low, high = epoch.accuracy.min(), epoch.accuracy.max()
+    axes.set_ylim(low - 0.1 * (high - low or 0.01), high + 0.5 * (high - low or 0.01))
+    axes.legend(loc="upper left")
+    axes.locator_params("x", integer=True)
+    name_axes(axes, "accuracy after each step of one more epoch", "position in the epoch (step)")
 
 
-def _draw_batches(figure: Figure, hard: "HardBatches", top: float) -> None:
-    """Draw a row a batch: its words, its class mix, and its hardest images."""
-    words = "the hardest batches: place, class mix (line: all training images), hardest images"
-    _write(figure, MARGIN, top + 0.05, words)
-    left = MARGIN + WORDS_WIDTH + MIX_WIDTH + MIX_GAP
-    for row, batch in enumerate(hard.batches):
-        bottom = top - TITLE / 2 - (row + 1) * ROW + (ROW - IMAGE) / 2
-        about = f"position {batch.position}\nmean loss {batch.mean_loss:.3f}"
-        _write(figure, MARGIN, bottom + 0.28, about)
-        box = (MARGIN + WORDS_WIDTH, bottom, MIX_WIDTH, IMAGE)
-        _draw_mix(place(figure, *box), batch.counts, hard)
-        boxes = row_of_boxes(left, bottom, IMAGE, hard.train.image_shape, WIDTH - MARGIN - left)
-        samples = batch.samples[: len(boxes)]
-        labels = [(str(hard.train.classes[hard.train.targets[i]]), "") for i in samples]
-        draw_images(figure, boxes, hard.train, samples, labels)
+def _draw_batches(part: "SubFigure", epoch: OneMoreEpoch) -> None:
+    """Draw a row per batch: its step, its class mix, and its images with the highest loss."""
+    from mnistlin.figures.panel import draw_image
+
+    words = (
+        "their batches: position, change of accuracy, class mix (line: all training images), "
+        "images with the highest loss"
+    )
+    part.suptitle(words, x=0.0, ha="left", fontsize=9.5)
+    ratios = [1.5, 1.6, *[1.0] * N_IMAGES]
+    grid = part.subplots(len(epoch.batches), len(ratios), squeeze=False, width_ratios=ratios)
+    for (about, mix, *images), batch in zip(grid, epoch.batches, strict=True):
+        about.set_axis_off()
+        change = captions.signed(100 * batch.accuracy_change, ".2f")
+        about.text(0, 0.5, f"position {batch.position}\n{change} points", va="center", fontsize=9)
+        _draw_mix(mix, batch.counts, epoch.train)
+        for axes in images:
+            axes.set_axis_off()
+        for axes, sample in zip(images, batch.samples, strict=False):
+            axes.set_axis_on()
+            label = epoch.train.classes[epoch.train.targets[sample]]
+            draw_image(axes, epoch.train, int(sample), str(label))
 
 
-def _draw_mix(axes: Axes, counts: NDArray[np.intp], hard: "HardBatches") -> None:
+def _draw_mix(axes: "Axes", counts: NDArray[np.intp], train: Split) -> None:
     """Draw the share of each class in a batch, and in the whole training set."""
     classes = np.arange(len(counts))
+    overall = np.bincount(train.targets, minlength=len(counts)) / train.n_samples
     axes.bar(classes, counts / counts.sum(), color=SKY, width=0.8)
-    overall = hard.counts / hard.counts.sum()
     axes.hlines(overall, classes - 0.45, classes + 0.45, color=INK, linewidth=1.4)
-    labels = hard.train.classes if len(classes) <= MAX_LABELLED_CLASSES else [""] * len(classes)
-    axes.set_xticks(classes, [str(label) for label in labels], fontsize=8)
+    shows_labels = len(classes) <= MAX_LABELLED_CLASSES
+    labels = [str(label) if shows_labels else "" for label in train.classes]
+    axes.set_xticks(classes, labels, fontsize=8)
     axes.set_yticks([])
     axes.tick_params(length=0, pad=2)
     axes.grid(visible=False)
     axes.spines["left"].set_visible(False)
-
-
-def _note(dips: "Dips") -> str:
-    plan = dips.predicted
-    words = f"{plan.steps_per_epoch} steps an epoch, a check every {plan.check_every}"
-    if dips.hard is None:
-        return f"{words}. Shuffled: every epoch has other batches, so no place is always hard."
-    if plan.period is None:
-        return f"{words}. Every check follows the same batch."
-    return (
-        f"{words}: a check meets the same batch again after lcm({plan.steps_per_epoch}, "
-        f"{plan.check_every}) = {plan.period:,} steps. Error bars: ±1 standard error."
-    )
-
-
-def _write(figure: Figure, x: float, y: float, words: str) -> None:
-    width, height = figure.get_size_inches()
-    figure.text(x / width, y / height, words, va="center")

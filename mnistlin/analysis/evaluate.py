@@ -1,89 +1,53 @@
-"""How good are the weights of a run on a set of images, and where do they err? On any data.
+"""`evaluate`: how good are the weights of a run on a set of images, and where do they err?"""
 
-Where some weights err: the confusion matrix of an evaluation, and the images behind it.
-"""
-
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Literal, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnistlin.analysis.own_data import load_own_splits, split_named
+from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import wilson_interval
 from mnistlin.config import DataConfig
 from mnistlin.data.idx import by_text
-from mnistlin.data.splits import Split, load_splits
+from mnistlin.data.splits import Split, Splits, load_splits
 from mnistlin.errors import DataError
 from mnistlin.figures import captions
-from mnistlin.figures.confusion import counts_figure
-from mnistlin.figures.panel import draw_images
-from mnistlin.figures.style import (
-    FOOTER,
-    HEADER,
-    HEIGHT,
-    MARGIN,
-    NOTE,
-    WIDTH,
-    house_style,
-    new_figure,
-    say_instead,
-    write_note,
-)
-from mnistlin.figures.weights import tile_boxes
 from mnistlin.runs.folder import Run
+from mnistlin.runs.provenance import SELECTION_ON_TEST_DATA
 from mnistlin.training.evaluation import Predictions, confusion_counts, predict
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 WeightsName: TypeAlias = Literal["last", "best"]
+
+N_IMAGES = 24
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How well one class is recognised. A fraction of nothing is None.
-
-    Attributes
-    ----------
-    label : int
-        The class.
-    n_samples : int
-        Its images.
-    precision : float, optional
-        Fraction of those that were taken for it that are of it.
-    recall : float, optional
-        Fraction of its images that were taken for it.
-    f1 : float, optional
-        Harmonic mean of both (van Rijsbergen 1979).
-    """
+    """How well one class is recognised; a fraction of nothing is None."""
 
     label: int
     n_samples: int
     precision: float | None
+    """Fraction of the images classified as this class that belong to it."""
     recall: float | None
+    """Fraction of the images of this class that are classified as it."""
     f1: float | None
+    """Harmonic mean of both (van Rijsbergen 1979)."""
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What some weights of a run make of a set of images.
-
-    Attributes
-    ----------
-    run : Run
-        Whose weights.
-    weights : {"last", "best"}
-        Which of them.
-    dataset : str
-        What a config calls the dataset.
-    split_name : str
-        `train`, `val` or `test`.
-    split : Split
-        The images; its classes are those of the run.
-    predictions : Predictions
-        What the model says of each of them.
-    """
+class Evaluation(Result):
+    """The predictions of some weights of a run on a split, whose classes are those of the run."""
 
     run: Run
     weights: WeightsName
@@ -92,12 +56,29 @@ class Evaluation:
     split: Split
     predictions: Predictions
 
+    title = "Evaluation"
+
     @property
-    def doubt(self) -> str | None:
-        """What speaks against the numbers, if the run was steered by these very images."""
-        is_own = self.dataset == self.run.config.data.dataset
-        warnings = self.run.info.warnings
-        return "; ".join(warnings) if warnings and is_own and self.split_name == "val" else None
+    def stem(self) -> str:
+        """evaluation, then the dataset if it is not the run's own, the split and the weights."""
+        other = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(self.dataset).name)
+        parts = ["evaluation", "" if self.is_own_data else other, self.split_name, self.weights]
+        return "-".join(filter(None, parts))
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.run.path
+
+    @property
+    def is_own_data(self) -> bool:
+        """Whether the dataset is the one that the run was trained on."""
+        return self.dataset == self.run.config.data.dataset
+
+    def warnings(self) -> Sequence[str]:
+        """Return those of the run; that it was selected on these images, only if it was."""
+        is_selected = self.is_own_data and self.split_name == "val"
+        return [each for each in self.run.warnings if is_selected or each != SELECTION_ON_TEST_DATA]
 
     @property
     def loss(self) -> float:
@@ -105,25 +86,25 @@ class Evaluation:
         return float(self.predictions.loss.mean())
 
     @cached_property
-    def is_right(self) -> NDArray[np.bool_]:
-        """Which images are classified rightly, (n_samples,)."""
-        is_right: NDArray[np.bool_] = self.predictions.class_index == self.split.targets
-        return is_right
+    def is_correct(self) -> NDArray[np.bool_]:
+        """Which images are correctly classified, (n_samples,)."""
+        is_correct: NDArray[np.bool_] = self.predictions.class_index == self.split.targets
+        return is_correct
 
     @property
-    def n_right(self) -> int:
-        """How many images are classified rightly."""
-        return int(self.is_right.sum())
+    def n_correct(self) -> int:
+        """How many images are correctly classified."""
+        return int(self.is_correct.sum())
 
     @property
     def accuracy(self) -> float:
-        """Fraction of the images that are classified rightly."""
-        return self.n_right / self.split.n_samples
+        """Fraction of the images that are correctly classified."""
+        return self.n_correct / self.split.n_samples
 
     @property
     def accuracy_interval(self) -> tuple[float, float]:
-        """Wilson interval of the accuracy: what other images of the same kind might have given."""
-        return wilson_interval(self.n_right, self.split.n_samples)
+        """Wilson interval of the accuracy on other images of the same kind."""
+        return wilson_interval(self.n_correct, self.split.n_samples)
 
     @cached_property
     def confusion(self) -> NDArray[np.intp]:
@@ -133,26 +114,102 @@ class Evaluation:
 
     def class_scores(self) -> Iterator[ClassScore]:
         """Yield how well each class is recognised."""
-        right = np.diagonal(self.confusion).tolist()
-        taken, there = self.confusion.sum(axis=0).tolist(), self.confusion.sum(axis=1).tolist()
+        correct = np.diagonal(self.confusion).tolist()
+        predicted, true = self.confusion.sum(axis=0).tolist(), self.confusion.sum(axis=1).tolist()
         for k, label in enumerate(self.split.classes):
             yield ClassScore(
                 label,
-                there[k],
-                precision=_fraction(right[k], taken[k]),
-                recall=_fraction(right[k], there[k]),
-                f1=_fraction(2 * right[k], taken[k] + there[k]),
+                true[k],
+                precision=_fraction(correct[k], predicted[k]),
+                recall=_fraction(correct[k], true[k]),
+                f1=_fraction(2 * correct[k], predicted[k] + true[k]),
             )
 
     def most_confident_mistakes(self, n: int) -> NDArray[np.intp]:
-        """Return up to n wrongly classified samples, the most probable wrong class first."""
-        wrong = np.flatnonzero(~self.is_right)
+        """Return up to n misclassified samples, the most probable wrong class first."""
+        wrong = np.flatnonzero(~self.is_correct)
         confidence = self.predictions.probability[wrong].max(axis=1)
         return wrong[np.argsort(-confidence, kind="stable")[:n]]
 
+    def values(self) -> Values:
+        """Return loss and accuracy, and on what they were measured."""
+        return {
+            "run": str(self.run.path),
+            "weights": self.weights,
+            "dataset": self.dataset,
+            "split": self.split_name,
+            "n_samples": self.split.n_samples,
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "accuracy_interval": self.accuracy_interval,
+        }
+
+    def tables(self) -> Tables:
+        """Return the scores of each class."""
+        return {"classes": [asdict(score) for score in self.class_scores()]}
+
+    def records(self) -> Tables:
+        """Return the confusion matrix too, one row per true class."""
+        labels = self.split.classes
+        rows = [
+            {"true": label, **dict(zip(map(str, labels), counts, strict=True))}
+            for label, counts in zip(labels, self.confusion.tolist(), strict=True)
+        ]
+        return {f"{self.stem}_confusion": rows, **super().records()}
+
+    def figures(self) -> "Mapping[str, Figure]":
+        """Draw the most confident mistakes and the confusion matrix."""
+        return {
+            f"{self.stem}_mistakes": self.figure(),
+            f"{self.stem}_confusion": self.confusion_figure(),
+        }
+
+    def figure(self) -> "Figure":
+        """Draw the misclassified images with the most probable wrong class."""
+        from mnistlin.figures.panel import draw_images
+        from mnistlin.figures.style import page, say_instead
+
+        samples, n_wrong = self.most_confident_mistakes(N_IMAGES), int((~self.is_correct).sum())
+        note = (
+            "True class → predicted class, and the probability given to that. "
+            f"{len(samples)} of {n_wrong:,} misclassified images, the most confident first."
+        )
+        with page(self._words("Most confident mistakes"), note if n_wrong else "") as figure:
+            if not n_wrong:
+                n = self.split.n_samples
+                say_instead(figure, f"all {n:,} images are correctly classified")
+                return figure
+            words = [caption(self, int(sample)) for sample in samples]
+            draw_images(figure, self.split, samples, words, n_columns=8)
+        return figure
+
+    def confusion_figure(self) -> "Figure":
+        """Draw how often each class was taken for which."""
+        from mnistlin.figures.confusion import counts_figure
+
+        words, of_what = self._words("Confusion matrix"), f"{SPLITS[self.split_name]} images"
+        return counts_figure(words, self.confusion, self.split.classes, of_what)
+
+    def _words(self, what: str) -> tuple[str, str, str]:
+        """Return title, settings and footer of a page."""
+        images = f"{self.split.n_samples:,} {SPLITS[self.split_name]} images"
+        if not self.is_own_data:
+            images += f" of {captions.plain(self.dataset)}"
+        low, high = self.accuracy_interval
+        settings = (
+            f"{images}, {self.weights} weights: accuracy {self.accuracy:.4f} "
+            f"(95 % interval {low:.4f} to {high:.4f}), loss {self.loss:.4f} nats"
+        )
+        return captions.title(what, self.run), settings, captions.footer([self.run])
+
 
 def evaluate(
-    run: Run, weights: WeightsName = "last", split_name: str = "val", dataset: str | None = None
+    run: Run,
+    weights: WeightsName = "last",
+    split_name: str = "val",
+    dataset: str | None = None,
+    *,
+    own_splits: Splits | None = None,
 ) -> Evaluation:
     """Evaluate weights of a run on one of its own splits, or on another dataset.
 
@@ -166,6 +223,8 @@ def evaluate(
         Of another dataset, `val` and `test` both mean its test file.
     dataset : str, optional
         As in a config; all rows of its files are used. None for the run's own data.
+    own_splits : Splits, optional
+        The run's own data, if it is loaded already.
 
     Raises
     ------
@@ -176,14 +235,22 @@ def evaluate(
     RunError
         If the run's weights cannot be read.
     """
-    W = run.weights[weights]  # damage is told before data is loaded
+    W = run.weights[weights]  # a damaged file is reported before data is loaded
     if dataset is None:
-        split = split_named(load_own_splits(run), split_name)
+        split = split_named(own_splits or load_own_splits(run), split_name)
     else:
         split = _split_of_other(run, dataset, split_name)
     predictions = predict(split, W, run.head)
     name = dataset or run.config.data.dataset
     return Evaluation(run, weights, name, split_name, split, predictions)
+
+
+def caption(evaluation: Evaluation, sample: int) -> tuple[str, str]:
+    """Return such as ("3 → 5", "0.97") for a sample."""
+    named, classes = int(evaluation.predictions.class_index[sample]), evaluation.split.classes
+    probability = float(evaluation.predictions.probability[sample, named])
+    true = classes[evaluation.split.targets[sample]]
+    return f"{true} → {classes[named]}", f"{probability:.2f}"
 
 
 def _split_of_other(run: Run, dataset: str, split_name: str) -> Split:
@@ -198,8 +265,8 @@ def _split_of_other(run: Run, dataset: str, split_name: str) -> Split:
     unknown = [str(label) for label in split.classes if label not in run.classes]
     if unknown:
         raise DataError(
-            f"the labels {', '.join(unknown)} of {splits.folder} are none that {run.path} knows, "
-            f"which are {', '.join(map(str, run.classes))}"
+            f"the labels {', '.join(unknown)} of {splits.folder} are not among the classes of "
+            f"{run.path}, which are {', '.join(map(str, run.classes))}"
         )
     index_of = np.array([run.classes.index(label) for label in split.classes])
     targets = index_of[split.targets]
@@ -208,63 +275,3 @@ def _split_of_other(run: Run, dataset: str, split_name: str) -> Split:
 
 def _fraction(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-N_IMAGES = 24
-SPLITS = {"train": "training", "val": "validation", "test": "test"}
-
-
-@house_style()
-def mistakes_figure(evaluation: "Evaluation") -> Figure:
-    """Draw the images that are classified wrongly with the most confidence."""
-    figure = new_figure(*_words("Most confident mistakes", evaluation))
-    samples = evaluation.most_confident_mistakes(N_IMAGES)
-    if not len(samples):
-        say_instead(figure, f"all {evaluation.split.n_samples:,} images are classified rightly")
-        return figure
-    bottom = FOOTER + NOTE
-    room = (MARGIN, bottom, WIDTH - 2 * MARGIN, HEIGHT - HEADER - bottom)
-    boxes = tile_boxes(len(samples), evaluation.split.image_shape, room)
-    words = [caption(evaluation, int(sample)) for sample in samples]
-    draw_images(figure, boxes, evaluation.split, samples, words)
-    write_note(
-        figure,
-        "True class → the class it was taken for, and the probability given to that. "
-        f"{len(samples)} of {(~evaluation.is_right).sum():,} mistakes, the most confident first.",
-    )
-    return figure
-
-
-def evaluation_confusion_figure(evaluation: "Evaluation") -> Figure:
-    """Draw how often each class was taken for which."""
-    return counts_figure(
-        _words("Confusion matrix", evaluation),
-        evaluation.confusion,
-        evaluation.split.classes,
-        f"{SPLITS[evaluation.split_name]} images",
-    )
-
-
-def caption(evaluation: "Evaluation", sample: int) -> tuple[str, str]:
-    """Return such as ("3 → 5", "0.97") for a sample."""
-    named, classes = int(evaluation.predictions.class_index[sample]), evaluation.split.classes
-    probability = float(evaluation.predictions.probability[sample, named])
-    true = classes[evaluation.split.targets[sample]]
-    return f"{true} → {classes[named]}", f"{probability:.2f}"
-
-
-def _words(what: str, evaluation: "Evaluation") -> tuple[str, str, str]:
-    """Return title, settings and footer of a page."""
-    run = evaluation.run
-    low, high = evaluation.accuracy_interval
-    settings = (
-        f"{_images(evaluation)}, {evaluation.weights} weights: accuracy {evaluation.accuracy:.4f} "
-        f"(95 % interval {low:.4f} to {high:.4f}), loss {evaluation.loss:.4f} nats"
-    )
-    return captions.title(what, run), settings, captions.footer([run])
-
-
-def _images(evaluation: "Evaluation") -> str:
-    split = f"{evaluation.split.n_samples:,} {SPLITS[evaluation.split_name]} images"
-    is_own = evaluation.dataset == evaluation.run.config.data.dataset
-    return split if is_own else f"{split} of {captions.plain(evaluation.dataset)}"

@@ -1,14 +1,15 @@
-"""Are the gradients right? Central differences of the objective against what the trainer does.
+"""`check-gradients`: does the trainer step along the gradient of the objective?
 
-Both heads are checked on real images, for several λ (report parts 1a, 1b and 4a).
+Its steps are compared with central differences. Both heads are checked on real images, for several
+λ (report parts 1a, 1b and 4a).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.config import DataConfig, TrainingConfig
 from mnistlin.data.splits import Split, load_splits
 from mnistlin.model.linear import HEADS, Head, objective, stack
@@ -48,7 +49,47 @@ class GradientCheck:
         return self.relative_error < 1e-7 and loss_error < 1e-12
 
 
-def check_gradients(data: DataConfig) -> Iterator[GradientCheck]:
+@dataclass(frozen=True)
+class GradientChecks(Result):
+    """The checks of both heads with each λ."""
+
+    dataset: str
+    checks: tuple[GradientCheck, ...]
+
+    title = "Numeric gradient checks"
+
+    @property
+    def stem(self) -> str:
+        """Gradients."""
+        return "gradients"
+
+    @property
+    def passed(self) -> bool:
+        """Whether all agree."""
+        return all(check.passed for check in self.checks)
+
+    def values(self) -> Values:
+        """Return whether all agree."""
+        return {"dataset": self.dataset, "passed": self.passed}
+
+    def tables(self) -> Tables:
+        """Return one row per head and λ."""
+        rows = [
+            {
+                "head": check.head,
+                "l2_lambda": check.l2_lambda,
+                "weights": check.n_coordinates,
+                "relative_error": check.relative_error,
+                "loss_at_zero": check.loss_at_zero,
+                "expected": check.expected_loss_at_zero,
+                "verdict": "ok" if check.passed else "WRONG",
+            }
+            for check in self.checks
+        ]
+        return {"gradients": rows}
+
+
+def check_gradients(data: DataConfig) -> GradientChecks:
     """Check the gradient of each head on the first images of a training set, for λ 0, 0.01 and 1.
 
     A head that has fewer classes than the data takes the first ones.
@@ -59,10 +100,12 @@ def check_gradients(data: DataConfig) -> Iterator[GradientCheck]:
         If the data is missing, wrong, or does not fit.
     """
     split = load_splits(data).train
-    for head in HEADS.values():
-        images = _first_images(split, head.max_classes)
-        for l2_lambda in _L2_LAMBDAS:
-            yield check_gradient(images, head, l2_lambda)
+    checks = (
+        check_gradient(_first_images(split, head.max_classes), head, l2_lambda)
+        for head in HEADS.values()
+        for l2_lambda in _L2_LAMBDAS
+    )
+    return GradientChecks(data.dataset, tuple(checks))
 
 
 def check_gradient(split: Split, head: Head, l2_lambda: float) -> GradientCheck:

@@ -19,8 +19,9 @@ from mnistlin.analysis.evaluate import evaluate
 from mnistlin.analysis.optimum import find_optimum, objective_on
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
-from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm, t_interval, written
+from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm, t_interval
 from mnistlin.data.splits import Split
+from mnistlin.figures.captions import written
 from mnistlin.model.optimum import minimise
 from mnistlin.runs.folder import Run
 from mnistlin.training.evaluation import Predictions, predict
@@ -265,7 +266,7 @@ def _lambda_under_fits(evidence: Evidence) -> Finding:
     found = evidence.ask(find_optimum, run)
     val = load_own_splits(run).val
     at_minimum = predict(val, found.found.place.weights, run.head).class_index == val.targets
-    of_run, of_zero = (evidence.ask(evaluate, each).is_right for each in (run, zero))
+    of_run, of_zero = (evidence.ask(evaluate, each).is_correct for each in (run, zero))
     gained, lost = PairedCounts.of(at_minimum, of_run), PairedCounts.of(of_zero, at_minimum)
     gained_p, lost_p = holm([gained.p_value, lost.p_value])
     verdict: Verdict = "inconclusive"

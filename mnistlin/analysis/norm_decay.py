@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from mnistlin.analysis.claims import Evidence, Finding, claim
 from mnistlin.analysis.claims import Verdict as ClaimVerdict
 from mnistlin.analysis.result import Result, Tables, TooShortError, Values
-from mnistlin.analysis.statistics import t_interval, written
+from mnistlin.analysis.statistics import t_interval
+from mnistlin.figures.captions import written
 from mnistlin.runs.sweep_folder import Sweep
 
 if TYPE_CHECKING:

@@ -1,112 +1,115 @@
-"""How far is a run from the best weights that there are? They can be computed: J is convex.
+"""`explain optimum`: how far is a run from the minimum of its objective, and does it matter?
 
-A run beside the minimum of its objective, or beside the proof that there is none.
+J is convex, so its minimum can be computed: by L-BFGS, from the run's own weights.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from mnistlin.analysis.evaluate import WeightsName
 from mnistlin.analysis.own_data import load_own_splits
-from mnistlin.analysis.statistics import PairedCounts
+from mnistlin.analysis.result import Result, Values
+from mnistlin.analysis.statistics import CONFIDENCE, POWER, PairedCounts
 from mnistlin.data.splits import Split, Splits
 from mnistlin.figures import captions
-from mnistlin.figures.panel import pane
-from mnistlin.figures.style import (
-    BLUE,
-    FOOTER,
-    GREEN,
-    HEADER,
-    HEIGHT,
-    INK,
-    MARGIN,
-    NOTE,
-    ORANGE,
-    WIDTH,
-    house_style,
-    new_figure,
-    write_note,
-)
+from mnistlin.figures.style import BLUE, GREEN, INK, ORANGE
 from mnistlin.model.linear import Head, squared_norm
 from mnistlin.model.optimum import Objective, PixelBlock, Place, Samples, minimise
+from mnistlin.model.products import Floats
 from mnistlin.runs.folder import Run
 from mnistlin.training.batches import BLOCK_ROWS, PixelBuffer, one_class_blocks
 from mnistlin.training.evaluation import predict
 
-Outcome: TypeAlias = Literal["minimum", "no minimum", "lowest found"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Kind: TypeAlias = Literal["minimum", "no minimum", "lowest found"]
+
+CONVERGED = 1e-3
+"""A run whose J is at most this fraction of J* above it has converged."""
+
+N_POINTS = 61
+"""Points of a line along which J is drawn."""
+
+BEYOND = 1.5
+"""How far a line extends beyond the farthest weights on it, as a multiple of their distance."""
+
+HEADROOM = 1.6
+"""Highest J that is shown, as a multiple of the highest marked one; both from J* on."""
+
+SMALLEST_J = 1e-8
+"""Where the axis of a falling J ends, in nats."""
+
+MAX_FACTOR = 64
+
+RUN_COLOR, FOUND_COLOR, ZERO_COLOR = BLUE, GREEN, ORANGE
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How some weights do.
-
-    Attributes
-    ----------
-    place : Place
-        J and its gradient there.
-    train_is_right, val_is_right : ndarray of shape (n_samples,)
-        Which images are classified rightly.
-    true_class_probability : ndarray of shape (n_train,)
-        What is given to the true class of each training image.
-    """
+class Performance:
+    """J of some weights with its gradient, and their predictions."""
 
     place: Place
-    train_is_right: NDArray[np.bool_]
-    val_is_right: NDArray[np.bool_]
+    train_is_correct: NDArray[np.bool_]
+    val_is_correct: NDArray[np.bool_]
     true_class_probability: NDArray[np.float64]
+    """Given to the true class of each training image, (n_train,)."""
 
     @property
     def train_accuracy(self) -> float:
         """Fraction of the training images."""
-        return float(self.train_is_right.mean())
+        return float(self.train_is_correct.mean())
 
     @property
     def val_accuracy(self) -> float:
         """Fraction of the validation images."""
-        return float(self.val_is_right.mean())
+        return float(self.val_is_correct.mean())
 
-    @property
-    def weight_norm(self) -> float:
-        """Frobenius norm of the weights."""
-        return float(np.sqrt(squared_norm(self.place.weights)))
+    def values(self) -> dict[str, float]:
+        """Return what is shown of it."""
+        return {
+            "objective": self.place.value,
+            "gradient_norm": self.place.gradient_norm,
+            "train_accuracy": self.train_accuracy,
+            "val_accuracy": self.val_accuracy,
+            "weight_norm": float(np.sqrt(squared_norm(self.place.weights))),
+        }
 
 
 @dataclass(frozen=True)
-class Optimum:
-    """A run beside the best weights that could be found for its own training set and λ.
+class Optimum(Result):
+    """A run, and the best weights that could be found for its own training set and λ.
 
-    Attributes
-    ----------
-    run : Run
-        The run.
-    weights : {"last", "best"}
-        Which of its weights.
-    objective : Objective
-        What both are measured by.
-    of_run, found : Standing
-        The run, and the weights that were found.
-    outcome : str
-        `minimum`: what was found is the minimum. `no minimum`: without penalty, what was found
-        classifies every training image rightly, so there is none. `lowest found`: the search ended
-        before either was clear.
-    n_iterations : int
-        Steps of the search.
+    `kind` says what these are: the `minimum`; or, without penalty, weights that classify every
+    training image correctly, which proves that there is `no minimum`; or the `lowest found`, if the
+    search ended before either was clear.
     """
 
     run: Run
     weights: WeightsName
     objective: Objective
-    of_run: Standing
-    found: Standing
-    outcome: Outcome
+    of_run: Performance
+    found: Performance
+    kind: Kind
     n_iterations: int
+
+    title = "The run and the minimum of its objective"
+
+    @property
+    def stem(self) -> str:
+        """optimum-last or optimum-best."""
+        return f"optimum-{self.weights}"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.run.path
 
     @property
     def l2_lambda(self) -> float:
@@ -114,15 +117,20 @@ class Optimum:
         return self.objective.l2_lambda
 
     @property
+    def n_train(self) -> int:
+        """Number of training images."""
+        return self.objective.samples.n_samples
+
+    @property
     def gap(self) -> float:
-        """J of the run above the infimum of J, or above the lowest J found, in nats."""
-        lowest = 0.0 if self.outcome == "no minimum" else self.found.place.value
+        """J of the run minus the infimum of J, or minus the lowest J found, in nats."""
+        lowest = 0.0 if self.kind == "no minimum" else self.found.place.value
         return self.of_run.place.value - lowest
 
     @property
     def paired(self) -> PairedCounts:
-        """On how many validation images what was found is right (A), and the run (B)."""
-        return PairedCounts.of(self.found.val_is_right, self.of_run.val_is_right)
+        """On how many validation images the weights found are correct (A), and the run (B)."""
+        return PairedCounts.of(self.found.val_is_correct, self.of_run.val_is_correct)
 
     @property
     def certainty(self) -> float | None:
@@ -137,16 +145,109 @@ class Optimum:
 
     @property
     def translations(self) -> dict[str, float | None]:
-        """The same penalty in the words of other tools; None for "no penalty".
+        """The same penalty as a setting of other tools; None for "no penalty".
 
         Exact if they penalise the bias too: a column of ones among the inputs, and no intercept.
+        For two classes scikit-learn fits one output, the difference w of the two columns of W. At
+        the minimum these are ±w / 2, so λ Σ W² is λ Σ w² / 2. SGDClassifier fits one model per
+        class, which softmax is not.
         """
-        n, l2_lambda = self.objective.samples.n_samples, self.l2_lambda
-        return {
-            "sklearn_LogisticRegression_C": 1 / (2 * n * l2_lambda) if l2_lambda else None,
-            "sklearn_SGDClassifier_alpha": 2 * l2_lambda,
-            "torch_weight_decay": 2 * l2_lambda,
+        n, l2_lambda = self.n_train, self.l2_lambda
+        is_logistic = self.run.config.model == "logistic"
+        halved = not is_logistic and len(self.run.classes) == 2
+        C = (2 if halved else 1) / (2 * n * l2_lambda) if l2_lambda else None
+        alpha = {"sklearn_SGDClassifier_alpha": 2 * l2_lambda} if is_logistic else {}
+        decay = {"torch_weight_decay": 2 * l2_lambda}
+        return {"sklearn_LogisticRegression_C": C, **alpha, **decay}
+
+    def values(self) -> Values:
+        """Return both performances, the gap, and λ in other tools."""
+        other = "minimum" if self.kind == "minimum" else "found"
+        both = {"run": self.of_run.values(), other: self.found.values()}
+        values = {
+            "run": str(self.run.path),
+            "weights": self.weights,
+            "outcome": self.kind,
+            "l2_lambda": self.l2_lambda,
+            "n_train": self.n_train,
+            "iterations": self.n_iterations,
+            **{f"{key}_{name}": both[name][key] for key in both["run"] for name in both},
+            "gap": self.gap,
         }
+        if self.certainty is not None:
+            values["minimum_error_below"] = self.certainty
+        note = (
+            "exact for a penalised bias: fit_intercept=False and a column of ones; weight_decay is "
+            "that of torch.optim.SGD"
+        )
+        return values | self.translations | {"note": note}
+
+    def arrays(self) -> Mapping[str, Floats]:
+        """Return the weights that were found."""
+        return {"found": self.found.place.weights}
+
+    def explanation(self) -> str:
+        """Say what the minimum, or the lack of one, means for the run."""
+        if self.kind == "minimum":
+            return self._about_minimum()
+        if self.kind == "no minimum":
+            return self._about_no_minimum()
+        return self._about_lowest_found()
+
+    def _about_minimum(self) -> str:
+        lowest = self.found.place.value
+        words = (
+            f"J is convex, so it has one lowest value, J* = {lowest:.6g}, and no local optimum. J "
+            f"of the run is {self.of_run.place.value:.6g}, {self.gap:.2g} nats above it. Of the "
+            f"validation images the minimum classifies {self.found.val_accuracy:.2%} correctly and "
+            f"the run {self.of_run.val_accuracy:.2%}."
+        )
+        paired, has_converged = self.paired, self.gap <= CONVERGED * lowest
+        if paired.p_value >= 1 - CONFIDENCE:
+            return f"{words} {_about_undecided(paired)}{_about_convergence(has_converged)}"
+        p = f"(p = {paired.p_value:.1g}, McNemar)"
+        if paired.difference > 0:
+            return (
+                f"{words} The minimum is better by more than chance {p}: at λ = "
+                f"{self.l2_lambda:g} the steps of the run, too few, too large or too noisy, and "
+                "not λ, cost this accuracy."
+            )
+        return (
+            f"{words} The run is better by more than chance {p}, although its J is higher: ending "
+            "training before the minimum, or its noise, acts as a regulariser here, and λ = "
+            f"{self.l2_lambda:g} alone is too small."
+        )
+
+    def _about_no_minimum(self) -> str:
+        found = self.found
+        return (
+            "Without a penalty there is no minimum here. The weights that were found classify all "
+            f"{self.n_train:,} training images correctly, with a probability of "
+            f"{found.true_class_probability.min():.2f} or more for the true class. Multiplied by "
+            "2, 4, 8, these weights bring J ever closer to 0, which it never reaches: in training, "
+            "weights grow without end. J is convex, so there is no local optimum either. Of the "
+            f"validation images these weights classify {found.val_accuracy:.2%} correctly and the "
+            f"run {self.of_run.val_accuracy:.2%}{_as_test(self.paired)}."
+        )
+
+    def _about_lowest_found(self) -> str:
+        found = self.found
+        words = (
+            f"The search ended after {self.n_iterations:,} iterations, with a gradient of norm "
+            f"{found.place.gradient_norm:.2g}: J = {found.place.value:.6g} is the lowest found"
+        )
+        if self.certainty is not None:
+            return f"{words}, and the minimum is at most {self.certainty:.2g} nats below it."
+        n_wrong = int((~found.train_is_correct).sum())
+        return (
+            f"{words}; how far below it the infimum is, is not known. These weights misclassify "
+            f"{n_wrong:,} of {self.n_train:,} training images; weights that "
+            "misclassify none would prove that there is no minimum."
+        )
+
+    def figure(self) -> "Figure":
+        """Draw the run beside the minimum, or why there is none."""
+        return _minimum_figure(self) if self.kind == "minimum" else _no_minimum_figure(self)
 
 
 def find_optimum(
@@ -175,16 +276,16 @@ def find_optimum(
     objective = objective_on(splits.train, head, run.config.training.l2_lambda)
     descent = minimise(objective, W, on_pass=on_pass)
     if objective.l2_lambda:
-        outcome: Outcome = "minimum" if descent.has_converged else "lowest found"
+        kind: Kind = "minimum" if descent.has_converged else "lowest found"
     else:
-        outcome = "no minimum" if descent.place.separates else "lowest found"
+        kind = "no minimum" if descent.place.separates else "lowest found"
     return Optimum(
         run,
         weights,
         objective,
-        _standing(objective.at(W), splits, head),
-        _standing(descent.place, splits, head),
-        outcome,
+        _performance(objective.at(W), splits, head),
+        _performance(descent.place, splits, head),
+        kind,
         descent.n_iterations,
     )
 
@@ -202,116 +303,102 @@ def objective_on(split: Split, head: Head, l2_lambda: float) -> Objective:
     return Objective(head, samples, l2_lambda)
 
 
-def _standing(place: Place, splits: Splits, head: Head) -> Standing:
+def _performance(place: Place, splits: Splits, head: Head) -> Performance:
     train, val = (predict(split, place.weights, head) for split in (splits.train, splits.val))
-    return Standing(
+    return Performance(
         place,
-        train_is_right=train.class_index == splits.train.targets,
-        val_is_right=val.class_index == splits.val.targets,
+        train_is_correct=train.class_index == splits.train.targets,
+        val_is_correct=val.class_index == splits.val.targets,
         true_class_probability=np.exp(-train.loss),
     )
 
 
-LEFT, RIGHT, BETWEEN, BOTTOM, TOP = 0.6, 0.15, 0.75, 0.5, 0.35
-"""What surrounds the two panels, in inches."""
-
-N_POINTS = 61
-"""Points of a line along which J is drawn."""
-
-BEYOND = 1.5
-"""How far a line goes on behind the farthest weights on it, as a multiple of their distance."""
-
-HEADROOM = 1.6
-"""Highest J that is shown, as a multiple of the highest marked one; both from J* on."""
-
-SMALLEST_J = 1e-8
-"""Where the axis of a falling J ends, in nats."""
-
-MAX_FACTOR = 64
-
-RUN_COLOR, FOUND_COLOR, ZERO_COLOR = BLUE, GREEN, ORANGE
-
-
-@house_style()
-def optimum_figure(optimum: "Optimum") -> Figure:
-    """Draw how the run stands to the minimum, or why there is none."""
-    if optimum.outcome == "minimum":
-        return _minimum_figure(optimum)
-    return _no_minimum_figure(optimum)
-
-
-def _minimum_figure(optimum: "Optimum") -> Figure:
-    figure = new_figure(*captions.of_run("Run and minimum", optimum.run))
-    way, valley = _two_panes(
-        figure,
-        ("J − J* at the checks, nats, log scale", "step (update)"),
-        ("J on straight lines through W*, nats", "distance from W*"),
+def _about_undecided(paired: PairedCounts) -> str:
+    smallest = paired.smallest_gap()
+    reach = (
+        "no difference at all" if smallest is None else f"a difference of {smallest:.2%} or more"
     )
-    _draw_way(way, optimum)
-    _draw_valley(valley, optimum)
-    # The marks of both panels, where there is nothing else: the excess falls from the left.
-    way.legend(*valley.get_legend_handles_labels(), loc="upper right")
-    write_note(
-        figure,
-        f"W* is the minimum, J* = {optimum.found.place.value:.6g}. J is convex, so it rises on "
-        "every line away from W*, and there is no other bottom.",
+    return (
+        f"These {paired.n:,} images do not decide which is better (p = {paired.p_value:.2g}, "
+        f"McNemar); they reveal {reach} in {POWER:.0%} of all cases."
     )
+
+
+def _about_convergence(has_converged: bool) -> str:
+    if has_converged:
+        return " Training has converged for this λ."
+    return " By its J, training has not converged for this λ."
+
+
+def _as_test(paired: PairedCounts) -> str:
+    if paired.p_value >= 1 - CONFIDENCE:
+        return f", a difference that these images do not decide (p = {paired.p_value:.2g}, McNemar)"
+    return f", a difference beyond chance (p = {paired.p_value:.1g}, McNemar)"
+
+
+def _minimum_figure(optimum: Optimum) -> "Figure":
+    from mnistlin.figures.style import name_axes, page
+
+    note = (
+        f"W* is the minimum, J* = {optimum.found.place.value:.6g}. J is convex: it rises on every "
+        "line away from W*."
+    )
+    with page(captions.of_run("Run and minimum", optimum.run), note) as figure:
+        excess, lines = figure.subplots(1, 2)
+        _draw_excess(excess, optimum)
+        name_axes(excess, "J − J* at the checks, nats, log scale", "step (update)")
+        _draw_lines(lines, optimum)
+        name_axes(lines, "J on straight lines through W*, nats", "distance from W*")
+        # The marks of both panels, where there is nothing else: the excess falls from the left.
+        excess.legend(*lines.get_legend_handles_labels(), loc="upper right")
     return figure
 
 
-def _no_minimum_figure(optimum: "Optimum") -> Figure:
-    proven = optimum.outcome == "no minimum"
-    what = "Separating weights" if proven else "Run and lowest J found"
-    figure = new_figure(*captions.of_run(what, optimum.run))
-    rays, probabilities = _two_panes(
-        figure,
-        ("J at t times the weights, nats, log scale", "t"),
-        ("probability of the true class", "training images, the worst first (log scale)"),
+def _no_minimum_figure(optimum: Optimum) -> "Figure":
+    from mnistlin.figures.style import name_axes, page
+
+    what, note = (
+        "Run and lowest J found",
+        "Neither a minimum nor weights that classify every training image correctly were found.",
     )
-    _draw_rays(rays, optimum)
-    _draw_probabilities(probabilities, optimum)
-    write_note(
-        figure,
-        "Right on every training image: t times these weights bring J as near to 0 as one likes, "
-        "and never to 0. So there is no minimum."
-        if proven
-        else "Neither a minimum nor weights that are right on every training image were found.",
-    )
+    if optimum.kind == "no minimum":
+        what, note = (
+            "Separating weights",
+            "Every training image is correctly classified: t times these weights bring J as close "
+            "to 0 as one likes, so there is no minimum.",
+        )
+    with page(captions.of_run(what, optimum.run), note) as figure:
+        rays, probabilities = figure.subplots(1, 2)
+        name_axes(rays, "J at t times the weights, nats, log scale", "t")
+        name_axes(
+            probabilities,
+            "probability of the true class",
+            "training images, the least probable first (log scale)",
+        )
+        _draw_rays(rays, optimum)
+        _draw_probabilities(probabilities, optimum)
     return figure
 
 
-def _two_panes(figure: Figure, *titles: tuple[str, str]) -> list[Axes]:
-    """Add two panels side by side, each with the titles of y and x."""
-    bottom = FOOTER + NOTE + BOTTOM
-    height = HEIGHT - HEADER - TOP - bottom
-    width = (WIDTH - 2 * MARGIN - LEFT - RIGHT - BETWEEN) / 2
-    lefts = (MARGIN + LEFT, MARGIN + LEFT + width + BETWEEN)
-    return [
-        pane(figure, (left, bottom, width, height), y_title, x_title)
-        for left, (y_title, x_title) in zip(lefts, titles, strict=True)
-    ]
-
-
-def _draw_way(axes: Axes, optimum: "Optimum") -> None:
+def _draw_excess(axes: "Axes", optimum: Optimum) -> None:
     """Draw how far above the minimum each check of the run was."""
     metrics, lowest = optimum.run.metrics, optimum.found.place.value
     excess = metrics["train_loss"] + metrics["l2_penalty"] - lowest
-    axes.plot(metrics["step"], excess, color=RUN_COLOR, linewidth=1.0)
+    axes.semilogy(metrics["step"], excess, color=RUN_COLOR, linewidth=1.0)
     axes.plot(metrics["step"][-1:], excess[-1:], "o", color=RUN_COLOR)
-    axes.set_yscale("log")
     few_decades = excess.max() < 100 * excess.min()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few_decades else (1,)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.locator_params("y", subs=(1, 2, 5) if few_decades else (1,))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.minorticks_off()
+    axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
-def _draw_valley(axes: Axes, optimum: "Optimum") -> None:
+def _draw_lines(axes: "Axes", optimum: Optimum) -> None:
     """Draw J along straight lines through the minimum: one through the run, one through 0."""
     best, lowest = optimum.found.place.weights, optimum.found.place.value
     ends = {
         f"the run ({optimum.weights} weights)": (optimum.of_run.place.weights, RUN_COLOR),
-        "W = 0, where it began": (np.zeros_like(best), ZERO_COLOR),
+        "W = 0, the start": (np.zeros_like(best), ZERO_COLOR),
     }
     distances = [float(np.linalg.norm(weights - best)) for weights, _ in ends.values()]
     x = BEYOND * max(distances) * np.linspace(-1, 1, N_POINTS)
@@ -325,41 +412,39 @@ def _draw_valley(axes: Axes, optimum: "Optimum") -> None:
     axes.plot([0], [lowest], "*", color=INK, markersize=13, label="W*", zorder=5)
     top = HEADROOM * (max(heights) - lowest)
     axes.set_ylim(lowest - 0.06 * top, lowest + top)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.locator_params("x", nbins=6)
 
 
-def _draw_rays(axes: Axes, optimum: "Optimum") -> None:
-    """Draw what becomes of J if weights are multiplied by a factor."""
+def _draw_rays(axes: "Axes", optimum: Optimum) -> None:
+    """Draw J at multiples of the weights."""
     t = np.geomspace(0.25, MAX_FACTOR, N_POINTS)
-    for name, standing, color in _both(optimum):
-        W = standing.place.weights
+    for name, performance, color in _both(optimum):
+        W = performance.place.weights
         axes.plot(t, optimum.objective.values(t[:, None, None] * W), color=color)
-        axes.plot([1], [standing.place.value], "o", color=color, label=name)
+        axes.plot([1], [performance.place.value], "o", color=color, label=name)
     axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yscale("log")
-    _, high = axes.get_ylim()
-    axes.set_ylim(SMALLEST_J, high)
+    axes.set_ylim(bottom=SMALLEST_J)
     axes.legend(loc="lower left")
 
 
-def _draw_probabilities(axes: Axes, optimum: "Optimum") -> None:
-    """Draw what each training image's true class is given, the images in order of that."""
-    n = optimum.objective.samples.n_samples
-    for _, standing, color in _both(optimum):
-        wrong = int((~standing.train_is_right).sum())
-        label = f"{wrong:,} of {n:,} wrong" if wrong else f"all {n:,} right"
-        axes.plot(
-            np.arange(1, n + 1), np.sort(standing.true_class_probability), color=color, label=label
-        )
-    axes.axhline(0.5, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
+def _draw_probabilities(axes: "Axes", optimum: Optimum) -> None:
+    """Draw the probability of each training image's true class, in increasing order."""
+    n = optimum.n_train
+    for _, performance, color in _both(optimum):
+        n_wrong = int((~performance.train_is_correct).sum())
+        label = f"{n_wrong:,} of {n:,} misclassified" if n_wrong else f"all {n:,} correct"
+        probabilities = np.sort(performance.true_class_probability)
+        axes.plot(np.arange(1, n + 1), probabilities, color=color, label=label)
+    axes.axhline(0.5, color=INK, linewidth=1.0, linestyle="--")
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylim(-0.02, 1.02)
     axes.legend(loc="lower right")
 
 
-def _both(optimum: "Optimum") -> "list[tuple[str, Standing, str]]":
+def _both(optimum: Optimum) -> list[tuple[str, Performance, str]]:
     return [
         (f"the run ({optimum.weights} weights)", optimum.of_run, RUN_COLOR),
         ("weights found", optimum.found, FOUND_COLOR),

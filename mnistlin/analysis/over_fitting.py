@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim, verdict_on_all
 from mnistlin.analysis.evaluate import Evaluation, evaluate
 from mnistlin.analysis.result import Result, Values
-from mnistlin.analysis.statistics import Interval, PairedCounts, signed, t_interval, written
+from mnistlin.analysis.statistics import Interval, PairedCounts, t_interval
+from mnistlin.figures.captions import signed, written
 from mnistlin.runs.folder import Run
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class OverFitting(Result):
     @property
     def paired(self) -> PairedCounts:
         """On how many validation images the last weights (A) and the best ones (B) are correct."""
-        return PairedCounts.of(self.last.is_right, self.best.is_right)
+        return PairedCounts.of(self.last.is_correct, self.best.is_correct)
 
     def verdict(self, tolerance: float) -> Verdict:
         """Return whether the run over-fits, by more than a tolerance in nats."""

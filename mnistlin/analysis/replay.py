@@ -1,6 +1,6 @@
-"""Train a run again by its own config, and compare what comes of it with the run, bit by bit.
+"""`replay`: does a run trained again by its own config give the same bits?
 
-Nothing is written: the second run lives in memory.
+Nothing is written: the second run is kept in memory.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.data.splits import load_splits
 from mnistlin.errors import RunError
 from mnistlin.model.products import Floats
@@ -25,53 +26,75 @@ from mnistlin.sweep.workers import train_stack
 
 
 @dataclass(frozen=True)
-class Difference:
-    """The first row at which a table of the run and that of its replay differ.
-
-    Attributes
-    ----------
-    step : int
-        The step of the row.
-    column : str
-        The first column that differs; `step` if only one of the two has this row.
-    file : str
-        metrics.csv or steps.csv.
-    before, now : float, optional
-        The value in the run and in its replay; None where there is no such row.
-    """
+class FirstDifference:
+    """The first row at which a table of the run and that of its replay differ."""
 
     step: int
     column: str
+    """The first column that differs; `step` if only one of the two has this row."""
     file: str
     before: float | None
     now: float | None
+    """The value in the run and in its replay; None where there is no such row."""
 
 
 @dataclass(frozen=True)
-class Replay:
-    """How a run and its replay compare.
+class Replay(Result):
+    """How a run and its replay compare."""
 
-    Attributes
-    ----------
-    differing : tuple of str
-        Which of metrics.csv, steps.csv and weights.npz do not have the same bits.
-    first : Difference, optional
-        The differing row with the lowest step.
-    largest_weight_difference : float
-        The largest absolute difference of two weights.
-    changed : mapping of str to (object, object)
-        What differs in versions, BLAS, processor, code, data and config, as it was and as it is.
-    """
-
+    run: Run
     differing: tuple[str, ...]
-    first: Difference | None
+    """Which of metrics.csv, steps.csv and weights.npz do not have the same bits."""
+    first: FirstDifference | None
+    """The differing row with the lowest step."""
     largest_weight_difference: float
     changed: Mapping[str, tuple[Any, Any]]
+    """What differs in versions, BLAS, processor, code, data and config: before and now."""
+
+    title = "Replay"
+
+    @property
+    def stem(self) -> str:
+        """Replay."""
+        return "replay"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.run.path
 
     @property
     def is_identical(self) -> bool:
         """Whether every bit is the same."""
         return not self.differing
+
+    def values(self) -> Values:
+        """Return whether both are identical, and where they first differ."""
+        if self.is_identical:
+            return {"replay": "identical"}
+        values: dict[str, Any] = {"replay": "differs", "differs": list(self.differing)}
+        if first := self.first:
+            values["first_difference"] = (
+                f"step {first.step}, {first.column} in {first.file}: {first.before} in the run, "
+                f"{first.now} now"
+            )
+        return values | {"largest_weight_difference": self.largest_weight_difference}
+
+    def tables(self) -> Tables:
+        """Return what changed since the run."""
+        if self.is_identical:
+            return {}
+        rows = [
+            {"changed": key, "was": _shown(before), "is": _shown(now)}
+            for key, (before, now) in self.changed.items()
+        ]
+        return {"changed": rows}
+
+    def explanation(self) -> str:
+        """Say so if nothing that is recorded explains a difference."""
+        if self.is_identical or self.changed:
+            return ""
+        return "Nothing recorded in run.json has changed: a file of the run may have been edited."
 
 
 def replay(run: Run, on_segment: Callable[[range], bool] | None = None) -> Replay | None:
@@ -80,7 +103,7 @@ def replay(run: Run, on_segment: Callable[[range], bool] | None = None) -> Repla
     Parameters
     ----------
     run : Run
-        A run that came to its end.
+        A run that has ended.
     on_segment : callable, optional
         Called with the epochs of each segment; if it returns True, the replay ends there.
 
@@ -98,14 +121,16 @@ def replay(run: Run, on_segment: Callable[[range], bool] | None = None) -> Repla
     """
     if run.status not in ENDED:
         raise RunError(
-            f"{run.path} has not come to its end ({run.status}), so there is nothing to compare "
-            f"with; `mnistlin train --resume {run.path}` goes on with it"
+            f"{run.path} has not ended ({run.status}), so there is nothing to compare "
+            f"with; `mnistlin train --resume {run.path}` resumes it"
         )
-    weights, metrics, steps = run.weights, run.metrics, run.steps  # damage is told at once
-    stack, splits = (
-        stack_of(run),
-        load_splits(run.config.data, run.info.data.recorded_folder, run.config.training),
-    )
+    weights, metrics, steps = (
+        run.weights,
+        run.metrics,
+        run.steps,
+    )  # damage is reported first
+    stack = stack_of(run)
+    splits = load_splits(run.config.data, run.info.data.recorded_folder, run.config.training)
     trained = train_stack(stack.configs(run.config), splits, on_segment)
     if trained is None:
         return None
@@ -120,6 +145,7 @@ def replay(run: Run, on_segment: Callable[[range], bool] | None = None) -> Repla
         differing.append("weights.npz")
     places = [place for table in tables if (place := table.first_difference()) is not None]
     return Replay(
+        run,
         tuple(differing),
         min(places, key=lambda place: place.step, default=None),
         max(_largest_difference(weights[name], W) for name, W in weights_now.items()),
@@ -158,13 +184,18 @@ class _Table:
         with open_plain(folder / self.file) as file:
             return file.read(len(expected) + 1) == expected
 
-    def first_difference(self) -> Difference | None:
+    def first_difference(self) -> FirstDifference | None:
         rows_before = zip(*(column.tolist() for column in self.before.values()), strict=True)
         for old, new in zip_longest(rows_before, self.rows, fillvalue=()):
             for column, before, now in zip_longest(self.before, old, new):
                 if before != now:
-                    return Difference((old or new)[0], column, self.file, before, now)
+                    return FirstDifference((old or new)[0], column, self.file, before, now)
         return None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _bits(W: Floats) -> tuple[str, bytes]:

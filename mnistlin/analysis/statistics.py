@@ -1,11 +1,7 @@
-"""Means, intervals and tests of a few paired numbers. What the numbers are is not known here.
+"""Means, intervals and tests: of a few numbers, of fractions, and of two paired classifiers.
 
-Fractions of images, and two classifiers compared on the same images. Only counts go in.
-
-"Paired" means judged on the same images: most of these are easy or hard for both classifiers, and
-only those on which one is right and the other wrong tell them apart.
-
-How numbers are written in the report: percentages with a space, true minus signs.
+"Paired" means evaluated on the same images: most of these are easy or hard for both classifiers,
+and only those that one classifies correctly and the other does not tell them apart.
 """
 
 from collections.abc import Sequence
@@ -16,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
+from mnistlin.figures.captions import written
+
 CONFIDENCE = 0.95
 """Of intervals; one minus it is the level of tests."""
 
@@ -25,15 +23,7 @@ NO_SPREAD = 1e-12
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean, and how its values spread.
-
-    Attributes
-    ----------
-    mean : float
-        Of the values.
-    sd : float, optional
-        Their standard deviation (divided by n - 1); None for a single value.
-    """
+    """The mean of some values, and their standard deviation (n - 1); None for a single value."""
 
     mean: float
     sd: float | None
@@ -47,15 +37,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its t-interval, and how probable so large a one is by chance.
-
-    Attributes
-    ----------
-    low, high : float
-        Ends of the interval that holds the true mean with probability CONFIDENCE.
-    p_value : float
-        Of the two-sided t-test that the true mean is 0.
-    """
+    """The t-interval of a mean with confidence CONFIDENCE, and the p-value that the mean is 0."""
 
     low: float
     high: float
@@ -67,26 +49,15 @@ def t_interval(values: Sequence[float] | NDArray[Any]) -> Interval | None:
 
     For differences of pairs this is the paired interval.
 
-    Parameters
-    ----------
-    values : sequence of float
-        Independent, and normal or nearly so.
-
-    Returns
-    -------
-    Interval, optional
-        None for fewer than two values, and for values without any spread, which tell nothing of
-        how far chance could have moved them.
+    The values are independent and nearly normal. None for fewer than two values, and for values
+    without any spread, which do not show how far chance could have moved them.
     """
     found = Mean.of(values)
     if found.sd is None or found.sd <= NO_SPREAD:
         return None
-    n = len(values)
-    error = found.sd / np.sqrt(n)
-    t = stats.t(n - 1)
-    margin = t.isf((1 - CONFIDENCE) / 2) * error
-    p_value = 2 * t.sf(abs(found.mean) / error)
-    return Interval(float(found.mean - margin), float(found.mean + margin), float(p_value))
+    test = stats.ttest_1samp(values, 0.0)
+    interval = test.confidence_interval(CONFIDENCE)
+    return Interval(float(interval.low), float(interval.high), float(test.pvalue))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -112,6 +83,18 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def holm_levels(p_values: Sequence[float]) -> list[float]:
+    """Return the level at which Holm's method tests each p-value, in the order given.
+
+    It tests the smallest of m at α / m, the next at α / (m - 1), and so on.
+    """
+    m = len(p_values)
+    levels = [0.0] * m
+    for rank, i in enumerate(sorted(range(m), key=p_values.__getitem__)):
+        levels[i] = (1 - CONFIDENCE) / (m - rank)
+    return levels
+
+
 POWER = 0.80
 """Probability with which a real gap should be found, by convention."""
 
@@ -132,13 +115,7 @@ def wilson_interval(n_right: int, n: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class PairedCounts:
-    """On how many images two classifiers A and B are right.
-
-    Attributes
-    ----------
-    both, only_a, only_b, neither : int
-        Images on which both are right, only A, only B, or none of them.
-    """
+    """How many images both classifiers A and B classify correctly, only one of them, or neither."""
 
     both: int
     only_a: int
@@ -147,7 +124,7 @@ class PairedCounts:
 
     @classmethod
     def of(cls, a: NDArray[np.bool_], b: NDArray[np.bool_]) -> "PairedCounts":
-        """Count, from which images A and B are right on, both of shape (n,)."""
+        """Count, from which images A and B classify correctly, both of shape (n,)."""
         both, only_a, only_b, neither = (int((x & y).sum()) for x in (a, ~a) for y in (b, ~b))
         return cls(both, only_a, only_b, neither)
 
@@ -158,7 +135,7 @@ class PairedCounts:
 
     @property
     def discordance(self) -> float:
-        """Fraction of images on which only one is right."""
+        """Fraction of images that only one classifies correctly."""
         return (self.only_a + self.only_b) / self.n
 
     @property
@@ -168,10 +145,10 @@ class PairedCounts:
 
     @property
     def p_value(self) -> float:
-        """Probability of so large a difference, or a larger one, if A and B were equally good.
+        """p-value of McNemar's exact test that A and B are equally accurate (McNemar 1947).
 
-        Then either would be right as often as the other where they disagree (McNemar 1947); the
-        binomial distribution of that is taken as it is, not by its normal approximation.
+        If they are, either is correct as often as the other where only one is; the binomial
+        distribution of that is used, not its normal approximation.
         """
         n_disagreements = self.only_a + self.only_b
         if not n_disagreements:
@@ -183,7 +160,7 @@ class PairedCounts:
         """Interval of the difference (Newcombe 1998, paired data, method 10).
 
         It joins the Wilson intervals of the two accuracies, less what they share: the correlation
-        φ of A being right and B being right, corrected for continuity.
+        φ of A being correct and B being correct, corrected for continuity.
         """
         right_a, right_b = self.both + self.only_a, self.both + self.only_b
         a, b = right_a / self.n, right_b / self.n
@@ -198,15 +175,14 @@ class PairedCounts:
         below, above = joined(a - low_a, high_b - b), joined(high_a - a, b - low_b)
         return self.difference - below, self.difference + above
 
-    @property
-    def smallest_gap(self) -> float | None:
-        """Difference of accuracies that so many images find with probability POWER.
+    def smallest_gap(self, level: float = 1 - CONFIDENCE) -> float | None:
+        """Return the difference of accuracies that so many images find with probability POWER.
 
         It solves n δ² = (z₁ √ψ + z₂ √(ψ - δ²))² with the discordance ψ that was found and the
         normal quantiles z of the level and of the power (Connor 1987). A gap needs at least as many
         disagreements, so ψ is δ where it would be less. None if so few images find no gap at all.
         """
-        z_level, z_power = (float(stats.norm.isf(p)) for p in ((1 - CONFIDENCE) / 2, 1 - POWER))
+        z_level, z_power = (float(stats.norm.isf(p)) for p in (level / 2, 1 - POWER))
 
         def excess(delta: float) -> float:
             psi = max(self.discordance, delta)
@@ -217,24 +193,13 @@ class PairedCounts:
         return float(optimize.brentq(excess, tiny, 1.0)) if excess(1.0) > 0 else None
 
     def _correlation(self) -> float:
-        """Return φ of the four counts; 0 if a classifier is always right or always wrong."""
+        """Return φ of the four counts; 0 if a classifier is always correct or never."""
         a, b, c, d = self.both, self.only_a, self.only_b, self.neither
         margins = float(a + b) * float(c + d) * float(a + c) * float(b + d)
         product = float(a * d - b * c)
         if product > 0:
             product = max(product - self.n / 2, 0.0)
         return product / margins**0.5 if margins else 0.0
-
-
-def written(value: float, fmt: str) -> str:
-    """Return a number in a format such as ".4f", or ".2%" for a fraction as a percentage."""
-    return f"{value:{fmt}}".replace("-", "−").replace("%", " %")
-
-
-def signed(value: float, fmt: str) -> str:
-    """Return a number with its sign; what is written as 0 has none."""
-    text = f"{value:+{fmt}}"
-    return written(0, fmt) if not float(text.rstrip("%")) else text.replace("-", "−")
 
 
 def with_spread(values: Sequence[float] | Mean | None, fmt: str) -> str:

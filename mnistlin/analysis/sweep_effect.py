@@ -1,106 +1,186 @@
-"""What does λ do? Means over the seeds of a sweep, and each λ against λ = 0, paired by seed."""
+"""What does λ do? Means over the seeds of a sweep, and each λ against λ = 0, paired by seed.
+
+What is tested, and therefore shown beside the tests, is the validation accuracy averaged over the
+checks of the last epoch: a single check moves with the last few batches.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlin.analysis.claims import Evidence, Finding, claim, verdict_on_all
-from mnistlin.analysis.claims import Verdict as ClaimVerdict
+from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim, verdict_on_all
+from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import (
     CONFIDENCE,
     Interval,
     Mean,
     holm,
-    signed,
     t_interval,
     with_spread,
 )
+from mnistlin.figures.captions import signed
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
 
-Verdict: TypeAlias = Literal["better", "worse", "not resolved", "not tested"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Answer: TypeAlias = Literal["better", "worse", "inconclusive", "not tested"]
 
 
 @dataclass(frozen=True)
-class Difference:
-    """The accuracy with some λ minus that with λ = 0.
-
-    Attributes
-    ----------
-    n_pairs : int
-        Seeds with which both were trained.
-    mean : float
-        Over these seeds.
-    low, high : float, optional
-        Ends of the t-interval of this λ alone; None if there is no spread to take it from.
-    p_value : float, optional
-        Corrected for the number of λ (Holm).
-    verdict : str
-        Whether the difference could be chance.
-    """
+class AgainstZero:
+    """The final accuracy with some λ minus that with λ = 0, over the seeds that both have."""
 
     n_pairs: int
     mean: float
     low: float | None = None
     high: float | None = None
+    """Ends of the t-interval of this λ alone; None if there is no spread to take it from."""
     p_value: float | None = None
-    verdict: Verdict = "not tested"
+    """Corrected for the number of λ (Holm)."""
+    verdict: Answer = "not tested"
 
 
 @dataclass(frozen=True)
 class LambdaSummary:
-    """One λ over all seeds; runs that failed or diverged do not count.
-
-    Attributes
-    ----------
-    l2_lambda : float
-        λ.
-    n_seeds : int
-        Runs that count.
-    last_val_accuracy, best_val_accuracy, weight_norm, stop_epoch : Mean, optional
-        Over these; None if there is none.
-    difference : Difference, optional
-        To λ = 0; None for λ = 0 itself, and without pairs.
-    """
+    """One λ over all seeds; runs that failed or diverged do not count. None: there is no run."""
 
     l2_lambda: float
     n_seeds: int
+    final_val_accuracy: Mean | None
+    """Averaged over the checks of the last epoch: the quantity that is tested."""
     last_val_accuracy: Mean | None
+    """At the last check."""
     best_val_accuracy: Mean | None
+    """At the check with the lowest validation loss, which need not be the highest accuracy."""
     weight_norm: Mean | None
     stop_epoch: Mean | None
-    difference: Difference | None
+    difference: AgainstZero | None
+    """None for λ = 0 itself, and without pairs."""
 
 
-def summarise(sweep: Sweep) -> list[LambdaSummary]:
-    """Return a summary of each λ, in the order of the config."""
+@dataclass(frozen=True)
+class SweepEffect(Result):
+    """All λ of a sweep, in the order of its config."""
+
+    sweep: Sweep
+    summaries: tuple[LambdaSummary, ...]
+
+    title = "What λ does"
+
+    @property
+    def stem(self) -> str:
+        """lambda-effect."""
+        return "lambda-effect"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the sweep."""
+        return self.sweep.path
+
+    @property
+    def trained(self) -> list[LambdaSummary]:
+        """The λ that have runs."""
+        return [each for each in self.summaries if each.n_seeds]
+
+    def values(self) -> Values:
+        """Return the sweep and its size."""
+        return {"sweep": str(self.sweep.path), "n_lambdas": len(self.trained)}
+
+    def tables(self) -> Tables:
+        """Return one row per λ."""
+        return {"lambdas": [_row(each) for each in self.trained]}
+
+    def explanation(self) -> str:
+        """Say how each λ does against λ = 0."""
+        if not self.trained:
+            return "No run of this sweep ended without diverging."
+        accuracies = [
+            f"{with_spread(each.final_val_accuracy, '.2%')} with λ = {each.l2_lambda:g}"
+            for each in self.trained
+        ]
+        n_seeds = max(each.n_seeds for each in self.trained)
+        seeds = f" (mean ± standard deviation of {n_seeds} seeds)" if n_seeds > 1 else ""
+        words = (
+            "Validation accuracy, averaged over the checks of the last epoch, is "
+            f"{', '.join(accuracies)}{seeds}."
+        )
+        found = [(each, each.difference) for each in self.trained if each.difference]
+        if not found:
+            return f"{words} The sweep has no λ = 0 to compare the others with."
+        tested = [(each, test) for each, test in found if test.verdict != "not tested"]
+        if not tested:
+            return f"{words} One seed per λ, or seeds without any spread, allow no test."
+        verdicts = "; ".join(
+            f"λ = {each.l2_lambda:g} is {test.verdict} ({signed(100 * test.mean, '.2f')} points)"
+            for each, test in tested
+        )
+        return (
+            f"{words} Against λ = 0 with the same seeds, by paired t-tests corrected for their "
+            f"number: {verdicts}. The seeds change the order of the batches only; other validation "
+            "images would move these differences too, which the tests do not include."
+        )
+
+    def figures(self) -> "Mapping[str, Figure]":
+        """Draw accuracy over steps, and accuracy and weight norm against λ."""
+        from mnistlin.figures import sweeps
+
+        makers: dict[str, Callable[[Sweep], Figure]] = {
+            "val-accuracy": sweeps.val_accuracy_figure,
+            "final-accuracy": sweeps.final_accuracy_figure,
+            "weight-norm": sweeps.weight_norm_figure,
+        }
+        return {f"{self.stem}_{name}": make(self.sweep) for name, make in makers.items()}
+
+
+def explain_sweep(sweep: Sweep) -> SweepEffect:
+    """Summarise each λ of a sweep, and test each against λ = 0."""
     differences = _differences(sweep.by_lambda)
-    return [
+    summaries = (
         _summary(l2_lambda, list(runs.values()), differences.get(l2_lambda))
         for l2_lambda, runs in sweep.by_lambda.items()
-    ]
+    )
+    return SweepEffect(sweep, tuple(summaries))
 
 
 def final_val_accuracy(run: Run) -> float:
-    """Return the validation accuracy averaged over the checks of the last epoch.
-
-    A single check moves with the last few batches; their mean moves less.
-    """
+    """Return the validation accuracy averaged over the checks of the last epoch."""
     epochs = run.metrics["epoch"]
     return float(run.metrics["val_accuracy"][epochs == epochs[-1]].mean())
 
 
-def _summary(l2_lambda: float, runs: Sequence[Run], difference: Difference | None) -> LambdaSummary:
+def _row(summary: LambdaSummary) -> Values:
+    test = summary.difference
+    names = ("final_val_accuracy", "last_val_accuracy", "best_val_accuracy", "weight_norm")
+    means: list[tuple[str, Mean | None]] = [(name, getattr(summary, name)) for name in names]
+    return {
+        "l2_lambda": summary.l2_lambda,
+        "n_seeds": summary.n_seeds,
+        **{name: mean and mean.mean for name, mean in means},
+        "difference": test and test.mean,
+        "low": test and test.low,
+        "high": test and test.high,
+        "p_value": test and test.p_value,
+        "verdict": test and test.verdict,
+    }
+
+
+def _summary(
+    l2_lambda: float, runs: Sequence[Run], difference: AgainstZero | None
+) -> LambdaSummary:
     if not runs:
-        return LambdaSummary(l2_lambda, 0, None, None, None, None, None)
+        return LambdaSummary(l2_lambda, 0, None, None, None, None, None, None)
     best = [run.metrics["val_loss"].argmin() for run in runs]
     return LambdaSummary(
         l2_lambda,
         len(runs),
+        Mean.of([final_val_accuracy(run) for run in runs]),
         Mean.of([run.metrics["val_accuracy"][-1] for run in runs]),
         Mean.of([run.metrics["val_accuracy"][i] for run, i in zip(runs, best, strict=True)]),
         Mean.of([run.metrics["weight_norm"][-1] for run in runs]),
@@ -109,7 +189,7 @@ def _summary(l2_lambda: float, runs: Sequence[Run], difference: Difference | Non
     )
 
 
-def _differences(by_lambda: Mapping[float, Mapping[int, Run]]) -> dict[float, Difference]:
+def _differences(by_lambda: Mapping[float, Mapping[int, Run]]) -> dict[float, AgainstZero]:
     """Return the difference to λ = 0 of each other λ, all of them tested together."""
     pairs = _pairs(by_lambda)
     found = {l2_lambda: t_interval(values) for l2_lambda, values in pairs.items()}
@@ -142,40 +222,36 @@ def _pairs(by_lambda: Mapping[float, Mapping[int, Run]]) -> dict[float, NDArray[
 
 def _difference(
     values: NDArray[np.float64], interval: Interval | None, p_value: float | None
-) -> Difference:
+) -> AgainstZero:
     mean = float(values.mean())
     if interval is None or p_value is None:
-        return Difference(len(values), mean)
-    verdict = _verdict(mean, p_value)
-    return Difference(len(values), mean, interval.low, interval.high, p_value, verdict)
-
-
-def _verdict(mean: float, p_value: float) -> Verdict:
+        return AgainstZero(len(values), mean)
+    verdict: Answer = "better" if mean > 0 else "worse"
     if p_value >= 1 - CONFIDENCE:
-        return "not resolved"
-    return "better" if mean > 0 else "worse"
+        verdict = "inconclusive"
+    return AgainstZero(len(values), mean, interval.low, interval.high, p_value, verdict)
 
 
 @claim("lambda-costs-accuracy")
 def _lambda_costs_accuracy(evidence: Evidence) -> Finding:
     """This λ has a lower validation accuracy than λ = 0 with the same seeds."""
     sweep = evidence.first.whole_sweep
-    summaries = {each.l2_lambda: each for each in evidence.ask(summarise, sweep)}
+    effect = evidence.ask(explain_sweep, sweep)
+    summaries = {each.l2_lambda: each for each in effect.summaries}
     summary = summaries.get(evidence.l2_lambda)
     found = summary.difference if summary else None
-    if found is None:
+    if summary is None or found is None:
         return Finding("inconclusive", "this λ and λ = 0 share no seed in the sweep")
-    verdicts: dict[str, ClaimVerdict] = {"worse": "agrees", "better": "differs"}
+    verdicts: dict[str, Verdict] = {"worse": "agrees", "better": "differs"}
     interval = (
         f" ({signed(100 * found.low, '.2f')} to {signed(100 * found.high, '.2f')})"
         if found.low is not None and found.high is not None
         else ""
     )
-    runs = sweep.by_lambda[evidence.l2_lambda].values()
-    accuracies = [final_val_accuracy(run) for run in runs]
     return Finding(
         verdicts.get(found.verdict, "inconclusive"),
-        f"{with_spread(accuracies, '.2%')} over the last epoch ({found.n_pairs} seeds)",
+        f"{with_spread(summary.final_val_accuracy, '.2%')} over the last epoch "
+        f"({found.n_pairs} seeds)",
         f"{signed(100 * found.mean, '.2f')} points{interval}",
     )
 
@@ -203,7 +279,7 @@ def _weight_norm_falls(evidence: Evidence) -> Finding:
         for smaller, larger, seeds in _neighbours(norms)
         for seed in seeds
     ]
-    verdict: ClaimVerdict = "inconclusive"
+    verdict: Verdict = "inconclusive"
     if falls and all(falls):
         verdict = "agrees"
     elif falls and not any(falls):

@@ -1,6 +1,6 @@
-"""How findings about runs are shown: `key: value` lines, a paragraph, and the files that were made.
+"""How the result of a question is shown: `key: value` lines, tables, a paragraph, and its files.
 
-What the commands that evaluate, compare and explain share.
+Shared by all commands that ask a question; none of them knows how its result looks.
 """
 
 import functools
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from mnistlin.analysis.result import Result
     from mnistlin.runs.folder import Run
 
-Row = Mapping[str, Any]
-
 weights_option = click.option(
     "--weights",
     type=click.Choice(["last", "best"]),
@@ -36,37 +34,21 @@ split_option = click.option(
     type=click.Choice(["train", "val", "test"]),
     default="val",
     show_default=True,
-    help="Which images.",
+    help="Split to evaluate.",
+)
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as one JSON object."
 )
 
 
 @dataclass(frozen=True)
 class Output:
-    """Where findings go, and how they are shown.
-
-    Attributes
-    ----------
-    out : Path, optional
-        The folder that the user names; None for the run's own.
-    file_format : str
-        Of figures.
-    as_json : bool
-        Whether the findings are printed as one JSON object.
-    """
+    """Where a result is saved (None: in the run folder), in which format, and how it is shown."""
 
     out: Path | None
     file_format: str
     as_json: bool
-
-    def draw(self, figure: Any, home: Path, name: str) -> Path:
-        """Write a figure of matplotlib to the user's folder, or to plots/ in its home."""
-        from mnistlin.figures.style import save
-
-        return save(figure, self.out or home / "plots", name, self.file_format)
-
-    def tables_in(self, home: Path) -> Path:
-        """Return the user's folder, or analysis/ in a home."""
-        return self.out or home / "analysis"
 
     @contextmanager
     def passes(self, what: str) -> Iterator[Callable[[], object]]:
@@ -80,41 +62,39 @@ class Output:
 
         show(result, save(result, self.out, self.file_format), as_json=self.as_json)
 
-    def print(
-        self,
-        values: Row,
-        files: Sequence[Path],
-        tables: Mapping[str, Sequence[Row]] | None = None,
-        explanation: str = "",
-    ) -> None:
-        """Print findings.
 
-        Parameters
-        ----------
-        values : mapping
-            What was found, by key.
-        files : sequence of Path
-            What was written.
-        tables : mapping of str to sequence of mapping
-            Rows with equal keys, by name.
-        explanation : str
-            A paragraph.
-        """
-        tables = tables or {}
-        from mnistlin.analysis.result import as_text
+_OUTPUT_OPTIONS = (
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder for figures and tables, instead of plots/ and analysis/ in the run folder.",
+    ),
+    format_option,
+    json_option,
+    debug_option,
+)
 
-        if self.as_json:
-            whole = {**values, **tables, "files": [str(path) for path in files]}
-            echo(json.dumps(whole | ({"explanation": explanation} if explanation else {})))
-            return
-        for key, value in values.items():
-            echo(f"{key}: {as_text(value)}")
-        for rows in tables.values():
-            echo("\n" + "\n".join(_aligned(rows)))
-        if explanation:
-            echo(f"\n{click.wrap_text(explanation, width=88)}\n")
-        for path in files:
-            echo(f"file: {path}")
+
+def output_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options about its output, as one argument `output: Output`."""
+
+    @functools.wraps(command)
+    def with_output(*, out: Path | None, file_format: str, as_json: bool, **rest: Any) -> None:
+        command(output=Output(out, file_format, as_json), **rest)
+
+    for option in reversed(_OUTPUT_OPTIONS):
+        with_output = option(with_output)
+    return with_output
+
+
+def load_with_data(run_dir: str, output: Output) -> "Run":
+    """Open a run folder, and download the run's data if it is missing."""
+    from mnistlin.runs.folder import load_run
+
+    run = load_run(run_dir)
+    recorded = run.info.data.recorded_folder
+    fetch_data(run.config.data.dataset, quiet=output.as_json, recorded=recorded)
+    return run
 
 
 def show(result: "Result", files: Sequence[Path] = (), *, as_json: bool) -> None:
@@ -136,48 +116,14 @@ def show(result: "Result", files: Sequence[Path] = (), *, as_json: bool) -> None
         echo(f"file: {path}")
 
 
-def _as_object(result: "Result", files: Sequence[Path]) -> Row:
-    parts = dict(result.as_object())
+def _as_object(result: "Result", files: Sequence[Path]) -> Mapping[str, Any]:
     optional = {"warnings": list(result.warnings()), "explanation": result.explanation()}
+    parts = dict(result.as_object())
     parts |= {key: value for key, value in optional.items() if value}
     return parts | ({"files": [str(path) for path in files]} if files else {})
 
 
-_OUTPUT_OPTIONS = (
-    click.option(
-        "--out",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Where figures and tables go, instead of the run's folders plots/ and analysis/.",
-    ),
-    format_option,
-    click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON object."),
-    debug_option,
-)
-
-
-def output_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options about its output, as one argument `output: Output`."""
-
-    @functools.wraps(command)
-    def with_output(*, out: Path | None, file_format: str, as_json: bool, **rest: Any) -> None:
-        command(output=Output(out, file_format, as_json), **rest)
-
-    for option in reversed(_OUTPUT_OPTIONS):
-        with_output = option(with_output)
-    return with_output
-
-
-def load_with_data(run_dir: str, output: Output) -> "Run":
-    """Open a run folder, and see to it that the run's data is on this machine."""
-    from mnistlin.runs.folder import load_run
-
-    run = load_run(run_dir)
-    recorded = run.info.data.recorded_folder
-    fetch_data(run.config.data.dataset, quiet=output.as_json, recorded=recorded)
-    return run
-
-
-def _aligned(rows: Sequence[Row]) -> list[str]:
+def _aligned(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the lines of a table, its header first, numbers at the right."""
     from mnistlin.analysis.result import as_text
     from mnistlin.runs.tables import aligned

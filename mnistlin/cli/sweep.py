@@ -18,7 +18,7 @@ from mnistlin.cli.terminal import StopRequest, bar, echo, fetch_data, log, stop_
 
 if TYPE_CHECKING:
     from mnistlin.analysis.statistics import Mean
-    from mnistlin.analysis.sweep_effect import Difference, LambdaSummary
+    from mnistlin.analysis.sweep_effect import AgainstZero, LambdaSummary
     from mnistlin.config import ExperimentConfig
     from mnistlin.runs.sweep_folder import Sweep
     from mnistlin.sweep import SweepProgress
@@ -73,7 +73,7 @@ def _epoch(value: "Mean | None") -> str:
     return "-" if value is None else f"{value.mean:g}"
 
 
-def _difference(value: "Difference | None") -> tuple[str, ...]:
+def _difference(value: "AgainstZero | None") -> tuple[str, ...]:
     if value is None:
         return ("-", "-", "-", "-")
     mean = f"{value.mean:+.4f}"
@@ -234,15 +234,15 @@ def _sweep_with_bar(  # noqa: PLR0913
 
 
 def _draw(sweep: "Sweep") -> None:
-    from mnistlin.figures import draw_sweep
+    from mnistlin.figures.draw import draw_sweep
 
     draw_sweep(sweep, sweep.path / "plots")
 
 
 def _print_result(sweep: "Sweep", *, as_json: bool) -> None:
-    from mnistlin.analysis.sweep_effect import summarise
+    from mnistlin.analysis.sweep_effect import explain_sweep
 
-    summaries = summarise(sweep)
+    summaries = explain_sweep(sweep).summaries
     ends = {"status": sweep.status, "run": str(sweep.path)}
     if as_json:
         lambdas = [asdict(summary) for summary in summaries]

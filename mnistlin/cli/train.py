@@ -104,7 +104,7 @@ def _warn_of_changes(run: "Run", options: TrainingOptions) -> None:
 
 
 def _draw(run: "Run") -> None:
-    from mnistlin.figures import draw_run
+    from mnistlin.figures.draw import draw_run
 
     draw_run(run, run.path / "plots")
 

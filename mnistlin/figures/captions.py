@@ -1,9 +1,4 @@
-"""How runs on one figure are told apart: by the config keys in which they differ.
-
-The words on a figure: its title, the line of settings, the footer, and how a run ended.
-
-Only words: nothing here draws.
-"""
+"""The words on figures: titles, settings and footers, labels that tell runs apart, and numbers."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +8,25 @@ from typing import Any
 from mnistlin.config import WITHOUT_EFFECT, ExperimentConfig
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
+
+__all__ = [
+    "classes_text",
+    "differing_keys",
+    "ending",
+    "footer",
+    "in_order",
+    "of_run",
+    "of_runs",
+    "of_sweep",
+    "ordered_values",
+    "plain",
+    "run_labels",
+    "scaling_text",
+    "settings",
+    "signed",
+    "title",
+    "written",
+]
 
 UNORDERED = frozenset({"training.seed"})
 """Keys whose values are numbers that mean nothing by their size."""
@@ -217,3 +231,14 @@ def footer(runs: Sequence[Run | Sweep]) -> str:
 def _n_images(run: Run) -> str:
     """Return how many images were trained on, which only the data knows: classes are filtered."""
     return f"{run.info.data.splits.train.n_samples:,} training images"
+
+
+def written(value: float, fmt: str) -> str:
+    """Return a number in a format such as ".4f", or ".2%" for a fraction as a percentage."""
+    return f"{value:{fmt}}".replace("-", "−").replace("%", " %")
+
+
+def signed(value: float, fmt: str) -> str:
+    """Return a number with its sign; what is written as 0 has none."""
+    text = f"{value:+{fmt}}"
+    return written(0, fmt) if not float(text.rstrip("%")) else text.replace("-", "−")

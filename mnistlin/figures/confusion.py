@@ -1,4 +1,4 @@
-"""What a run takes for what: the confusion matrix, and beside it the recall of each class."""
+"""Which class is taken for which: the confusion matrix, and beside it the recall of each class."""
 
 from typing import Any, TypeAlias
 
@@ -11,35 +11,24 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mnistlin.figures import captions
-from mnistlin.figures.style import (
-    BLUE,
-    FOOTER,
-    HEADER,
-    HEIGHT,
-    INK,
-    MARGIN,
-    NOTE,
-    house_style,
-    is_dark,
-    new_figure,
-    place,
-    write_note,
-)
+from mnistlin.figures.style import BLUE, HEIGHT, INK, is_dark, page
 from mnistlin.runs.folder import Run
 
-COLORMAP = "Blues"
+__all__ = ["Counts", "accuracy", "confusion_figure", "counts_figure", "recall", "row_shares"]
+
 GAMMA = 0.5
 """Colours follow the square root of the share, or all errors would look like none."""
 
-ROOMY_CLASSES = 14
+CLASSES_PER_PAGE = 14
 """With more classes than this the page grows."""
 
 MAX_HEIGHT, HEIGHT_PER_CLASS = 9.0, 0.2
-LABELS_WIDTH, LABELS_HEIGHT, HEADS_HEIGHT = 0.55, 0.5, 0.3
-MATRIX_WIDTH, STRIP_WIDTH, NUMBERS_WIDTH, COLORBAR_WIDTH, GAP = 4.3, 1.15, 1.15, 0.13, 0.15
 MAX_TICKS = 30
 LARGEST_TYPE, SMALLEST_TYPE = 9.5, 4.5
 """Points; what would have to be smaller still is not written."""
+
+CELLS_WIDTH, CELLS_HEIGHT = 4.4, 1.7
+"""About how many inches the cells have: their width, and what the page's height has more."""
 
 Counts: TypeAlias = NDArray[np.integer[Any]]
 """(n_classes, n_classes): how often class i (row) was taken for class j (column)."""
@@ -57,38 +46,31 @@ def confusion_figure(run: Run) -> Figure:
     return counts_figure(words, run.confusion, run.classes, "validation images")
 
 
-@house_style()
 def counts_figure(
     words: tuple[str, str, str], counts: Counts, labels: tuple[int, ...], of_what: str
 ) -> Figure:
     """Draw how often each true class was taken for which, and its recall.
 
-    Parameters
-    ----------
-    words : (str, str, str)
-        Title, settings and footer of the page.
-    counts : ndarray of shape (n_classes, n_classes)
-        Rows are true classes, columns predicted ones.
-    labels : tuple of int
-        The classes.
-    of_what : str
-        What was counted, such as "validation images".
+    `words` are those of the page, and `of_what` says what was counted, such as "test images".
     """
-    height = min(HEIGHT + HEIGHT_PER_CLASS * max(0, len(labels) - ROOMY_CLASSES), MAX_HEIGHT)
-    figure = new_figure(*words, height=height)
-    left, bottom = MARGIN + LABELS_WIDTH, FOOTER + NOTE + LABELS_HEIGHT
-    height -= HEADER + HEADS_HEIGHT + bottom
-    matrix = place(figure, left, bottom, MATRIX_WIDTH, height)
-    image = _draw_matrix(matrix, counts)
-    cell_width, cell_height = MATRIX_WIDTH / len(labels), height / len(labels)
-    _write_labels(matrix, labels, cell_width, cell_height)
-    _write_counts(matrix, image, counts, _type_size(cell_width, cell_height, counts.max()))
-    left += MATRIX_WIDTH + GAP
-    strip = place(figure, left, bottom, STRIP_WIDTH, height)
-    _draw_recall(strip, counts, _type_size(cell_width, cell_height))
-    left += STRIP_WIDTH + NUMBERS_WIDTH
-    _add_colorbar(figure, image, place(figure, left, bottom, COLORBAR_WIDTH, height))
-    write_note(figure, _note(counts, of_what))
+    height = HEIGHT + HEIGHT_PER_CLASS * max(0, len(labels) - CLASSES_PER_PAGE)
+    height = min(height, MAX_HEIGHT)
+    note = (
+        f"Counts of {of_what}; blank is none. "
+        f"Dashed line: accuracy {accuracy(counts):.4f}, of all {counts.sum():,}."
+    )
+    with page(words, note, height) as figure:
+        matrix, strip = figure.subplots(1, 2, width_ratios=[4.3, 1.2])
+        cell = CELLS_WIDTH / len(labels), (height - CELLS_HEIGHT) / len(labels)
+        norm = PowerNorm(GAMMA, 0, 1)
+        image = matrix.imshow(row_shares(counts), cmap="Blues", norm=norm, aspect="auto")
+        _write_labels(matrix, labels, *cell)
+        _write_counts(matrix, image, counts, _type_size(*cell, counts.max()))
+        _draw_recall(strip, counts, _type_size(*cell))
+        bar = figure.colorbar(image, ax=strip, ticks=[0, 0.05, 0.2, 0.5, 1], fraction=0.12)
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(length=2, labelsize=8.5)
+        bar.ax.set_title("share of row", loc="left", fontsize=8.5, pad=8)
     return figure
 
 
@@ -106,23 +88,16 @@ def recall(counts: Counts) -> NDArray[np.float64]:
 
 
 def accuracy(counts: Counts) -> float:
-    """Return which fraction of all images was classified rightly."""
+    """Return which fraction of all images was correctly classified."""
     return float(np.trace(counts) / max(1, counts.sum()))
-
-
-def _draw_matrix(axes: Axes, counts: Counts) -> AxesImage:
-    """Draw the shares of each row as colours."""
-    norm = PowerNorm(GAMMA, 0, 1)
-    image = axes.imshow(row_shares(counts), cmap=COLORMAP, norm=norm, aspect="auto")
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
-    return image
 
 
 def _write_labels(axes: Axes, labels: tuple[int, ...], width: float, height: float) -> None:
     """Name the rows and the columns, of some inches each; every so many, if they are many."""
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
     every = -(-len(labels) // MAX_TICKS)
     ticks = range(0, len(labels), every)
     names = [str(labels[tick]) for tick in ticks]
@@ -154,7 +129,7 @@ def _draw_recall(axes: Axes, counts: Counts, size: float | None) -> None:
     recalls, totals = recall(counts), counts.sum(axis=1)
     rows = np.arange(len(counts))
     axes.plot(recalls, rows, "o", color=BLUE, markersize=5.5 if size else 3.0, clip_on=False)
-    axes.axvline(accuracy(counts), color=INK, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1)
+    axes.axvline(accuracy(counts), color=INK, linewidth=1.0, linestyle="--", zorder=1)
     worst = np.nanmin([*recalls, accuracy(counts)])
     axes.set_xlim(max(0.0, worst - 0.15 * (1 - worst) - 0.005), 1.0)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=2, steps=[1, 2, 5, 10]))
@@ -176,18 +151,3 @@ def _draw_recall(axes: Axes, counts: Counts, size: float | None) -> None:
             va="center",
             fontsize=min(size, 9.0),
         )
-
-
-def _add_colorbar(figure: Figure, image: AxesImage, axes: Axes) -> None:
-    bar = figure.colorbar(image, cax=axes, ticks=[0, 0.05, 0.2, 0.5, 1])
-    bar.outline.set_visible(False)
-    axes.tick_params(length=2, labelsize=8.5)
-    axes.set_title("share of row", loc="left", fontsize=8.5, pad=8)
-
-
-def _note(counts: Counts, of_what: str) -> str:
-    total = counts.sum()
-    return (
-        f"Counts of {of_what}; blank is none. "
-        f"Dashed line: accuracy {accuracy(counts):.4f}, of all {total:,}."
-    )

@@ -1,11 +1,6 @@
-"""Loss and accuracy of one run, over its steps.
+"""Loss and accuracy over steps: of one run, and of several runs on one page."""
 
-Loss of one run on logarithmic axes, where the first steps and the slow end both show.
-
-Loss and accuracy of several runs on one page, to see what a setting does.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnistlin.figures import captions
-from mnistlin.figures.captions import in_order, ordered_values, run_labels
 from mnistlin.figures.panel import (
-    PANEL_BOTTOM,
-    Y_TITLE_HEIGHT,
     Curve,
     add_legend,
     draw_check_line,
@@ -30,16 +22,25 @@ from mnistlin.figures.panel import (
 )
 from mnistlin.figures.style import (
     BLUE,
-    HEADER,
+    HEIGHT,
     OKABE_ITO,
     SKY,
     VERMILION,
-    house_style,
-    new_figure,
+    name_axes,
+    page,
     say_instead,
     sequential_colors,
 )
 from mnistlin.runs.folder import Run
+
+__all__ = [
+    "accuracy_figure",
+    "accuracy_overlay",
+    "block_statistics",
+    "log_loss_figure",
+    "loss_figure",
+    "loss_overlay",
+]
 
 BLOCK_STEPS = 10
 """How many batch losses are averaged: a single one says little."""
@@ -47,55 +48,73 @@ BLOCK_STEPS = 10
 PARTS = {"train": ("training set", BLUE), "val": ("validation set", VERMILION)}
 
 
-@house_style()
 def loss_figure(run: Run) -> Figure:
-    """Draw the batch loss with its spread, and the losses on both whole sets."""
-    figure = new_figure(*captions.of_run("Loss", run))
-    if not len(run.steps["step"]):
-        say_instead(figure, "no step was taken", captions.ending(run))
-        return figure
-    axes = step_axes(figure, "cross entropy (nats)", [run])
-    batch, *edges = _draw_batch_loss(axes, run)
-    curves = [batch, *_draw_checks(axes, run, "loss")]
-    fit_y(axes, robust_limits(curves, edges, allows_log=True), curves, ".2f")
-    _draw_marks(axes, run, "val_loss")
-    name_steps(axes, [run])
-    add_legend(axes)
-    return figure
+    """Draw the batch loss with its spread, and the losses on the full sets."""
+
+    def draw(axes: Axes) -> None:
+        step_axes(axes, "cross entropy (nats)", [run])
+        batch, *edges = _draw_batch_loss(axes, run)
+        curves = [batch, *_draw_checks(axes, run, "loss")]
+        fit_y(axes, robust_limits(curves, edges, allows_log=True), curves, ".2f")
+        _draw_marks(axes, run, "val_loss")
+
+    return _figure("Loss", run, draw, "" if len(run.steps["step"]) else "no step was taken")
 
 
-@house_style()
 def accuracy_figure(run: Run) -> Figure:
-    """Draw the accuracy on both whole sets."""
-    figure = new_figure(*captions.of_run("Accuracy", run))
-    if not len(run.metrics["step"]):
-        say_instead(figure, "no check was reached", captions.ending(run))
-        return figure
-    axes = step_axes(figure, "accuracy (fraction)", [run])
-    curves = _draw_checks(axes, run, "accuracy")
-    fit_y(axes, robust_limits(curves), curves, ".3f")
-    _draw_marks(axes, run, "val_accuracy")
-    name_steps(axes, [run])
-    add_legend(axes)
+    """Draw the accuracy on the full training and validation sets."""
+
+    def draw(axes: Axes) -> None:
+        step_axes(axes, "accuracy (fraction)", [run])
+        curves = _draw_checks(axes, run, "accuracy")
+        fit_y(axes, robust_limits(curves), curves, ".3f")
+        _draw_marks(axes, run, "val_accuracy")
+
+    return _figure("Accuracy", run, draw, _lack_of_checks(run))
+
+
+def log_loss_figure(run: Run) -> Figure:
+    """Draw the losses on logarithmic axes, which show both the first steps and the slow end.
+
+    Steps are counted from 1 here, since a logarithmic axis has no 0.
+    """
+    with page(captions.of_run("Loss on logarithmic axes", run)) as figure:
+        if reason := _lack_of_checks(run):
+            say_instead(figure, reason, captions.ending(run))
+            return figure
+        axes = figure.subplots()
+        steps = run.metrics["step"] + 1
+        for part, (name, color) in PARTS.items():
+            axes.loglog(steps, run.metrics[f"{part}_loss"], color=color, label=name, linewidth=1.3)
+        axes.set_xlim(1, 1.1 * steps[-1])
+        name_axes(axes, "cross entropy (nats), log scale", "steps taken, log scale")
+        add_legend(axes)
     return figure
+
+
+def _figure(what: str, run: Run, draw: Callable[[Axes], None], lack: str) -> Figure:
+    """Draw one panel over the steps of a run, or say what it lacks."""
+    with page(captions.of_run(what, run)) as figure:
+        if lack:
+            say_instead(figure, lack, captions.ending(run))
+            return figure
+        axes = figure.subplots()
+        draw(axes)
+        name_steps(axes, [run])
+        add_legend(axes)
+    return figure
+
+
+def _lack_of_checks(run: Run) -> str:
+    return "" if len(run.metrics["step"]) else "no check was reached"
 
 
 def block_statistics(
     values: NDArray[Any], block: int = BLOCK_STEPS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and standard deviation of every `block` values, without an incomplete last block.
+    """Return mean and standard deviation (divided by n) of every `block` of some values.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n,)
-        Such as the batch losses of a run.
-    block : int
-        How many belong together.
-
-    Returns
-    -------
-    mean, sd : ndarray of shape (n // block,)
-        The standard deviation is that of the values themselves (divided by n, not n - 1).
+    An incomplete last block is left out.
     """
     blocks = values[: len(values) // block * block].reshape(-1, block)
     return blocks.mean(axis=1), blocks.std(axis=1)
@@ -116,7 +135,7 @@ def _draw_batch_loss(axes: Axes, run: Run) -> list[Curve]:
 
 
 def _draw_checks(axes: Axes, run: Run, what: str) -> list[Curve]:
-    """Draw `what` on both whole sets, with its last value in the label."""
+    """Draw `what` on the full training and validation sets, with its last value in the label."""
     return [
         draw_check_line(
             axes, run, column, color=color, label=f"{name}\n{values[-1]:.4f} at the end"
@@ -133,37 +152,8 @@ def _draw_marks(axes: Axes, run: Run, column: str) -> None:
             mark_early_stop(axes, run)
 
 
-_LINE: Any = {"linewidth": 1.3}
-
-
-@house_style()
-def log_loss_figure(run: Run) -> Figure:
-    """Draw the losses on both whole sets, with both axes logarithmic.
-
-    Steps are counted from 1 here, since a logarithmic axis has no 0.
-    """
-    figure = new_figure(*captions.of_run("Loss on logarithmic axes", run))
-    if not len(run.metrics["step"]):
-        say_instead(figure, "no check was reached", captions.ending(run))
-        return figure
-    axes = step_axes(figure, "cross entropy (nats), log scale", [run])
-    steps = run.metrics["step"] + 1
-    for part, (name, color) in PARTS.items():
-        axes.plot(steps, run.metrics[f"{part}_loss"], color=color, label=name, **_LINE)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlim(1, 1.1 * steps[-1])
-    axes.tick_params(axis="x", labelbottom=True)
-    axes.set_xlabel("steps taken, log scale")
-    add_legend(axes)
-    return figure
-
-
 PANELS = {"val": "validation", "train": "training"}
-PANEL_HEIGHT, GAP = 1.75, 0.15
-PAGE_HEIGHT = PANEL_BOTTOM + GAP + 2 * (PANEL_HEIGHT + Y_TITLE_HEIGHT) + HEADER
-BOTTOMS = (PANEL_BOTTOM + PANEL_HEIGHT + Y_TITLE_HEIGHT + GAP, PANEL_BOTTOM)
-"""Where the two panels stand, in inches; one scale holds for both."""
+PAGE_HEIGHT = HEIGHT + 0.8
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)))
 """Line styles, one after the other, for more runs than there are colours."""
@@ -172,40 +162,39 @@ FEW_RUNS = 3
 """Up to so many runs have the values at their ends in the legend."""
 
 
-@house_style()
 def loss_overlay(runs: Sequence[Run]) -> Figure:
     """Draw the loss of several runs on their validation and their training sets."""
     return _overlay(runs, "loss", "cross entropy (nats)", ".2f")
 
 
-@house_style()
 def accuracy_overlay(runs: Sequence[Run]) -> Figure:
     """Draw the accuracy of several runs on their validation and their training sets."""
     return _overlay(runs, "accuracy", "accuracy (fraction)", ".3f")
 
 
 def _overlay(runs: Sequence[Run], what: str, y_title: str, fmt: str) -> Figure:
-    runs = in_order(runs)
-    figure = new_figure(*captions.of_runs(what.capitalize(), runs), height=PAGE_HEIGHT)
-    if not any(len(run.metrics["step"]) for run in runs):
-        say_instead(figure, "no check was reached in any of the runs")
-        return figure
-    columns = [f"{part}_{what}" for part in PANELS]
-    curves = [(run.metrics["step"], run.metrics[column]) for run in runs for column in columns]
-    limits = robust_limits(curves, allows_log=what == "loss")
-    for bottom, part, column in zip(BOTTOMS, PANELS.values(), columns, strict=True):
-        axes = step_axes(figure, f"{part} {y_title}", runs, bottom, PANEL_HEIGHT)
-        fit_y(axes, limits, _draw_runs(axes, runs, column), fmt)
-        if bottom == BOTTOMS[0] or len(runs) <= FEW_RUNS:
-            add_legend(axes)
-    name_steps(axes, runs, PANEL_HEIGHT)
+    runs = captions.in_order(runs)
+    with page(captions.of_runs(what.capitalize(), runs), height=PAGE_HEIGHT) as figure:
+        if not any(len(run.metrics["step"]) for run in runs):
+            say_instead(figure, "no check was reached in any of the runs")
+            return figure
+        columns = [f"{part}_{what}" for part in PANELS]
+        curves = [(run.metrics["step"], run.metrics[column]) for run in runs for column in columns]
+        limits = robust_limits(curves, allows_log=what == "loss")
+        panels = figure.subplots(2, 1, sharex=True, sharey=True)
+        for axes, part, column in zip(panels, PANELS.values(), columns, strict=True):
+            step_axes(axes, f"{part} {y_title}", runs)
+            fit_y(axes, limits, _draw_runs(axes, runs, column), fmt)
+            if axes is panels[0] or len(runs) <= FEW_RUNS:
+                add_legend(axes)
+        name_steps(panels[1], runs)
     return figure
 
 
 def _draw_runs(axes: Axes, runs: Sequence[Run], column: str) -> list[Curve]:
     """Draw a column of each run, the shorter runs in front of the longer ones."""
     curves = []
-    for run, label, look in zip(runs, run_labels(runs), _looks(runs), strict=True):
+    for run, label, look in zip(runs, captions.run_labels(runs), _looks(runs), strict=True):
         n_longer = sum(len(other.steps["step"]) > len(run.steps["step"]) for other in runs)
         look |= {"marker": "o", "markevery": [-1], "markersize": 4, "zorder": 2 + n_longer}
         label_lines = [label, _end(run.metrics[column], len(runs))]
@@ -223,7 +212,7 @@ def _end(values: NDArray[Any], n_runs: int) -> str:
 
 def _looks(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the look of each run's line; colours follow values, if these have an order."""
-    values = ordered_values(runs)
+    values = captions.ordered_values(runs)
     if values is not None and len(set(values)) > 2:
         colors = dict(zip(sorted(set(values)), sequential_colors(len(set(values))), strict=True))
         return [{"color": colors[value]} for value in values]

@@ -1,13 +1,7 @@
-"""Plain panels anywhere on a page, and images of a dataset side by side.
-
-Which part of the y axis curves over steps deserve. Numbers only, no drawing.
+"""Panels: curves over steps with epochs below, limits of y, marks, legends, and rows of images.
 
 The first checks of a run are often far off from all others; shown on the same scale, they would
-squash what matters into a line.
-
-A panel of curves over steps: its axes, the row of epochs, y limits, marks and legend.
-
-Which curves it shows is up to `curves` and `overlay`.
+squash what matters into a line. `robust_limits` chooses what deserves the scale.
 """
 
 from collections.abc import Sequence
@@ -16,88 +10,17 @@ from functools import partial
 from textwrap import wrap
 from typing import Any, NamedTuple, TypeAlias
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from mnistlin.data.splits import Split
-from mnistlin.figures.style import FAINT, FOOTER, HEADER, HEIGHT, INK, MARGIN, MUTED, WIDTH, place
-from mnistlin.figures.weights import Box
+from mnistlin.figures.style import FAINT, INK, MUTED, legend_beside, name_axes
 from mnistlin.runs.folder import Run
-
-CAPTION_TYPE = 8.0
-CAPTION_LETTER = 0.075
-"""Width of a letter of a caption, in inches."""
-
-
-def pane(figure: Figure, box: Box, y_title: str, x_title: str = "") -> Axes:
-    """Add a panel, with the title of y written above its upper left corner.
-
-    Parameters
-    ----------
-    figure : Figure
-        The page.
-    box : (float, float, float, float)
-        Left, bottom, width and height of its frame in inches.
-    y_title, x_title : str
-        What is measured, and its unit.
-    """
-    axes = place(figure, *box)
-    axes.set_ylabel(y_title, rotation=0, ha="left", va="baseline")
-    axes.yaxis.set_label_coords(0.0, 1 + ABOVE / box[3])
-    axes.set_xlabel(x_title)
-    return axes
-
-
-def draw_images(
-    figure: Figure,
-    boxes: Sequence[Box],
-    split: Split,
-    samples: NDArray,  # type: ignore[type-arg]
-    captions: Sequence[tuple[str, str]],
-) -> None:
-    """Draw images of a split, one a box, as dark ink on white paper.
-
-    Parameters
-    ----------
-    figure : Figure
-        The page.
-    boxes : sequence of Box
-        At least one for each image.
-    split : Split
-        Where the images are.
-    samples : ndarray of shape (n,)
-        Which of its samples.
-    captions : sequence of (str, str)
-        What is written above each image, at the left and at the right.
-    """
-    for box, sample, (left, right) in zip(boxes, samples, captions, strict=False):
-        axes = place(figure, *box)
-        pixels = split.images[split.rows[sample]].reshape(split.image_shape)
-        axes.imshow(pixels, cmap=mpl.colormaps["gray_r"], vmin=0, vmax=255, aspect="auto")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.grid(visible=False)
-        for spine in axes.spines.values():
-            spine.set(visible=True, color=FAINT)
-        axes.set_title(left, loc="left", pad=3, fontsize=CAPTION_TYPE, fontweight="bold")
-        if CAPTION_LETTER * len(left + right) < box[2]:
-            axes.set_title(right, loc="right", pad=3, fontsize=CAPTION_TYPE, color=MUTED)
-
-
-def row_of_boxes(
-    left: float, bottom: float, height: float, image_shape: tuple[int, int], room: float
-) -> list[Box]:
-    """Return boxes of images of this height that fit side by side into a room of some width."""
-    gap = 0.08
-    width = height * image_shape[1] / image_shape[0]
-    n_boxes = max(1, int((room + gap) / (width + gap)))
-    return [(left + i * (width + gap), bottom, width, height) for i in range(n_boxes)]
-
 
 SETTLED_AFTER = 0.1
 """The fraction of all steps after which a curve must fit on the axis."""
@@ -120,15 +43,7 @@ MAX_VALUE = 1e30
 
 @dataclass(frozen=True)
 class Limits:
-    """A range of y, without padding.
-
-    Attributes
-    ----------
-    low, high : float
-        Its ends.
-    is_log : bool
-        Whether it is so wide that a logarithmic scale is needed.
-    """
+    """A range of y without padding, and whether it is so wide that it needs a logarithmic scale."""
 
     low: float
     high: float
@@ -136,7 +51,7 @@ class Limits:
 
     @property
     def padded(self) -> tuple[float, float]:
-        """The range with some room at both ends."""
+        """The range with a margin at both ends."""
         if self.is_log:
             return self.low / 1.3, self.high * 1.3
         pad = 0.05 * (self.high - self.low) or 0.05 * abs(self.high) or 0.05
@@ -146,23 +61,11 @@ class Limits:
 def robust_limits(
     curves: Sequence[Curve], edges: Sequence[Curve] = (), *, allows_log: bool = False
 ) -> Limits | None:
-    """Choose the range of y in which curves are shown.
+    """Return the range of y in which to show curves; None if there are no values.
 
-    Parameters
-    ----------
-    curves : sequence of (steps, values)
-        Values that no axis can show, such as nan, do not count.
-    edges : sequence of (steps, values)
-        Edges of bands around curves, which are to be shown too. On a logarithmic scale they do not
-        count, since mean - sd may be as small as it likes.
-    allows_log : bool
-        Whether a logarithmic scale makes sense for these values.
-
-    Returns
-    -------
-    Limits, optional
-        The range of all values, if it is at most WIDE times as large as that of the settled ones;
-        else of the settled ones. None if there are no values.
+    It holds all values if they span at most WIDE times as much as the settled ones, else only
+    these. Values that no axis can show, such as nan, do not count, nor do `edges`, those of bands
+    around curves, on a logarithmic scale: mean - sd may be below 0.
     """
     values = _points(curves).values
     if not len(values):
@@ -178,17 +81,7 @@ def robust_limits(
 
 
 def off_scale(curves: Sequence[Curve], limits: Limits, fmt: str) -> str:
-    """Return what the limits hide, in words; nothing if they hide nothing.
-
-    Parameters
-    ----------
-    curves : sequence of (steps, values)
-        What is drawn.
-    limits : Limits
-        Their y range.
-    fmt : str
-        How values are written, such as ".2f".
-    """
+    """Return in words which values the limits hide, written in `fmt`; nothing if they hide none."""
     if limits.is_log:
         return ""
     points, (low, high) = _points(curves), limits.padded
@@ -228,69 +121,42 @@ def _span_ratio(values: NDArray[np.float64]) -> float:
     return float(positive.max() / positive.min()) if len(positive) else 1.0
 
 
-LEGEND_WIDTH = 2.05
-LEGEND_TYPE, LEGEND_SPACING, LEGEND_LETTERS, LEGEND_LINES = 9.0, 0.8, 24, 24
-Y_TICKS_WIDTH, Y_TITLE_HEIGHT, X_ROWS_HEIGHT = 0.55, 0.35, 0.55
-BESIDE, ROW_NAME, ABOVE, TICKS_BELOW, EPOCHS_BELOW = 0.18, 0.28, 0.09, 0.07, 0.27
-"""How far words and rows stand from a panel, in inches."""
-
-PANEL_BOTTOM = FOOTER + X_ROWS_HEIGHT
-PANEL_HEIGHT = HEIGHT - HEADER - Y_TITLE_HEIGHT - PANEL_BOTTOM
-PANEL_WIDTH = WIDTH - 2 * MARGIN - Y_TICKS_WIDTH - LEGEND_WIDTH
-"""Place and size of the one panel of a page, in inches."""
-
 MARKED_CHECKS = 12
-"""Up to so many checks are marked one by one; a single one would be invisible as a line."""
+"""Up to this many checks are marked one by one; a single one would be invisible as a line."""
 
 MANY_CHECKS = 400
-"""From so many checks on, lines are thin, or all their ups and downs run into a ribbon."""
+"""From this many checks on, lines are thin, or their fluctuation becomes a ribbon."""
+
+LEGEND_LETTERS, LEGEND_LINES = 24, 24
+"""Labels are wrapped at this many letters, and set smaller if they take more lines."""
+
+STEPS_BELOW, EPOCHS_BELOW = 5, 19
+"""How far the rows of numbers stand below a panel, in points."""
 
 
-def step_axes(
-    figure: Figure,
-    y_title: str,
-    runs: Sequence[Run],
-    bottom: float = PANEL_BOTTOM,
-    height: float = PANEL_HEIGHT,
-) -> Axes:
-    """Add a panel over the steps of some runs, with room for a legend at its right.
-
-    Parameters
-    ----------
-    figure : Figure
-        The page.
-    y_title : str
-        What is measured, and its unit.
-    runs : sequence of Run
-        Whose steps the x axis covers; its numbers are up to `name_steps`.
-    bottom, height : float
-        Where the panel stands, and its height, in inches.
-    """
-    axes = place(figure, MARGIN + Y_TICKS_WIDTH, bottom, PANEL_WIDTH, height)
+def step_axes(axes: Axes, y_title: str, runs: Sequence[Run]) -> None:
+    """Make a panel one over the steps of some runs."""
     last_step = max(1, *(int(run.steps["step"].max(initial=0)) for run in runs))
     axes.set_xlim(-0.012 * last_step, 1.012 * last_step)
     axes.xaxis.set_major_locator(_round_counts())
-    axes.tick_params(axis="x", labelbottom=False)
-    axes.set_ylabel(y_title, rotation=0, ha="left", va="baseline")
-    axes.yaxis.set_label_coords(0.0, 1 + ABOVE / height)
-    return axes
+    name_axes(axes, y_title)
 
 
-def name_steps(axes: Axes, runs: Sequence[Run], height: float = PANEL_HEIGHT) -> None:
-    """Write a row of steps under a panel of this height, and one of epochs if all runs agree."""
-    axes.tick_params(axis="x", labelbottom=True)
-    _name_row(axes.xaxis, "step (update)", -TICKS_BELOW / height)
+def name_steps(axes: Axes, runs: Sequence[Run]) -> None:
+    """Write a row of steps under a panel, and one of epochs if all runs have the same."""
+    _name_row(axes, axes.xaxis, "step (update)", STEPS_BELOW)
     lengths = {steps_per_epoch(run) for run in runs}
     length = lengths.pop()
     if lengths or length is None:
         return
     to_epochs, to_steps = partial(np.multiply, 1 / length), partial(np.multiply, length)
-    epochs = axes.secondary_xaxis(-EPOCHS_BELOW / height, functions=(to_epochs, to_steps))
+    epochs = axes.secondary_xaxis(0.0, functions=(to_epochs, to_steps))
     epochs.xaxis.set_major_locator(_round_counts())
+    epochs.spines["bottom"].set_position(("outward", EPOCHS_BELOW - STEPS_BELOW))
     epochs.spines["bottom"].set_visible(False)
     epochs.tick_params(length=0)
     epochs.grid(visible=False)
-    _name_row(epochs.xaxis, "epoch", -(EPOCHS_BELOW + TICKS_BELOW / 2) / height)
+    _name_row(axes, epochs.xaxis, "epoch", EPOCHS_BELOW)
 
 
 def steps_per_epoch(run: Run) -> int | None:
@@ -303,11 +169,12 @@ def _round_counts() -> MaxNLocator:
     return MaxNLocator(nbins=9, steps=[1, 2, 5, 10], integer=True)
 
 
-def _name_row(axis: XAxis, unit: str, y: float) -> None:
-    """Name the unit of a row of counts at its end, y being in fractions of the panel."""
-    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+def _name_row(axes: Axes, axis: XAxis, unit: str, points_below: float) -> None:
+    """Name the unit of a row of counts at the right of the panel."""
+    axis.set_major_formatter("{x:,.0f}")
     axis.set_label_text(unit, ha="left", va="top")
-    axis.set_label_coords(1 + ROW_NAME / PANEL_WIDTH, y)
+    offset = ScaledTranslation(14 / 72, -points_below / 72, axes.figure.dpi_scale_trans)
+    axis.set_label_coords(1.0, 0.0, transform=axes.transAxes + offset)
 
 
 def draw_check_line(axes: Axes, run: Run, column: str, **look: Any) -> Curve:
@@ -322,30 +189,18 @@ def draw_check_line(axes: Axes, run: Run, column: str, **look: Any) -> Curve:
 
 
 def fit_y(axes: Axes, limits: Limits | None, curves: Sequence[Curve], fmt: str) -> None:
-    """Set the limits of y, and say in words which values do not fit in.
-
-    Parameters
-    ----------
-    axes : Axes
-        The panel.
-    limits : Limits, optional
-        What to show; None if there is nothing to show.
-    curves : sequence of (steps, values)
-        What is drawn in the panel.
-    fmt : str
-        How values are written, such as ".2f".
-    """
+    """Set the limits of y, and say above the panel which values of its curves they hide."""
     if limits is None:
         axes.set_yticks([])
         return
     if limits.is_log:
         axes.set_yscale("log")
-        axes.yaxis.set_label_text(f"{axes.get_ylabel()}, log scale")
+        name_axes(axes, f"{axes.get_title('left')}, log scale", axes.get_xlabel())
     axes.set_ylim(*limits.padded)
     axes.annotate(
         off_scale(curves, limits, fmt),
         (1.0, 1.0),
-        (0, 72 * ABOVE),
+        (0, 6),
         xycoords="axes fraction",
         textcoords="offset points",
         ha="right",
@@ -386,21 +241,48 @@ def mark_early_stop(axes: Axes, run: Run) -> None:
 
 
 def add_legend(axes: Axes) -> None:
-    """Put a legend of all that has a label to the right of a panel, set to fit the room there."""
+    """Put a legend of all that has a label to the right of a panel; long labels are wrapped."""
     handles, labels = axes.get_legend_handles_labels()
     lines = [[part for line in label.split("\n") for part in _wrap(line)] for label in labels]
-    longest = max(len(line) for label in lines for line in label)
-    n_lines = sum(len(label) + LEGEND_SPACING for label in lines)
-    axes.legend(
-        handles,
-        ["\n".join(label) for label in lines],
-        loc="upper left",
-        bbox_to_anchor=(1 + BESIDE / PANEL_WIDTH, 1.0),
-        labelspacing=LEGEND_SPACING,
+    n_lines = sum(len(label) + 0.8 for label in lines)
+    legend_beside(
+        axes,
+        handles=handles,
+        labels=["\n".join(label) for label in lines],
         handlelength=1.8,
-        fontsize=LEGEND_TYPE * min(1.0, LEGEND_LETTERS / longest, LEGEND_LINES / n_lines),
+        fontsize=9.0 * min(1.0, LEGEND_LINES / n_lines),
     )
 
 
 def _wrap(line: str) -> list[str]:
     return wrap(line, LEGEND_LETTERS, break_long_words=False)
+
+
+def draw_images(
+    figure: Figure | SubFigure,
+    split: Split,
+    samples: NDArray[np.intp],
+    captions: Sequence[tuple[str, str]],
+    n_columns: int,
+) -> None:
+    """Draw images of a split in rows, dark on white, each with its caption (left, right) above."""
+    n_rows = -(-len(samples) // n_columns)
+    grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, sample, words in zip(grid, samples, captions, strict=False):
+        axes.set_axis_on()
+        draw_image(axes, split, int(sample), *words)
+
+
+def draw_image(axes: Axes, split: Split, sample: int, left: str, right: str = "") -> None:
+    """Draw one image of a split, with a caption above its left and its right corner."""
+    pixels = split.images[split.rows[sample]].reshape(split.image_shape)
+    axes.imshow(pixels, cmap="gray_r", vmin=0, vmax=255)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=FAINT)
+    axes.set_title(left, loc="left", pad=3, fontsize=8, fontweight="bold")
+    axes.set_title(right, loc="right", pad=3, fontsize=8, color=MUTED)

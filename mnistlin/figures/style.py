@@ -1,24 +1,24 @@
 """The look that all figures share: colours, type, page and saving.
 
-Nothing here knows of runs; what a figure shows and says is up to the module that draws it.
-Positions and sizes are in inches, counted from the lower left corner of the page.
+matplotlib, which is slow to import, is imported when something is drawn, so that the modules of
+questions can use the names of this module.
 """
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from mnistlin.errors import RunError
 from mnistlin.runs.files import write_into
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 FORMATS = ("png", "svg", "pdf")
 DPI = 150
@@ -74,87 +74,80 @@ def house_style() -> Iterator[None]:
     """Draw in our style inside, whatever the user's matplotlibrc says; also a decorator.
 
     No warnings come out of it: a run from elsewhere may hold names in a script that the font lacks,
-    which are drawn as boxes, and numbers that overflow, which no axis could show.
+    which are drawn as boxes, and numbers that overflow, which no axis can show.
     """
+    import matplotlib as mpl
+
     with mpl.rc_context(), np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")
         mpl.rcdefaults()
         mpl.rcParams.update(_RC)
         yield
 
 
-def new_figure(title: str, settings: str, footer: str, height: float = HEIGHT) -> Figure:
-    """Return an empty page with its words on it; lines that are too long are set smaller.
+@contextmanager
+def page(words: tuple[str, str, str], note: str = "", height: float = HEIGHT) -> "Iterator[Figure]":
+    """Yield a page to draw on in our style; its axes stay between the header and the footer.
 
     Parameters
     ----------
-    title : str
-        What is shown, of which model, on which data.
-    settings : str
-        The key settings, a smaller line below.
-    footer : str
-        Where it comes from, small and grey at the foot.
+    words : (str, str, str)
+        Title, settings and footer, as the functions of `captions` return them.
+    note : str
+        A line above the footer that helps to read the figure.
     height : float
-        Of the page; its width is always WIDTH.
+        Height in inches; the width is always WIDTH.
     """
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI)
-    figure.set_label(title)
-    FigureCanvasAgg(figure)
-    _write_line(figure, title, height - 0.40, fontsize=14, fontweight="bold")
-    _write_line(figure, settings, height - 0.65, fontsize=9.5, color=MUTED)
-    _write_line(figure, footer, 0.16, fontsize=7.5, color=MUTED)
-    return figure
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-
-@contextmanager
-def page(words: tuple[str, str, str], note: str = "", height: float = HEIGHT) -> Iterator[Figure]:
-    """Yield a page to add axes to, which constrained layout keeps between its header and its foot.
-
-    `words` are its title, settings and footer, as `captions` returns them. Drawing inside is in our
-    style.
-    """
     with house_style():
-        figure = new_figure(*words, height=height)
-        write_note(figure, note)
+        figure = Figure(figsize=(WIDTH, height), dpi=DPI)
+        FigureCanvasAgg(figure)
+        title, settings, footer = words
+        figure.set_label(title)
+        _write_line(figure, title, height - 0.40, fontsize=14, fontweight="bold")
+        _write_line(figure, settings, height - 0.65, fontsize=9.5, color=MUTED)
+        _write_line(figure, footer, 0.16, fontsize=7.5, color=MUTED)
+        _write_line(figure, note, FOOTER, fontsize=8.5, color=MUTED)
         left, bottom = MARGIN / WIDTH, (FOOTER + (NOTE if note else 0)) / height
         rect = (left, bottom, 1 - 2 * left, 1 - HEADER / height - bottom)
         figure.set_layout_engine("constrained", rect=rect)
         yield figure
 
 
-def name_axes(axes: Axes, y_title: str, x_title: str = "") -> None:
+def stacked(figure: "Figure", heights: Sequence[float]) -> "list[SubFigure]":
+    """Divide a page into parts of these relative heights, from the top down."""
+    parts: Any = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
+    return list(parts.ravel())
+
+
+def name_axes(axes: "Axes", y_title: str, x_title: str = "") -> None:
     """Write what y is above the upper left corner, where it is read first, and x below."""
     axes.set_title(y_title, loc="left", fontsize="medium")
     axes.set_xlabel(x_title)
 
 
-def write_note(figure: Figure, words: str) -> None:
-    """Write a line above the footer that helps to read the figure."""
-    _write_line(figure, words, FOOTER, fontsize=8.5, color=MUTED)
+def legend_beside(axes: "Axes", **look: Any) -> None:
+    """Put a legend of all that has a label to the right of a panel."""
+    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), labelspacing=0.8, **look)
 
 
-def _write_line(figure: Figure, words: str, y: float, fontsize: float, **look: Any) -> None:
+def _write_line(figure: "Figure", words: str, y: float, fontsize: float, **look: Any) -> None:
     """Write a line at the left margin, smaller than asked for if it would pass the right one."""
     width, height = figure.get_size_inches()
     line = figure.text(MARGIN / width, y / height, words, fontsize=fontsize, **look)
-    room = (width - 2 * MARGIN) * DPI
+    available = (width - 2 * MARGIN) * DPI
     for _ in range(4):  # small type runs a little wider than its size would have it
         taken = line.get_window_extent().width if words else 0
-        if taken <= room:
+        if taken <= available:
             break
-        fontsize *= 0.99 * room / taken
+        fontsize *= 0.99 * available / taken
         line.set_fontsize(fontsize)
 
 
-def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Add axes whose frame has this position and size, in inches."""
-    page_width, page_height = figure.get_size_inches()
-    return figure.add_axes(
-        (left / page_width, bottom / page_height, width / page_width, height / page_height)
-    )
-
-
-def say_instead(figure: Figure, *lines: str) -> None:
+def say_instead(figure: "Figure", *lines: str) -> None:
     """Write in the middle of the page why nothing is drawn there; empty lines are left out."""
     words = "\n".join(filter(None, lines))
     figure.text(0.5, 0.5, words, ha="center", va="center", fontsize=12, color=MUTED)
@@ -162,6 +155,8 @@ def say_instead(figure: Figure, *lines: str) -> None:
 
 def sequential_colors(n: int) -> list[tuple[float, float, float, float]]:
     """Return n colours for values in increasing order, from dark to light."""
+    import matplotlib as mpl
+
     viridis = mpl.colormaps["viridis"]
     return [viridis(0.88 * i / max(1, n - 1)) for i in range(n)]  # its end is too pale for lines
 
@@ -176,7 +171,7 @@ def is_dark(color: tuple[float, ...]) -> bool:
     return luminance < 0.179  # where both have the same contrast (WCAG 2)
 
 
-def save(figure: Figure, out_dir: Path, name: str, fmt: str = "png") -> Path:
+def save(figure: "Figure", out_dir: Path, name: str, fmt: str = "png") -> Path:
     """Write a figure to <out_dir>/<name>.<fmt>, making the folder if need be.
 
     Parameters
@@ -207,14 +202,23 @@ def save(figure: Figure, out_dir: Path, name: str, fmt: str = "png") -> Path:
     return write_into(out_dir, f"{name}.{fmt}", _rendered(figure, fmt))
 
 
-def as_svg(figure: Figure) -> str:
+def as_svg(figure: "Figure") -> str:
     """Return a figure as an <svg> element, for a page or a notebook."""
     text = _rendered(figure, "svg").decode()
     return text[text.index("<svg") :]
 
 
 @house_style()
-def _rendered(figure: Figure, fmt: str) -> bytes:
+def _rendered(figure: "Figure", fmt: str) -> bytes:
+    _fix_layout(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=fmt, dpi=DPI, metadata=_METADATA[fmt])
     return buffer.getvalue()
+
+
+def _fix_layout(figure: "Figure") -> None:
+    """Lay the page out now, to places that are rounded: the solver's last bits vary."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position(np.round(axes.get_position(original=True).bounds, 6).tolist())

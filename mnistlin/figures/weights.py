@@ -1,6 +1,7 @@
-"""The weights of a linear model as images: a tile an output, all on one colour scale."""
+"""The weights of a linear model as images: one tile per output, all on one colour scale."""
 
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,40 +10,27 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from mnistlin.errors import RunError
 from mnistlin.figures import captions
-from mnistlin.figures.style import (
-    FAINT,
-    FOOTER,
-    HEADER,
-    HEIGHT,
-    MARGIN,
-    MUTED,
-    NOTE,
-    WIDTH,
-    house_style,
-    new_figure,
-    place,
-    say_instead,
-    write_note,
-)
+from mnistlin.figures.captions import signed
+from mnistlin.figures.style import FAINT, HEIGHT, MUTED, page, say_instead
 from mnistlin.runs.folder import Run
 
-COLORMAP = "RdBu_r"  # white at 0; told apart by the colour-blind
-TITLE_HEIGHT, GAP = 0.28, 0.14
-COLORBAR_WIDTH, COLORBAR_ROOM, COLORBAR_FOOT = 0.14, 1.05, 0.22
-COLORBAR_MIN_HEIGHT = 1.5
-LETTER_WIDTH, BIAS_WIDTH = 0.09, 0.8
-"""Of a letter of a tile's label, and of its bias; all are inches."""
+__all__ = ["add_colorbar", "draw_tile", "n_columns", "weights_figure"]
 
-MIN_TILE, MAX_HEIGHT, HEIGHT_STEP = 0.45, 40.0, 0.5
-"""The page grows until a side of a tile is at least so long."""
+COLORMAP = "RdBu_r"  # white at 0; can be told apart by the colour-blind
+TILES_ASPECT = 2.0
+"""Width of the tiles' part of a page by its height."""
 
-Box: TypeAlias = tuple[float, float, float, float]
-"""Left, bottom, width, height in inches."""
+TITLED = 1.15
+"""Height of a tile with its title, by that of the tile."""
+
+ROWS_PER_PAGE, ROW_HEIGHT = 4, 0.9
+"""With more rows of tiles than this the page grows by this many inches per row."""
+
+FEW_TILES = 12
+"""Up to this many tiles have their bias above them."""
 
 
-@house_style()
 def weights_figure(run: Run) -> Figure:
     """Draw the weights at the last check of a run.
 
@@ -51,28 +39,40 @@ def weights_figure(run: Run) -> Figure:
     RunError
         If weights.npz is missing or damaged.
     """
-    W = run.weights["last"]
-    if not np.isfinite(W).all():
-        raise RunError(f"{run.path / 'weights.npz'}: the last weights are not all finite numbers")
+    W, words = run.weights["last"], captions.of_run("Weights", run)
     if not len(run.metrics["step"]):
-        figure = new_figure(*captions.of_run("Weights", run))
-        say_instead(figure, "no check was reached", captions.ending(run))
+        with page(words) as figure:
+            say_instead(figure, "no check was reached", captions.ending(run))
         return figure
-    height, boxes = tile_page(W.shape[1], run.image_shape)
-    figure = new_figure(*captions.of_run("Weights", run), height=height)
-    scale, labels = symmetric_scale(W[:-1]), _tile_labels(run)
-    shows_bias = all(_has_room_for_bias(label, boxes[0][2]) for label in labels)
-    for box, label, column in zip(boxes, labels, W.T, strict=True):
-        axes = place(figure, *box)
-        image = draw_tile(axes, column[:-1].reshape(run.image_shape), scale)
-        axes.set_title(label, loc="left", pad=4, fontsize=10, fontweight="bold")
-        if shows_bias:
-            axes.set_title(
-                f"bias {signed(column[-1])}", loc="right", pad=4, fontsize=8, color=MUTED
-            )
-    add_colorbar(figure, image, boxes, run)
-    _write_note(figure, run, shows_bias=shows_bias)
+    pixels, biases = W[:-1].T.reshape(-1, *run.image_shape), W[-1]
+    columns = n_columns(len(pixels), run.image_shape)
+    rows = -(-len(pixels) // columns)
+    height = HEIGHT + max(0, rows - ROWS_PER_PAGE) * ROW_HEIGHT
+    shows_bias = len(pixels) <= FEW_TILES
+    with page(words, _note(run, biases, shows_bias=shows_bias), height) as figure:
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        scale = symmetric_scale(pixels)
+        for axes, tile, label, bias in zip(grid, pixels, _labels(run), biases, strict=False):
+            image = draw_tile(axes, tile, scale)
+            axes.set_title(label, loc="left", pad=4, fontsize=10, fontweight="bold")
+            if shows_bias:
+                words_of_bias = f"bias {signed(bias, '.2g')}"
+                axes.set_title(words_of_bias, loc="right", pad=4, fontsize=8, color=MUTED)
+        for axes in grid[len(pixels) :]:
+            axes.set_axis_off()
+        add_colorbar(figure, image, list(grid), run)
     return figure
+
+
+def n_columns(n_tiles: int, image_shape: tuple[int, int]) -> int:
+    """Return in how many columns tiles of this shape fill a page best."""
+    height, width = image_shape
+
+    def pixel_size(columns: int) -> float:
+        rows = -(-n_tiles // columns)
+        return min(TILES_ASPECT / columns / width, 1 / (rows * height * TITLED))
+
+    return max(range(1, n_tiles + 1), key=pixel_size)
 
 
 def symmetric_scale(weights: NDArray[Any]) -> Normalize:
@@ -83,7 +83,7 @@ def symmetric_scale(weights: NDArray[Any]) -> Normalize:
 
 def draw_tile(axes: Axes, pixels: NDArray[Any], scale: Normalize) -> AxesImage:
     """Draw the weights of one output, (height, width), as an image with its first row on top."""
-    image = axes.imshow(pixels, cmap=COLORMAP, norm=scale, interpolation="nearest", aspect="auto")
+    image = axes.imshow(pixels, cmap=COLORMAP, norm=scale, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)
@@ -92,96 +92,30 @@ def draw_tile(axes: Axes, pixels: NDArray[Any], scale: Normalize) -> AxesImage:
     return image
 
 
-def tile_boxes(n_tiles: int, image_shape: tuple[int, int], room: Box) -> list[Box]:
-    """Return where each tile goes, row by row: as large as the room allows, in the middle of it.
-
-    Parameters
-    ----------
-    n_tiles : int
-        How many.
-    image_shape : (int, int)
-        Height and width of an image in pixels; pixels are square.
-    room : Box
-        What the tiles, with a title above each, may fill.
-    """
-    left, bottom, room_width, room_height = room
-    height, width = image_shape
-
-    def pixel_size(n_columns: int) -> float:
-        n_rows = -(-n_tiles // n_columns)
-        return min(
-            ((room_width + GAP) / n_columns - GAP) / width,
-            ((room_height + GAP) / n_rows - GAP - TITLE_HEIGHT) / height,
-        )
-
-    n_columns = max(range(1, n_tiles + 1), key=pixel_size)
-    n_rows = -(-n_tiles // n_columns)
-    size = pixel_size(n_columns)
-    tile_width, tile_height = size * width, size * height
-    step_x, step_y = tile_width + GAP, tile_height + TITLE_HEIGHT + GAP
-    x = left + (room_width - n_columns * step_x + GAP) / 2
-    y = bottom + (room_height + n_rows * step_y - GAP) / 2 - TITLE_HEIGHT - tile_height
-    return [
-        (x + column * step_x, y - row * step_y, tile_width, tile_height)
-        for row, column in (divmod(tile, n_columns) for tile in range(n_tiles))
-    ]
+def add_colorbar(figure: Figure, image: AxesImage, tiles: Sequence[Axes], run: Run) -> None:
+    """Add a colour bar beside the tiles, and say at its ends what its colours speak for."""
+    bar = figure.colorbar(image, ax=list(tiles), aspect=24, pad=0.03)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=2, labelsize=8.5)
+    above, below = "for the class", "against it"
+    if run.weights_shape[1] == 1:
+        above, below = f"for {run.classes[0]} (y = 1)", f"for {run.classes[-1]} (y = 0)"
+    bar.ax.set_title(above, fontsize=9.5, loc="left")
+    bar.ax.set_xlabel(below, loc="left")
 
 
-def tile_page(n_tiles: int, image_shape: tuple[int, int]) -> tuple[float, list[Box]]:
-    """Return the height of a page on which the tiles are large enough, and where they go."""
-    left, bottom = MARGIN, FOOTER + NOTE + COLORBAR_FOOT
-    right = WIDTH - MARGIN - COLORBAR_ROOM
-    for height in np.arange(HEIGHT, MAX_HEIGHT, HEIGHT_STEP):
-        room = (left, bottom, right - left, height - HEADER - bottom)
-        boxes = tile_boxes(n_tiles, image_shape, room)
-        if max(boxes[0][2:]) >= MIN_TILE:
-            break
-    return height, boxes
-
-
-def signed(weight: float) -> str:
-    """Return a weight such as +0.012, with a true minus sign if it has one."""
-    return f"{weight:+.2g}".replace("-", "−")
-
-
-def _tile_labels(run: Run) -> list[str]:
+def _labels(run: Run) -> list[str]:
     """Return what each output speaks for."""
-    if run.weights_shape[1] == 1:  # one output for two classes
+    if run.weights_shape[1] == 1:
         return [captions.classes_text(run)]
     return [str(label) for label in run.classes]
 
 
-def _has_room_for_bias(label: str, tile_width: float) -> bool:
-    return tile_width >= LETTER_WIDTH * len(label) + BIAS_WIDTH
-
-
-def add_colorbar(figure: Figure, image: AxesImage, boxes: list[Box], run: Run) -> None:
-    """Add a colour bar as high as the tiles, and say at its ends what its colours speak for."""
-    bottom, top = boxes[-1][1], boxes[0][1] + boxes[0][3]
-    missing = max(0.0, COLORBAR_MIN_HEIGHT - (top - bottom))
-    label_width = LETTER_WIDTH * max(map(len, _tile_labels(run)))
-    x = max(left + max(width, label_width) for left, _, width, _ in boxes) + 0.3
-    axes = place(figure, x, bottom - missing / 2, COLORBAR_WIDTH, top - bottom + missing)
-    figure.colorbar(image, cax=axes).outline.set_visible(False)
-    axes.tick_params(length=2, labelsize=8.5)
-    if run.weights_shape[1] == 1:
-        above, below = f"for {run.classes[0]} (y = 1)", f"for {run.classes[-1]} (y = 0)"
-    else:
-        above, below = "for the class", "against it"
-    for words, y, va in ((above, 1.0, "bottom"), (below, 0.0, "top")):
-        offset = (0, 6 if y else -6)
-        axes.annotate(
-            words, (0, y), offset, xycoords="axes fraction", textcoords="offset points", va=va
-        )
-
-
-def _write_note(figure: Figure, run: Run, *, shows_bias: bool) -> None:
+def _note(run: Run, biases: NDArray[Any], *, shows_bias: bool) -> str:
     """Say which weights these are, in which unit, and what the tiles leave out."""
-    biases = run.weights["last"][-1]
-    ends = dict.fromkeys([signed(biases.min()), signed(biases.max())])
+    ends = dict.fromkeys([signed(biases.min(), ".2g"), signed(biases.max(), ".2g")])
     values = "" if shows_bias else f", {' to '.join(ends)},"
-    write_note(
-        figure,
+    return (
         f"Weights after step {run.metrics['step'][-1]:,}: change of the logit per unit of pixel, "
-        f"pixels being {captions.scaling_text(run)}. The bias{values} is no part of the image.",
+        f"pixels being {captions.scaling_text(run)}. The bias{values} is not part of the image."
     )

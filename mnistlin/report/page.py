@@ -17,8 +17,9 @@ import jinja2
 import mnistlin
 from mnistlin.analysis.claims import Answers, TrainedExperiment
 from mnistlin.analysis.gradients import GradientCheck, check_gradients
-from mnistlin.analysis.statistics import with_spread, written
+from mnistlin.analysis.statistics import with_spread
 from mnistlin.config import DataConfig, dump_yaml
+from mnistlin.figures.captions import written
 from mnistlin.figures.draw import OVERLAY_FIGURES, REPORT_RUN_FIGURES, SWEEP_FIGURES
 from mnistlin.figures.style import save
 from mnistlin.report.claims import VERDICTS, Row, rows_of
@@ -101,7 +102,7 @@ def make_page(report: Report, experiments: Experiments, figures_dir: Path) -> Pa
     rows = list(rows_of(plan, experiments, answers, is_comparable=report.is_comparable))
     sections = [_section(part, rows, experiments, figures_dir) for part in plan.parts]
     derives = any(part.derivation for part in plan.parts)
-    gradients = list(check_gradients(DataConfig(dataset=report.dataset))) if derives else []
+    gradients = check_gradients(DataConfig(dataset=report.dataset)).checks if derives else ()
     return Page(report, rows, sections, experiments, gradients)
 
 

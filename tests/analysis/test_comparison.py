@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mnistlin import DataError, RunError
-from mnistlin.analysis.compare import compare
-from mnistlin.analysis.statistics import holm
+from mnistlin.analysis.compare import Pair, compare
+from mnistlin.analysis.statistics import PairedCounts, holm, holm_levels
 
 
 @pytest.fixture(scope="module")
@@ -19,18 +19,18 @@ def test_a_run_compared_with_itself_shows_no_difference(runs):
     (pair,) = compare([runs[0], runs[0]]).pairs
     assert (pair.counts.only_a, pair.counts.only_b, pair.p_value) == (0, 0, 1.0)
     assert not pair.is_significant
-    assert not pair.can_resolve
+    assert pair.verdict().startswith("no: ")
     assert pair.config_differences == {}
 
 
-def test_counts_and_images_are_those_on_which_only_one_is_right(runs):
+def test_counts_and_images_are_those_on_which_only_one_is_correct(runs):
     """Told apart by the predictions of both."""
     (pair,) = compare([runs[0], runs[2]]).pairs
-    a, b = pair.a.is_right, pair.b.is_right
+    a, b = pair.a.is_correct, pair.b.is_correct
     assert pair.counts.only_a == (a & ~b).sum() > 0
-    np.testing.assert_array_equal(np.sort(pair.only_right("a")), np.flatnonzero(a & ~b))
-    np.testing.assert_array_equal(np.sort(pair.only_right("b")), np.flatnonzero(b & ~a))
-    confidence = pair.b.predictions.probability[pair.only_right("a")].max(axis=1)
+    np.testing.assert_array_equal(np.sort(pair.only_correct("a")), np.flatnonzero(a & ~b))
+    np.testing.assert_array_equal(np.sort(pair.only_correct("b")), np.flatnonzero(b & ~a))
+    confidence = pair.b.predictions.probability[pair.only_correct("a")].max(axis=1)
     assert (np.diff(confidence) <= 0).all()
     assert pair.counts.difference == pytest.approx(pair.a.accuracy - pair.b.accuracy)
 
@@ -66,3 +66,45 @@ def test_one_run_is_no_comparison(runs):
     """The message asks for another."""
     with pytest.raises(RunError, match="two runs or more"):
         compare(runs[:1])
+
+
+@pytest.mark.parametrize(
+    ("counts", "verdict"),
+    [
+        (PairedCounts(8000, 700, 500, 800), "yes: with 12.0% of them classified correctly by one"),
+        (
+            PairedCounts(1990, 1, 2, 49),
+            "no: with 0.1% of them classified correctly by one run",
+        ),
+        (PairedCounts(1974, 25, 9, 34), "only just: "),
+        (PairedCounts(0, 3, 0, 0), "no: 3 images are too few for any gap"),
+    ],
+)
+def test_whether_the_images_resolve_a_gap(runs, counts, verdict):
+    """Significant and resolved, neither, the one without the other, and hopeless."""
+    (pair,) = compare([runs[0]] * 2).pairs
+    assert Pair(pair.a, pair.b, counts, counts.p_value).verdict().startswith(verdict)
+
+
+def test_with_more_pairs_a_gap_must_be_larger_to_be_revealed(runs):
+    """Holm's method tests each pair at a lower level, and the smallest gap follows it."""
+    (alone,) = compare([runs[0], runs[2]]).pairs
+    among_three = compare([runs[0], runs[2], runs[1]]).pairs[0]
+    assert among_three.counts == alone.counts
+    assert among_three.level < alone.level == pytest.approx(0.05)
+    assert among_three.smallest_gap > alone.smallest_gap
+
+
+def test_the_levels_of_holms_method():
+    """The smallest of three p-values is tested at 0.05 / 3, the next at 0.05 / 2."""
+    assert holm_levels([0.2, 0.001, 0.01]) == pytest.approx([0.05, 0.05 / 3, 0.05 / 2])
+
+
+def test_runs_that_share_their_images_load_them_once(runs, monkeypatch):
+    loaded = []
+    load = compare.__globals__["load_own_splits"]
+    monkeypatch.setitem(
+        compare.__globals__, "load_own_splits", lambda run: loaded.append(run) or load(run)
+    )
+    compare(runs)
+    assert len(loaded) == 1

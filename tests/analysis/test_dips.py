@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from mnistlin import run_experiment
 from mnistlin.analysis.dips import explain_dips
-from mnistlin.analysis.words import about_dips
 
 
 @pytest.fixture(scope="module")
@@ -20,22 +20,56 @@ def test_without_shuffle_the_predicted_period_is_measured(dips):
     assert (dips.predicted.steps_per_epoch, dips.predicted.check_every) == (12, 2)
     assert dips.predicted.period == dips.measured.period == 12
     assert dips.agree
-    assert len(dips.hard.batches) == 3
+    assert len(dips.epoch.batches) == 3
 
 
-def test_batches_differ_without_shuffle(dips):
+def test_batches_differ_without_shuffling(dips):
     """By more than chance."""
-    assert dips.losses.mean.std() > 2 * dips.losses.error.mean()
+    assert dips.losses.p_value < 0.001
 
 
-def test_with_shuffle_there_is_nothing_to_find(digits_run, tmp_path):
+def test_one_more_epoch_goes_on_where_the_run_ended(dips, digits_run):
+    """It begins at the last accuracy, and its steps are those of a longer run of this config."""
+    epoch, n = dips.epoch, dips.predicted.steps_per_epoch
+    assert epoch.accuracy[0] == digits_run.metrics["val_accuracy"][-1]
+    config = digits_run.config
+    how = config.training.model_copy(update={"epochs": config.training.epochs + 1})
+    config = config.model_copy(update={"training": how})
+    longer = run_experiment(config, digits_run.path.parent)
+    steps, accuracy = longer.metrics["step"], longer.metrics["val_accuracy"]
+    last_epoch = steps >= config.training.epochs * n - n
+    np.testing.assert_allclose(
+        epoch.accuracy[1:][steps[last_epoch] % n], accuracy[last_epoch], atol=1e-12
+    )
+
+
+def test_the_batches_shown_are_those_whose_steps_lower_accuracy_most(dips):
+    """Batch p has images p B to (p + 1) B - 1, and is counted by class."""
+    epoch = dips.epoch
+    change = epoch.change
+    worst = np.argsort(change, kind="stable")[:3]
+    assert [each.position for each in epoch.batches] == worst.tolist()
+    for batch in epoch.batches:
+        assert batch.accuracy_change == change[batch.position]
+        np.testing.assert_array_equal(np.sort(batch.samples), np.arange(64) + 64 * batch.position)
+        classes = epoch.train.targets[batch.samples]
+        np.testing.assert_array_equal(batch.counts, [(classes == k).sum() for k in (0, 1)])
+
+
+def test_recovery_is_counted_in_steps(dips):
+    """Until accuracy is at its level before the step again."""
+    epoch = replace(dips.epoch, accuracy=np.array([0.9, 0.8, 0.85, 0.9, 0.95]))
+    assert epoch.steps_to_recover(0) == 2
+    assert replace(epoch, accuracy=np.array([0.9, 0.8, 0.85])).steps_to_recover(0) is None
+
+
+def test_with_shuffling_there_is_nothing_to_find(digits_run, tmp_path):
     """No period, batches alike, and no images to blame."""
     config = digits_run.config
     how = config.training.model_copy(update={"shuffle": True})
     found = explain_dips(run_experiment(config.model_copy(update={"training": how}), tmp_path))
-    assert found.predicted.period is found.measured.period is found.hard is None
+    assert found.predicted.period is found.measured.period is found.epoch is None
     assert found.agree
-    assert found.losses.mean.std() < 2 * found.losses.error.mean()
 
 
 def test_a_table_that_contradicts_its_config_is_told(dips):
@@ -43,7 +77,7 @@ def test_a_table_that_contradicts_its_config_is_told(dips):
     other = replace(dips, measured=replace(dips.measured, lag=5))
     assert (other.predicted.period, other.measured.period) == (12, 10)
     assert not other.agree
-    assert "do not agree: this config does not explain these dips" in about_dips(other)
+    assert "do not agree: the order of batches does not explain it" in other.explanation()
 
 
 def test_a_near_return_is_not_a_return(dips):
@@ -52,7 +86,7 @@ def test_a_near_return_is_not_a_return(dips):
     near = replace(dips, predicted=plan, measured=replace(dips.measured, lag=5, spacing=31))
     assert near.is_near_return
     assert not near.agree
-    assert "After 155 steps a check is not at the same place" in about_dips(near)
+    assert "After 155 steps a check is not at the same position" in near.explanation()
     assert not replace(near, measured=replace(near.measured, lag=4)).is_near_return
 
 

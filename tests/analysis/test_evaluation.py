@@ -64,16 +64,17 @@ class TestScores:
         """All are wrong, and the most probable wrong class is first."""
         found = evaluate(finished_run)
         mistakes = found.most_confident_mistakes(100)
-        assert len(mistakes) == (~found.is_right).sum() > 1
-        assert not found.is_right[mistakes].any()
+        assert len(mistakes) == (~found.is_correct).sum() > 1
+        assert not found.is_correct[mistakes].any()
         confidence = found.predictions.probability[mistakes].max(axis=1)
         assert (np.diff(confidence) <= 0).all()
         assert len(found.most_confident_mistakes(1)) == 1
 
-    def test_the_doubt_about_validation_is_passed_on(self, finished_run):
+    def test_that_validation_images_selected_the_weights_is_a_warning(self, finished_run):
         """For the images that steered the run, and only for these."""
-        assert evaluate(finished_run).doubt == "model selection used the test set"
-        assert evaluate(finished_run, split_name="train").doubt is None
+        warning = "model selection used the test set"
+        assert warning in evaluate(finished_run).warnings()
+        assert warning not in evaluate(finished_run, split_name="train").warnings()
 
 
 class TestOwnData:
@@ -129,7 +130,7 @@ class TestOtherData:
             tmp_path / "other", (images[kept], labels[kept]), (images[kept], labels[kept])
         )
         own, other = evaluate(finished_run), evaluate(finished_run, dataset=str(folder))
-        np.testing.assert_array_equal(other.is_right, own.is_right[kept])
+        np.testing.assert_array_equal(other.is_correct, own.is_correct[kept])
         assert other.split.classes == own.split.classes
         np.testing.assert_allclose(
             other.predictions.loss, own.predictions.loss[kept], rtol=1e-12, atol=1e-15

@@ -80,7 +80,7 @@ def under_fit(sweep_of_three, monkeypatch):
 
         def evaluate(run):
             accuracy = of_run if run.config.training.l2_lambda else of_zero
-            return Made(is_right=class_index(accuracy) == 0)
+            return Made(is_correct=class_index(accuracy) == 0)
 
         minimum = Made(found=Made(place=Made(weights=None)))
         splits = Made(val=Made(targets=np.zeros(200, dtype=int)))

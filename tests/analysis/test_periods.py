@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from mnistlin import RunError
-from mnistlin.analysis.dips import measure_period, predict_period
+from mnistlin.analysis.periods import loss_by_position, measure_period, predict_period
 from mnistlin.config import TrainingConfig
 
 N_TRAIN = 4005
@@ -97,15 +98,64 @@ class TestMeasurement:
         with pytest.raises(RunError, match="not evenly spaced"):
             measure_period(run)
 
-    @pytest.mark.parametrize("n", [0, 1, 151])
+    @pytest.mark.parametrize("n", [0, 1, 180])
     def test_too_few_checks_are_refused(self, made_up, n):
         """The message says how many it takes, and so many are enough."""
-        with pytest.raises(RunError, match=f"{n} checks are too few .* 152 or more"):
+        with pytest.raises(RunError, match=f"{n} checks are too few .* 181 or more"):
             measure_period(made_up(with_dips(5, n)))
-        assert measure_period(made_up(with_dips(5, 152))).lag == 5
+        assert measure_period(made_up(with_dips(5, 181))).lag == 5
 
     def test_the_deepest_dips_are_where_they_were_put(self, made_up):
         """In steps, in order."""
         found = measure_period(made_up(with_dips(31)))
         assert (found.deepest_dips() % 186 == 0).all()
         assert (np.diff(found.deepest_dips()) > 0).all()
+
+    @pytest.mark.parametrize("window", [3, 10, 31])
+    def test_a_slow_drift_has_no_period(self, made_up, window):
+        """Neighbouring checks are alike, but nothing repeats, however slow the drift."""
+        rng = np.random.default_rng(window)
+        noise = rng.standard_normal(311 + window - 1)
+        accuracy = 0.97 + 0.001 * np.convolve(noise, np.ones(window), mode="valid")
+        assert measure_period(made_up(accuracy, spacing=31)).period is None
+
+    @pytest.mark.parametrize("persistence", [0.0, 0.5, 0.9, 0.97])
+    @pytest.mark.parametrize("n", [181, 311])
+    def test_at_most_one_in_twenty_runs_without_a_period_shows_one(self, made_up, persistence, n):
+        """Over 200 autoregressive series, whose values forget their past at this rate."""
+        rng = np.random.default_rng([n, int(100 * persistence)])
+        series = lfilter([1.0], [1.0, -persistence], rng.standard_normal((200, n + 100)))[:, 100:]
+        found = [measure_period(made_up(0.9 + 0.001 * each)).lag for each in series]
+        assert sum(lag is not None for lag in found) <= 10
+
+    def test_noise_has_hardly_any_dips(self, made_up):
+        rng = np.random.default_rng(1)
+        found = [measure_period(made_up(rng.normal(0.97, 0.001, 311))) for _ in range(100)]
+        assert sum(len(each.deepest_dips()) > 0 for each in found) <= 5
+
+
+class TestLossByPosition:
+    """Batch losses by their position in the epoch, without their trend."""
+
+    def test_a_falling_loss_alone_makes_no_difference_between_positions(self, made_up):
+        """An exponential fall over 40 epochs of 7 steps."""
+        found = loss_by_position(made_up(batch_losses=np.exp(-np.arange(280) / 100)), 7)
+        assert np.ptp(found.mean) < 1e-3
+
+    @pytest.mark.parametrize("length", [2, 3, 6, 7])
+    def test_a_position_with_a_higher_loss_is_found(self, made_up, length):
+        """The last one, by 1 nat, whatever the trend."""
+        losses = 0.01 * np.arange(40 * length) + (np.arange(40 * length) % length == length - 1)
+        found = loss_by_position(made_up(batch_losses=losses), length)
+        assert found.mean.argmax() == length - 1
+        assert np.ptp(found.mean) == pytest.approx(1, abs=0.1)
+        assert found.p_value < 1e-6
+
+    def test_positions_without_a_difference_seldom_differ_by_more_than_chance(self, made_up):
+        rng = np.random.default_rng(0)
+        runs = (made_up(batch_losses=rng.normal(size=20 * 8) - np.arange(160)) for _ in range(200))
+        assert sum(loss_by_position(run, 8).p_value < 0.05 for run in runs) <= 18
+
+    def test_two_epochs_are_too_few(self, made_up):
+        with pytest.raises(RunError, match="four whole epochs"):
+            loss_by_position(made_up(batch_losses=np.ones(6)), 3)

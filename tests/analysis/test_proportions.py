@@ -25,14 +25,14 @@ counts = st.builds(PairedCounts, *[st.integers(0, 60)] * 4).filter(lambda each: 
 class TestWilson:
     """The interval of one fraction."""
 
-    @pytest.mark.parametrize(("n_right", "n"), [(0, 10), (3, 7), (10, 10), (2000, 2042)])
-    def test_its_ends_solve_the_score_equation(self, n_right, n):
+    @pytest.mark.parametrize(("n_correct", "n"), [(0, 10), (3, 7), (10, 10), (2000, 2042)])
+    def test_its_ends_solve_the_score_equation(self, n_correct, n):
         """|fraction - p| is z standard errors at the end p, or p is 0 or 1 (Wilson 1927)."""
         z = stats.norm.isf(0.025)
-        for p in wilson_interval(n_right, n):
+        for p in wilson_interval(n_correct, n):
             standard_error = math.sqrt(p * (1 - p) / n)
-            at_the_edge = p in (0, 1) or math.isclose(p, n_right / n, abs_tol=1e-12)
-            assert at_the_edge or abs(n_right / n - p) == pytest.approx(z * standard_error)
+            at_the_edge = p in (0, 1) or math.isclose(p, n_correct / n, abs_tol=1e-12)
+            assert at_the_edge or abs(n_correct / n - p) == pytest.approx(z * standard_error)
 
     def test_it_is_not_empty_where_all_are_right(self):
         """Ten of ten do not prove 100 %."""
@@ -92,7 +92,7 @@ class TestSmallestGap:
     def test_such_a_gap_is_found_as_often_as_promised(self):
         """Samples with just that gap give z > 1.96 in 80 %, give or take chance."""
         n, psi = 2000, 0.1
-        gap = PairedCounts(1800, 100, 100, 0).smallest_gap
+        gap = PairedCounts(1800, 100, 100, 0).smallest_gap()
         truth = [1 - psi, (psi + gap) / 2, (psi - gap) / 2]
         samples = np.random.default_rng(1).multinomial(n, truth, size=5000)
         only_a, only_b = samples[:, 1], samples[:, 2]
@@ -101,18 +101,18 @@ class TestSmallestGap:
 
     def test_more_images_find_a_smaller_one(self):
         """Four times as many about halve it."""
-        few, many = (PairedCounts(900 * n, 50 * n, 50 * n, 0).smallest_gap for n in (1, 4))
+        few, many = (PairedCounts(900 * n, 50 * n, 50 * n, 0).smallest_gap() for n in (1, 4))
         assert many == pytest.approx(few / 2, rel=0.01)
 
     def test_fewer_disagreements_than_the_gap_would_need_are_not_believed(self):
         """Without any, the gap is as if all of its disagreements went one way."""
-        gap = PairedCounts(1000, 0, 0, 0).smallest_gap
+        gap = PairedCounts(1000, 0, 0, 0).smallest_gap()
         n_images = round(1000 * gap)
         assert PairedCounts(1000 - n_images, n_images, 0, 0).p_value < 0.05
 
     def test_three_images_find_none(self):
         """Not even if the runs differ on all of them."""
-        assert PairedCounts(0, 3, 0, 0).smallest_gap is None
+        assert PairedCounts(0, 3, 0, 0).smallest_gap() is None
 
 
 def test_counting():

@@ -81,7 +81,7 @@ class TestDips:
         """Exit 1, with the number of checks that it takes."""
         result = mnistlin("explain", "dips", tiny_run)
         assert result.exit_code == 1
-        assert "152 or more" in result.stderr
+        assert "181 or more" in result.stderr
 
 
 class TestEarlyStopping:

@@ -5,11 +5,18 @@ import pytest
 from mnistlin.model.linear import Head, gradient
 
 
+def rows_of(result):
+    """Return the cells of the table that the command prints, without its header."""
+    lines = [line.split() for line in result.stdout.splitlines()]
+    header = next(i for i, line in enumerate(lines) if line[:2] == ["head", "l2_lambda"])
+    return lines[header + 1 :]
+
+
 def test_the_gradients_of_both_heads_are_right_for_every_lambda(mnistlin):
     """Six lines, all ok, for two heads and three λ."""
     result = mnistlin("check-gradients")
     assert result.exit_code == 0
-    verdicts = [line.split() for line in result.stdout.splitlines()[1:]]
+    verdicts = rows_of(result)
     assert [(v[0], v[1], v[-1]) for v in verdicts] == [
         (head, l2_lambda, "ok")
         for head in ("logistic", "softmax")
@@ -26,7 +33,7 @@ def test_a_missing_factor_is_found(mnistlin, monkeypatch):
     monkeypatch.setattr("mnistlin.training.sgd.gradient", without_the_two)
     result = mnistlin("check-gradients")
     assert result.exit_code == 1
-    verdicts = [line.split()[-1] for line in result.stdout.splitlines()[1:]]
+    verdicts = [row[-1] for row in rows_of(result)]
     assert verdicts == ["ok", "WRONG", "WRONG"] * 2
 
 

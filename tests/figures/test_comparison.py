@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnistlin.analysis.compare import compare, pair_figure, pairs_figure
+from mnistlin.analysis.compare import compare
+from mnistlin.figures.captions import signed
 
 
 @pytest.fixture(scope="module")
@@ -16,33 +17,33 @@ def runs(make_run):
 
 def test_the_interval_is_drawn_at_the_difference(runs):
     """A point at the difference, a line from low to high, grey up to the smallest gap."""
-    (pair,) = compare([runs[0], runs[2]]).pairs
-    gap = pair_figure(pair).axes[0]
+    comparison = compare([runs[0], runs[2]])
+    (pair,) = comparison.pairs
+    gap = comparison.figure().axes[0]
     _, interval, point = gap.get_lines()
     np.testing.assert_allclose(interval.get_xdata(), pair.counts.interval)
     assert point.get_xdata() == [pair.counts.difference]
     (grey,) = gap.patches
-    assert grey.get_width() == pytest.approx(2 * pair.counts.smallest_gap)
+    assert grey.get_width() == pytest.approx(2 * pair.smallest_gap)
     low, high = gap.get_xlim()
     assert low < min(pair.counts.interval)
     assert high > max(pair.counts.interval)
 
 
-def test_images_on_which_only_one_is_right_are_shown(runs, words_of):
+def test_images_on_which_only_one_is_correct_are_shown(runs, words_of):
     """Their numbers are told for both, and the page has room for exactly these."""
-    (pair,) = compare([runs[0], runs[2]]).pairs
-    figure = pair_figure(pair)
-    words = words_of(figure)
+    comparison = compare([runs[0], runs[2]])
+    (pair,) = comparison.pairs
+    figure = comparison.figure()
+    words = [text.get_text() for part in figure.subfigs for text in part.texts]
     for name, n in (("A", pair.counts.only_a), ("B", pair.counts.only_b)):
-        assert f"only {name} is right: {n} image{'s' * (n != 1)}" in words
+        assert any(f"correct in {name} only: {n} image{'s' * (n != 1)} " in each for each in words)
     assert 0 < len(figure.axes) - 1 <= pair.counts.only_a + pair.counts.only_b
 
 
 def test_equal_runs_make_a_smaller_page(runs):
     """There are no images to show."""
-    same, different = (
-        pair_figure(compare([runs[0], other]).pairs[0]) for other in (runs[0], runs[2])
-    )
+    same, different = (compare([runs[0], other]).figure() for other in (runs[0], runs[2]))
     assert len(same.axes) == 1
     assert same.get_figheight() < different.get_figheight()
 
@@ -52,7 +53,7 @@ def test_each_pair_is_a_cell_and_its_mirror(runs):
     found = compare(runs)
     first, *others = found.pairs
     comparison = replace(found, pairs=(replace(first, p_value=0.001), *others))
-    _, matrix = pairs_figure(comparison).axes
+    _, matrix = comparison.figure().axes
     cells = {text.get_position(): text for text in matrix.texts}
     assert len(cells) == 6
     for (i, j), pair in zip([(0, 1), (0, 2), (1, 2)], comparison.pairs, strict=True):
@@ -60,7 +61,7 @@ def test_each_pair_is_a_cell_and_its_mirror(runs):
             ((j, i), pair.counts.difference),
             ((i, j), -pair.counts.difference),
         ):
-            assert cells[position].get_text() == f"{100 * value:+.1f}".replace("-", "−")
+            assert cells[position].get_text() == signed(100 * value, ".1f")
             assert (cells[position].get_fontweight() == "bold") == pair.is_significant
     assert {pair.is_significant for pair in comparison.pairs} == {True, False}
 
@@ -68,7 +69,7 @@ def test_each_pair_is_a_cell_and_its_mirror(runs):
 def test_each_run_has_its_accuracy_with_the_interval(runs):
     """In the order of the runs, with what tells them apart."""
     comparison = compare(runs)
-    accuracies, _ = pairs_figure(comparison).axes
+    accuracies, _ = comparison.figure().axes
     points = [line.get_xdata()[0] for line in accuracies.get_lines() if line.get_marker() == "o"]
     assert points == [each.accuracy for each in comparison.evaluations]
     labels = [label.get_text() for label in accuracies.get_yticklabels()]

@@ -127,7 +127,7 @@ def test_axes_say_their_units(softmax_run, draw, y_title):
     """Steps below, epochs below them."""
     (axes,) = draw(softmax_run).axes
     (epochs,) = axes.child_axes
-    assert axes.get_ylabel() == y_title
+    assert axes.get_title("left") == y_title
     assert axes.get_xlabel() == "step (update)"
     assert epochs.get_xlabel() == "epoch"
 
@@ -144,7 +144,7 @@ def test_epochs_stand_below_their_first_steps(softmax_run):
 
 def test_the_words_on_the_page(softmax_run, words_of):
     """Title, settings, footer."""
-    title, settings, footer = words_of(accuracy_figure(softmax_run))
+    title, settings, footer, *_ = words_of(accuracy_figure(softmax_run))
     assert title.startswith("Accuracy of softmax regression")
     assert "learning rate 0.02" in settings
     assert softmax_run.path.name in footer

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
 
-from mnistlin.analysis.dips import DIP_COLOR, dips_figure, explain_dips
+from mnistlin.analysis.dips import explain_dips
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +23,9 @@ def dips(run):
 
 
 @pytest.fixture
-def panels(run, dips):
+def panels(dips):
     """Return the panels of accuracy, correlation and losses."""
-    return dips_figure(run, dips).axes[:3]
+    return dips.figure().axes[:3]
 
 
 def test_the_deepest_dips_are_marked_on_the_accuracy(run, dips, panels):
@@ -49,40 +48,44 @@ def test_predicted_and_measured_period_are_marked_at_their_lags(dips, panels):
     assert words[1] == f"predicted: {plan.period // plan.check_every} checks, {plan.period} steps"
 
 
-def test_losses_are_drawn_by_position(dips, panels):
-    """A bar each; those where the dips are have the dips' colour."""
-    bars = panels[2].patches
-    np.testing.assert_allclose([bar.get_height() for bar in bars], dips.losses.mean)
-    marked = [i for i, bar in enumerate(bars) if to_hex(bar.get_facecolor()).upper() == DIP_COLOR]
-    assert marked == (dips.dip_positions if len(dips.dip_positions) <= 3 else [])
+def test_the_accuracy_after_each_step_is_drawn(dips, panels):
+    """From the one before the epoch on, with the steps that lower it most."""
+    curve, worst, *_ = panels[2].get_lines()
+    np.testing.assert_array_equal(curve.get_ydata(), dips.epoch.accuracy)
+    assert curve.get_xdata()[0] == -1
+    lowering = [each.position for each in dips.epoch.batches if each.accuracy_change < 0]
+    np.testing.assert_array_equal(worst.get_xdata(), lowering)
 
 
-def test_each_hard_batch_has_its_class_mix_and_images(run, dips, words_of):
+def test_each_batch_has_its_class_mix_and_images(dips):
     """Three rows below the panels."""
-    figure = dips_figure(run, dips)
-    mixes = [axes for axes in figure.axes[3:] if not axes.images]
-    assert len(mixes) == len(dips.hard.batches) == 3
-    for axes, batch in zip(mixes, dips.hard.batches, strict=True):
+    figure = dips.figure()
+    below = figure.axes[3:]
+    mixes = [axes for axes in below if axes.patches]
+    assert len(mixes) == len(dips.epoch.batches) == 3
+    for axes, batch in zip(mixes, dips.epoch.batches, strict=True):
         heights = [bar.get_height() for bar in axes.patches]
         np.testing.assert_allclose(heights, batch.counts / batch.counts.sum())
-        about = f"position {batch.position}\nmean loss {batch.mean_loss:.3f}"
-        assert about in words_of(figure)
-    first = next(axes for axes in figure.axes[3:] if axes.images)
-    train, sample = dips.hard.train, dips.hard.batches[0].samples[0]
+    words = " ".join(text.get_text() for axes in below for text in axes.texts)
+    assert all(f"position {batch.position}\n" in words for batch in dips.epoch.batches)
+    first = next(axes for axes in below if axes.images)
+    train, sample = dips.epoch.train, dips.epoch.batches[0].samples[0]
     pixels = train.images[train.rows[sample]].reshape(train.image_shape)
     np.testing.assert_array_equal(first.images[0].get_array(), pixels)
 
 
-def test_a_shuffled_run_has_no_batches_to_show(run, dips, words_of):
+def test_a_shuffled_run_has_no_batches_to_show(dips, words_of):
     """And no period in the legend."""
     shuffled = replace(
         dips,
-        hard=None,
+        epoch=None,
         predicted=replace(dips.predicted, period=None),
         measured=replace(dips.measured, lag=None),
     )
-    figure = dips_figure(run, shuffled)
+    figure = shuffled.figure()
     assert len(figure.axes) == 3
+    heights = [bar.get_height() for bar in figure.axes[2].patches]
+    np.testing.assert_allclose(heights, dips.losses.mean)
     words = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
     assert words == ["measured: none", "predicted: none"]
     assert "every epoch has other batches" in " ".join(words_of(figure))

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from mnistlin.errors import RunError
-from mnistlin.figures import draw_overlay, draw_run
+from mnistlin.figures.draw import draw_overlay, draw_run
 from mnistlin.runs.folder import load_run
 
 DATE_MARKS = (b"<dc:date>", b"/CreationDate", b"/ModDate")

@@ -5,25 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnistlin.analysis.evaluate import (
-    N_IMAGES,
-    evaluate,
-    evaluation_confusion_figure,
-    mistakes_figure,
-)
+from mnistlin.analysis.evaluate import N_IMAGES, evaluate
 
 
 @pytest.fixture(scope="module")
 def evaluation(softmax_run):
     """Return the evaluation of a run that errs."""
     found = evaluate(softmax_run)
-    assert not found.is_right.all()
+    assert not found.is_correct.all()
     return found
 
 
 def test_the_most_confident_mistakes_are_shown_with_their_captions(evaluation):
     """Images of the split, in order, each with true class, named class and probability."""
-    axes = mistakes_figure(evaluation).axes
+    axes = [each for each in evaluation.figure().axes if each.images]
     mistakes = evaluation.most_confident_mistakes(N_IMAGES)
     assert len(axes) == len(mistakes)
     split, predictions = evaluation.split, evaluation.predictions
@@ -37,22 +32,22 @@ def test_the_most_confident_mistakes_are_shown_with_their_captions(evaluation):
 
 def test_the_page_tells_accuracy_and_interval(evaluation, words_of):
     """And how many mistakes there are."""
-    words = " ".join(words_of(mistakes_figure(evaluation)))
+    words = " ".join(words_of(evaluation.figure()))
     low, high = evaluation.accuracy_interval
     assert f"accuracy {evaluation.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})" in words
-    assert f"of {(~evaluation.is_right).sum()} mistakes" in words
+    assert f"of {(~evaluation.is_correct).sum()} misclassified images" in words
 
 
 def test_no_mistakes_are_said_in_words(evaluation, words_of):
     """An empty page would look like a failure."""
     all_right = replace(evaluation.predictions, class_index=evaluation.split.targets)
     perfect = replace(evaluation, predictions=all_right)
-    assert "all 30 images are classified rightly" in words_of(mistakes_figure(perfect))
+    assert "all 30 images are correctly classified" in words_of(perfect.figure())
 
 
 def test_the_confusion_matrix_is_that_of_the_evaluated_images(softmax_run, words_of):
     """Of the training set here, which the note says."""
-    figure = evaluation_confusion_figure(evaluate(softmax_run, split_name="train"))
+    figure = evaluate(softmax_run, split_name="train").confusion_figure()
     total = sum(int(text.get_text()) for text in figure.axes[0].texts)
     assert total == 60
     assert "Counts of training images" in " ".join(words_of(figure))

@@ -51,8 +51,8 @@ def test_both_panels_have_one_scale(pair):
 def test_panels_say_what_they_show(pair):
     """Steps and epochs are written below the lower one."""
     upper, lower = loss_overlay(pair).axes
-    assert upper.get_ylabel() == "validation cross entropy (nats)"
-    assert lower.get_ylabel() == "training cross entropy (nats)"
+    assert upper.get_title("left") == "validation cross entropy (nats)"
+    assert lower.get_title("left") == "training cross entropy (nats)"
     assert lower.get_xlabel() == "step (update)"
     assert [axes.get_xlabel() for axes in lower.child_axes] == ["epoch"]
 
@@ -109,7 +109,7 @@ def test_no_checks_at_all_are_told(diverged_run, words_of):
 
 
 def test_the_footer_names_the_runs(pair, words_of):
-    """And the warning that they share."""
-    _, _, footer = words_of(accuracy_overlay(pair))
+    """And the doubt that they share."""
+    _, _, footer, *_ = words_of(accuracy_overlay(pair))
     assert all(run.path.name in footer for run in pair)
     assert "model selection used the test set" in footer

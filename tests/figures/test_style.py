@@ -11,11 +11,17 @@ from mnistlin.figures.style import (
     WIDTH,
     house_style,
     is_dark,
-    new_figure,
-    place,
+    name_axes,
+    page,
     save,
     sequential_colors,
 )
+
+
+def empty():
+    """Return a page without words."""
+    with page(("", "", "")) as figure:
+        return figure
 
 
 def test_the_users_settings_neither_change_a_figure_nor_are_changed():
@@ -30,21 +36,24 @@ def test_the_users_settings_neither_change_a_figure_nor_are_changed():
 
 def test_a_long_line_is_set_smaller():
     """Nothing runs over the edge of the page."""
-    with house_style():
-        figure = new_figure("short", "a long line of settings, " * 12, "")
-    short, long, _ = figure.texts
+    with page(("short", "a long line of settings, " * 12, "")) as figure:
+        pass
+    short, long, *_ = figure.texts
     right_edge = (WIDTH - MARGIN) * DPI
     assert long.get_window_extent().x1 <= right_edge
     assert short.get_fontsize() == 14
 
 
-def test_axes_are_placed_in_inches():
-    """Whatever the size of the page."""
-    figure = new_figure("", "", "", height=8.0)
-    box = place(figure, 1.0, 2.0, 3.0, 4.0).get_window_extent()
-    assert [box.x0, box.y0, box.width, box.height] == pytest.approx(
-        [1 * DPI, 2 * DPI, 3 * DPI, 4 * DPI]
-    )
+def test_axes_stay_between_the_settings_and_the_note():
+    """With their titles and labels, whatever the height of the page."""
+    for height in (4.0, 9.0):
+        with page(("title", "settings", "footer"), "note", height) as figure:
+            axes = figure.subplots()
+            name_axes(axes, "accuracy", "step")
+            figure.canvas.draw()
+        _, settings, _, note = (text.get_window_extent() for text in figure.texts)
+        panel = axes.get_tightbbox()
+        assert note.y1 < panel.y0 < panel.y1 < settings.y0
 
 
 @pytest.mark.parametrize("n", [1, 2, 9])
@@ -69,18 +78,18 @@ def test_dark_and_light_are_told_apart(color, expected):
 def test_an_unknown_format_is_refused(tmp_path):
     """The message names those that there are."""
     with pytest.raises(RunError, match="'gif'; it may be png, svg, pdf"):
-        save(new_figure("", "", ""), tmp_path, "loss", "gif")
+        save(empty(), tmp_path, "loss", "gif")
 
 
 def test_a_folder_that_cannot_be_made_is_a_run_error(tmp_path):
     """A file stands in its place."""
     (tmp_path / "plots").write_text("")
     with pytest.raises(RunError, match="plots"):
-        save(new_figure("", "", ""), tmp_path / "plots", "loss")
+        save(empty(), tmp_path / "plots", "loss")
 
 
 def test_letters_that_the_font_lacks_are_no_warning(tmp_path):
     """Warnings are errors here."""
-    with house_style():
-        figure = new_figure("日本", "", "")
+    with page(("日本", "", "")) as figure:
+        pass
     assert save(figure, tmp_path, "loss").stat().st_size

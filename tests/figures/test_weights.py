@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mnistlin.errors import RunError
-from mnistlin.figures.weights import signed, symmetric_scale, tile_boxes, weights_figure
+from mnistlin.figures.captions import signed
+from mnistlin.figures.weights import n_columns, symmetric_scale, weights_figure
 from mnistlin.runs.folder import load_run
 
 
@@ -56,7 +57,7 @@ def test_tiles_are_titled_by_class_and_tell_the_bias(softmax_run):
     """The bias is no pixel, so it is written."""
     tiles = tiles_of(weights_figure(softmax_run))
     assert [axes.get_title("left") for axes in tiles] == ["0", "1", "2"]
-    biases = [f"bias {signed(bias)}" for bias in softmax_run.weights["last"][-1]]
+    biases = [f"bias {signed(bias, '.2g')}" for bias in softmax_run.weights["last"][-1]]
     assert [axes.get_title("right") for axes in tiles] == biases
 
 
@@ -66,7 +67,8 @@ def test_a_logistic_model_has_one_tile_that_says_which_class_is_positive(stopped
     (tile,) = tiles_of(figure)
     (bar,) = (axes for axes in figure.axes if axes is not tile)
     assert tile.get_title("left") == "1 against 0"
-    assert {text.get_text() for text in bar.texts} == {"for 1 (y = 1)", "for 0 (y = 0)"}
+    assert bar.get_title("left") == "for 1 (y = 1)"
+    assert bar.get_xlabel() == "for 0 (y = 0)"
 
 
 def test_weights_of_many_classes_fit_on_a_page(make_run, make_dataset, words_of):
@@ -76,23 +78,20 @@ def test_weights_of_many_classes_fit_on_a_page(make_run, make_dataset, words_of)
     tiles = tiles_of(figure)
     assert [axes.get_title("left") for axes in tiles] == [str(label) for label in range(26)]
     assert not any(axes.get_title("right") for axes in tiles)
+    figure.canvas.draw()
     boxes = [axes.get_position() for axes in tiles]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
     biases = run.weights["last"][-1]
-    assert f"{signed(biases.min())} to {signed(biases.max())}" in words_of(figure)[-1]
+    assert f"{signed(biases.min(), '.2g')} to {signed(biases.max(), '.2g')}" in words_of(figure)[-1]
 
 
-@pytest.mark.parametrize("n_tiles", [1, 2, 7, 10, 26])
-@pytest.mark.parametrize("shape", [(28, 28), (1, 40), (30, 2)])
-def test_tiles_keep_their_proportions_and_stay_in_their_room(n_tiles, shape):
-    """Pixels are square, whatever the image's shape."""
-    left, bottom, width, height = room = (1.0, 2.0, 8.0, 16.0)
-    boxes = tile_boxes(n_tiles, shape, room)
-    assert len(boxes) == n_tiles
-    for x, y, tile_width, tile_height in boxes:
-        assert tile_height / tile_width == pytest.approx(shape[0] / shape[1])
-        assert left - 1e-9 <= x <= x + tile_width <= left + width + 1e-9
-        assert bottom - 1e-9 <= y <= y + tile_height <= bottom + height + 1e-9
+@pytest.mark.parametrize(
+    ("n_tiles", "shape", "columns"),
+    [(1, (28, 28), 1), (2, (28, 28), 2), (10, (28, 28), 5), (4, (4, 40), 1), (4, (40, 4), 4)],
+)
+def test_tiles_have_as_many_columns_as_make_them_largest(n_tiles, shape, columns):
+    """On a page twice as wide as high."""
+    assert n_columns(n_tiles, shape) == columns
 
 
 def test_the_note_says_which_weights_are_shown(stopped_run, words_of):
@@ -116,7 +115,7 @@ def test_a_run_without_checks_has_no_weights_to_show(diverged_run, words_of):
 
 def test_weights_that_are_not_finite_are_refused(softmax_run, with_weight):
     """A damaged folder, since training keeps none."""
-    with pytest.raises(RunError, match=r"weights\.npz: the last weights are not all finite"):
+    with pytest.raises(RunError, match=r"weights\.npz is damaged: .* finite"):
         weights_figure(with_weight(softmax_run, 0, np.nan))
 
 
