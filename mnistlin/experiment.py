@@ -14,7 +14,7 @@ from mnistlin.data.splits import Splits, load_splits
 from mnistlin.model.linear import HEADS, Head
 from mnistlin.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mnistlin.runs.files import sole_writer
-from mnistlin.runs.folder import Run, load_run, make_folder
+from mnistlin.runs.folder import Run, load_run, make_folder, runs_folder
 from mnistlin.runs.provenance import (
     check_config_is_unchanged,
     check_is_unfinished,
@@ -43,7 +43,7 @@ OnEpoch = Callable[[Progress], bool | None]
 
 def run_experiment(
     config: ExperimentConfig | str | Path | Sequence[str | Path],
-    runs_dir: str | Path,
+    runs_dir: str | Path | None = None,
     on_epoch: OnEpoch | None = None,
     overrides: Mapping[str, Any] | None = None,
     *,
@@ -56,8 +56,8 @@ def run_experiment(
     config : ExperimentConfig, str, Path, or sequence of these
         The experiment, as for `load_config`: a config, a file, the name of a shipped config, or
         several files. Its `sweep` is ignored.
-    runs_dir : str or Path
-        Where the run folder is made.
+    runs_dir : str or Path, optional
+        Where the run folder is made. Default: the environment variable MNISTLIN_RUNS_DIR, or runs.
     on_epoch : callable, optional
         Called for each epoch once it is evaluated. If it returns True, the run ends with that
         epoch's segment, as `interrupted`, and it is not called again. A segment is one epoch with
@@ -85,7 +85,7 @@ def run_experiment(
     splits = data or load_splits(config.data, training=config.training)
     setup = setup_for(config, splits, (config.training.l2_lambda,))
     info = RunInfo.of(describe_origin(config, splits))
-    path = make_folder(Path(runs_dir), config.name)
+    path = make_folder(runs_folder(runs_dir), config.name)
     with sole_writer(path):
         start = Checkpoint(0, MemberState.at_zero(setup.weights_shape, config.training.dtype))
         save_checkpoint(path, start)  # so that a run always has one until it ends

@@ -74,3 +74,12 @@ def test_errors_have_the_documented_exit_codes():
         error = getattr(mnistlin, name)
         assert issubclass(error, mnistlin.MnistlinError)
         assert error.exit_code == code
+
+
+def test_runs_go_where_the_environment_says(tmp_path, monkeypatch):
+    """A name is enough to train; find_runs looks in the same folder."""
+    monkeypatch.setenv("MNISTLIN_RUNS_DIR", str(tmp_path / "mine"))
+    overrides = {"training.epochs": 1, "data.train_size": 200, "data.dataset": "mnist-5k"}
+    run = mnistlin.run_experiment("quickstart", overrides=overrides)
+    assert run.path.parent == tmp_path / "mine"
+    assert [entry.path for entry in mnistlin.find_runs()] == [run.path]

@@ -76,13 +76,25 @@ class Prediction(Result):
         """The classes, ascending."""
         return [int(label) for label in self.classifier.classes_]
 
+    @cached_property
+    def names(self) -> list[str]:
+        """What the classes are called, in the order of their labels."""
+        return [
+            name for _, name in sorted(zip(self.run.classes, self.run.class_names, strict=True))
+        ]
+
+    def _class(self, k: int) -> dict[str, Any]:
+        """Return the label of a class, and its name if it has one."""
+        label, name = self.labels[k], self.names[k]
+        return {"class": label} | ({"class_name": name} if name != str(label) else {})
+
     def values(self) -> Values:
         """Return which weights answer, and of a single image the class and its probability."""
         values: dict[str, Any] = {"run": str(self.run.path), "weights": self.weights}
         if len(self.images) == 1:
             (image,) = self.images
             best = image.ranking[0]
-            values |= {"image": image.file, "class": self.labels[best]}
+            values |= {"image": image.file, **self._class(best)}
             values["probability"] = float(image.probabilities[best])
         return values
 
@@ -90,7 +102,7 @@ class Prediction(Result):
         """Return the probabilities of a single image, or one row per image."""
         if len(self.images) == 1:
             (image,) = self.images
-            rows = [{"class": self.labels[k], **_share(image, k)} for k in image.ranking]
+            rows = [{**self._class(k), **_share(image, k)} for k in image.ranking]
             return {"probabilities": rows}
         return {"images": [self._row(image) for image in self.images]}
 
@@ -99,7 +111,7 @@ class Prediction(Result):
         images = [
             {
                 "file": image.file,
-                "class": self.labels[image.ranking[0]],
+                **self._class(image.ranking[0]),
                 "probabilities": image.probabilities.tolist(),
             }
             for image in self.images
@@ -116,7 +128,7 @@ class Prediction(Result):
         rows = [
             {
                 "file": image.file,
-                "class": self.labels[image.ranking[0]],
+                **self._class(image.ranking[0]),
                 **dict(zip(map(str, self.labels), image.probabilities.tolist(), strict=True)),
             }
             for image in self.images
@@ -156,16 +168,20 @@ class Prediction(Result):
                 for axes, k, evidence in zip(row[3:], (first, second), maps, strict=True):
                     draw_tile(axes, evidence, scale)
                     axes.set_aspect("equal")
-                    axes.set_title(f"evidence for {self.labels[k]}", loc="left", fontsize=8.5)
+                    axes.set_title(
+                        f"evidence for {captions.plain(self.names[k], 12)}",
+                        loc="left",
+                        fontsize=8.5,
+                    )
         return figure
 
     def _row(self, image: PredictedImage) -> Values:
         first, second = image.ranking[:2]
         return {
             "file": image.file,
-            "class": self.labels[first],
+            **self._class(first),
             **_share(image, first),
-            "second": self.labels[second],
+            "second": self.names[second],
             "second_probability": float(image.probabilities[second]),
         }
 
@@ -174,7 +190,9 @@ class Prediction(Result):
 
         shown = sorted(image.ranking[:10])
         colors = [BLUE if k == image.ranking[0] else "#b9c4cd" for k in shown]
-        bars = axes.barh([str(self.labels[k]) for k in shown], image.probabilities[shown])
+        bars = axes.barh(
+            [captions.plain(self.names[k], 12) for k in shown], image.probabilities[shown]
+        )
         for bar, color in zip(bars, colors, strict=True):
             bar.set_color(color)
         axes.bar_label(bars, fmt="{:.2f}", padding=2, fontsize=7, color=MUTED)

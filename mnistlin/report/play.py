@@ -123,7 +123,8 @@ def _render(
 ) -> str:
     """Return the page as HTML."""
     first, samples = runs[0], _choose_samples(split)
-    labels = [str(label) for label in classifier.classes_]
+    names = dict(zip(first.classes, first.class_names, strict=True))
+    labels = [names[label] for label in sorted(names)]
     height, width = first.image_shape
     script = (_TEMPLATES / "play.js").read_text(encoding="utf-8")
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -144,7 +145,7 @@ def _render(
         pad=max(height, width) * -(-_PAD_PIXELS // max(height, width)),
         labels=labels,
         outputs=labels[-len(classifier.coef_) :],
-        samples=[split.classes[split.targets[k]] for k in samples],
+        samples=[names[split.classes[split.targets[k]]] for k in samples],
         n_models=len(models),
         payload={
             "shape": [height, width],

@@ -1,10 +1,13 @@
 """`mnistlin predict`."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from mnistlin.data.catalog import MNIST_5K
 
 
 @pytest.fixture
@@ -83,3 +86,17 @@ class TestPlay:
         result = mnistlin("play", tiny_run, "--seed", "1")
         assert result.exit_code == 2
         assert "--seed chooses among the runs of a sweep" in result.stderr
+
+
+def test_names_of_classes_are_shown(mnistlin, workplace, digit):
+    """Those in classes.txt of the run's own data, in text, JSON and on the page."""
+    data = workplace / "digits"
+    shutil.copytree(MNIST_5K.bundled_folder, data)
+    (data / "classes.txt").write_text("\n".join(f"number {k}" for k in range(10)))
+    mnistlin("train", "--config", "tiny.yaml", "--set", f"data.dataset={data}", "--no-plots")
+    (run,) = (workplace / "runs").iterdir()
+    (image,) = json.loads(mnistlin("predict", run, digit, "--json").stdout)["images"]
+    assert image["class_name"] == f"number {image['class']}"
+    assert f"class_name: {image['class_name']}" in mnistlin("predict", run, digit).stdout
+    assert mnistlin("play", run).exit_code == 0
+    assert "Sample 1, a number 0" in (run / "play.html").read_text(encoding="utf-8")
