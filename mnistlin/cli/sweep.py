@@ -150,11 +150,14 @@ def sweep_lambda(  # noqa: PLR0913 (one for each option)
       mnistlin sweep-lambda --lambdas 0,1e-4:1:9log --seeds 0-4 --jobs 2
       mnistlin sweep-lambda --resume runs/20260114T093512Z_sweep-lambda_softmax
     """
+    from mnistlin.runs.sweep_folder import load_sweep
+
     if scheduler and jobs > 1:
         raise click.UsageError("--jobs is for this machine, --scheduler for a cluster; choose one.")
     options = replace(options, overrides=_overrides(options.overrides, lambdas, seeds))
     experiment = _config_of(resume, configs, options) if resume else _config_from(configs, options)
-    fetch_data(experiment.data.dataset, quiet=options.quiet)
+    recorded = load_sweep(resume).info.data.recorded_folder if resume else None
+    fetch_data(experiment.data.dataset, quiet=options.quiet, recorded=recorded)
     with stop_request() as request:
         sweep = _sweep_with_bar(
             experiment, resume, options, request, jobs=jobs, scheduler=scheduler

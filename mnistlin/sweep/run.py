@@ -309,7 +309,8 @@ def resume_sweep(
         sweep = load_sweep(path)
         check_config_is_unchanged(path, sweep.info, sweep.config)
         config, tasks = sweep.config, tasks_of(sweep.config)
-        splits = load_splits(config.data, training=tasks[0].configs(config)[0].training)
+        training = tasks[0].configs(config)[0].training
+        splits = load_splits(config.data, sweep.info.data.recorded_folder, training)
         info = resumed_info(path, sweep.info, describe_origin(config, splits))
         complete = [task for task in tasks if _is_complete(task, sweep)]
         missing = [task for task in tasks if task not in complete]

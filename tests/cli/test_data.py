@@ -74,3 +74,32 @@ def test_verify_reads_a_page_that_is_named_like_images(mnistlin, workplace):
     assert "HTML" in result.stdout
     page.write_bytes(gzip.compress(b"no idx"))
     assert mnistlin("data", "verify", page).exit_code == 3
+
+
+@pytest.fixture
+def moved_run(mnistlin, workplace, monkeypatch):
+    """Return a run whose config names its data by a relative path that leads nowhere now."""
+    shutil.copytree(BUNDLED, workplace / "mine")
+    (workplace / "there").mkdir()
+    monkeypatch.chdir(workplace)
+    trained = mnistlin(
+        *("train", "--config", "tiny.yaml", "--no-plots"),
+        *("--set", "data.dataset=./mine", "--runs-dir", workplace / "runs"),
+    )
+    monkeypatch.chdir(workplace / "there")
+    return Path(trained.stdout.splitlines()[-1].removeprefix("run: "))
+
+
+@pytest.mark.parametrize(
+    "command", [("evaluate",), ("compare",), ("replay", "-q"), ("explain", "optimum")]
+)
+def test_a_question_finds_the_data_that_the_run_recorded(command, mnistlin, moved_run, tmp_path):
+    """From any working directory; the hashes in run.json guard against other data."""
+    runs = [moved_run, Path(shutil.copytree(moved_run, tmp_path / "copy"))]
+    asked = runs if command == ("compare",) else runs[:1]
+    assert mnistlin(*command, *asked).exit_code == 0
+    shutil.rmtree(tmp_path / "mine")
+    lost = mnistlin(*command, *asked)
+    assert lost.exit_code == 3
+    assert "'./mine'" in lost.stderr
+    assert str(tmp_path / "mine") in lost.stderr
