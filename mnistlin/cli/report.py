@@ -75,13 +75,14 @@ def report(  # noqa: PLR0913 (one for each option)
     if experiments is None:
         log("interrupted; the same command resumes the report")
         ctx.exit(request.exit_code)
-    _write(found, experiments, out)
+    _write(found, experiments, out, quiet=quiet)
 
 
-def _write(found: "Report", experiments: "Experiments", out: Path) -> None:
+def _write(found: "Report", experiments: "Experiments", out: Path, *, quiet: bool) -> None:
     from mnistlin.report.page import make_page, write_page
 
-    page = make_page(found, experiments, out / "figures")
+    with bar(found.counts["claims"], "claim", quiet=quiet, desc="testing claims") as shown:
+        page = make_page(found, experiments, out / "figures", lambda _: shown.update())
     html, markdown = write_page(page, out)
     if found.is_comparable:
         for verdict, count in page.verdicts.items():

@@ -121,16 +121,16 @@ def prediction_margin(values: Sequence[float]) -> float | None:
 
 def _number_finding(claim: NumberClaim, experiments: Experiments) -> Finding:
     experiment = experiments[claim.experiment]
-    factor = 100 if claim.percent else 1
-    values = [factor * value for value in experiment.values(claim.measure)]
+    values = experiment.values(claim.measure)
     if claim.same_seed:
         values = values[:1]
     by_chance = experiment.run.config.training.shuffle and not claim.same_seed
-    verdict = judge_number(values, claim.published, claim.tolerance, by_chance=by_chance)
-    difference = float(np.mean(values)) - claim.published
+    in_unit = [100 * value for value in values] if claim.percent else values
+    verdict = judge_number(in_unit, claim.published, claim.tolerance, by_chance=by_chance)
+    difference = float(np.mean(in_unit)) - claim.published
     if claim.percent:
         seeds = f" ({len(values)} seeds)" if len(values) > 1 else ""
-        measured = f"{with_spread(values, '.2f')} %{seeds}"
+        measured = f"{with_spread(values, '.2%')}{seeds}"
         return Finding(verdict, measured, f"{signed(difference, '.2f')} points")
     if _is_exact(claim):
         return Finding(verdict, repr(values[0]), signed(difference, ".2g"))

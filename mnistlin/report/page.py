@@ -86,8 +86,24 @@ class Page:
         return next(iter(self.experiments.values())).folder.info if self.experiments else None
 
 
-def make_page(report: Report, experiments: Experiments, figures_dir: Path) -> Page:
+def make_page(
+    report: Report,
+    experiments: Experiments,
+    figures_dir: Path,
+    on_row: Callable[[Row], object] = lambda _: None,
+) -> Page:
     """Test the claims of a report, and draw its figures into a folder.
+
+    Parameters
+    ----------
+    report : Report
+        The report file.
+    experiments : mapping of str to TrainedExperiment
+        Its experiments.
+    figures_dir : Path
+        Where the figures go.
+    on_row : callable
+        Called after each claim is tested.
 
     Raises
     ------
@@ -99,7 +115,10 @@ def make_page(report: Report, experiments: Experiments, figures_dir: Path) -> Pa
         If data is missing, or not what a run was trained with.
     """
     plan, answers = report.plan, Answers()
-    rows = list(rows_of(plan, experiments, answers, is_comparable=report.is_comparable))
+    rows = []
+    for row in rows_of(plan, experiments, answers, is_comparable=report.is_comparable):
+        rows.append(row)
+        on_row(row)
     sections = [_section(part, rows, experiments, figures_dir) for part in plan.parts]
     derives = any(part.derivation for part in plan.parts)
     gradients = check_gradients(DataConfig(dataset=report.dataset)).checks if derives else ()
