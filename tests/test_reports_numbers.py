@@ -6,10 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mnistlin.analysis.claims import Answers
 from mnistlin.config import load_config
 from mnistlin.data.splits import load_splits
 from mnistlin.errors import DataError
 from mnistlin.experiment import run_experiment, setup_for
+from mnistlin.report.claims import rows_of
+from mnistlin.report.plan import load_report
+from mnistlin.report.runner import train_all
 
 DATA_DIR = os.environ.get("MNISTLIN_DATA_DIR")
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -120,3 +124,14 @@ def test_the_softmax_run_is_that_of_the_plain_trainer(histories, reference, asse
     stack = replace(setup, l2_lambdas=(0.0, 0.1))
     for member, found in enumerate(histories(stack)):
         assert_alike(found, reference(stack, member))
+
+
+def test_published_results_of_logistic_regression_come_out_to_the_last_digit(tmp_path):
+    """Every number of the page "Published results by year", but for the slower softmax."""
+    report = load_report("tdt4265-published")
+    parts = tuple(part for part in report.plan.parts if part.id != "2021-softmax")
+    plan = report.plan.model_copy(update={"parts": parts})
+    configs = {name: found for name, found in report.configs.items() if "softmax" not in name}
+    rows = list(rows_of(plan, train_all(configs, tmp_path), Answers(), is_comparable=True))
+    assert len(rows) == 13
+    assert {row.claim: row.verdict for row in rows if row.verdict != "agrees"} == {}

@@ -89,7 +89,7 @@ def test_a_check_reports_all_problems_at_once(mnistlin, workplace, report_file):
     assert "did you mean stop_epoch?; allowed: " in result.stderr
 
 
-@pytest.mark.parametrize("name", ["report"])
+@pytest.mark.parametrize("name", ["report", "tdt4265-published"])
 def test_a_shipped_report_is_known_by_its_name(mnistlin, name):
     assert mnistlin("report", "--check", name).exit_code == 0
 
