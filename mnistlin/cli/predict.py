@@ -8,7 +8,7 @@ import click
 
 from mnistlin.cli.options import debug_option
 from mnistlin.cli.show import Output, output_options, weights_option
-from mnistlin.cli.terminal import fetch_data
+from mnistlin.cli.terminal import echo, fetch_data, log
 
 if TYPE_CHECKING:
     from mnistlin.runs.classifier import WeightsName
@@ -84,13 +84,13 @@ def play(
     fetch_data(runs[0].config.data.dataset, quiet=as_json, recorded=recorded)
     page = write_play_page(runs, weights, out)
     if page.n_left_out:
-        click.echo(f"warning: {page.n_left_out} λ are left out to keep the page small", err=True)
+        log(f"warning: {page.n_left_out} λ are left out to keep the page small")
     lambdas = [run.config.training.l2_lambda for run in page.runs]
     if as_json:
-        click.echo(json.dumps({"l2_lambdas": lambdas, "page": str(page.path)}))
+        echo(json.dumps({"l2_lambdas": lambdas, "page": str(page.path)}))
         return
-    click.echo(f"l2_lambdas: {', '.join(f'{value:g}' for value in lambdas)}")
-    click.echo(f"page: {page.path}")
+    echo(f"l2_lambdas: {', '.join(f'{value:g}' for value in lambdas)}")
+    echo(f"page: {page.path}")
 
 
 COMMANDS = (predict, play)

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from mnistlin.errors import RunError
 from mnistlin.runs.files import npz_bytes, read_npz, sha256_of, write_bytes
-from mnistlin.runs.tables import SHORTEST_ROW_BYTES, STEPS_COLUMNS, read_checks, read_columns
+from mnistlin.runs.tables import (
+    LONGEST_ROW_BYTES,
+    SHORTEST_ROW_BYTES,
+    STEPS_COLUMNS,
+    read_checks,
+    read_columns,
+)
 from mnistlin.training.schedule import Setup
 from mnistlin.training.segments import Check, MemberState, Stopper
 
@@ -92,7 +98,7 @@ def load_checkpoint(folder: Path, setup: Setup) -> Checkpoint:
         return checkpoint
     steps = setup.schedule.steps(range(checkpoint.epoch))
     _check_table(folder / "steps.csv", checkpoint.steps, len(steps))
-    _check_table(folder / "metrics.csv", checkpoint.metrics, 0)
+    _check_table(folder / "metrics.csv", checkpoint.metrics, len(setup.schedule.checks(steps)))
     batches = read_columns(folder / "steps.csv", STEPS_COLUMNS, checkpoint.steps.n_bytes)
     checks = read_checks(folder / "metrics.csv", checkpoint.metrics.n_bytes)
     for name, found, expected in (
@@ -147,8 +153,11 @@ def _check_table(path: Path, end: TableEnd, n_rows: int) -> None:
         n_file_bytes = path.lstat().st_size
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from None
-    is_whole = n_rows * SHORTEST_ROW_BYTES <= end.n_bytes <= n_file_bytes
-    if not is_whole or sha256_of(path, end.n_bytes) != end.sha256:
+    is_possible = (
+        n_rows * SHORTEST_ROW_BYTES <= end.n_bytes <= n_file_bytes
+        and end.n_bytes <= (n_rows + 1) * LONGEST_ROW_BYTES
+    )
+    if not is_possible or sha256_of(path, end.n_bytes) != end.sha256:
         raise _unusable(
             path.parent, f"{path} does not begin with the rows that {CHECKPOINT_NAME} refers to"
         )

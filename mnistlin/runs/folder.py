@@ -126,10 +126,10 @@ class Run:
         return tuple(
             name
             for name, record in (self.info.files or {}).items()
-            if _sha256_or_none(self.path / name) != record.sha256
+            if name in self.resized or _sha256_or_none(self.path / name) != record.sha256
         )
 
-    @property
+    @cached_property
     def resized(self) -> tuple[str, ...]:
         """Result files that are missing or have another size than when the run ended."""
         return tuple(

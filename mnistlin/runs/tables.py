@@ -23,8 +23,8 @@ from mnistlin.training.segments import Check, Segment
 METRICS_COLUMNS = Check._fields
 STEPS_COLUMNS = ("step", "epoch", "batch_loss")
 
-SHORTEST_ROW_BYTES = len("0,0,0.0\n")
-"""No row of metrics.csv or steps.csv is shorter."""
+SHORTEST_ROW_BYTES, LONGEST_ROW_BYTES = len("0,0,0.0\n"), 300
+"""Between these are all lines of metrics.csv and steps.csv."""
 
 _MEASUREMENTS = frozenset(
     {

@@ -183,7 +183,7 @@ def test_a_figure_that_fails_is_only_a_warning(mnistlin, monkeypatch):
 def test_a_signal_ends_the_run_with_everything_written(
     number, exit_code, started, wait_for, workplace
 ):
-    """The run stops between segments, with complete files and figures, and says how to resume."""
+    """Status interrupted, complete files, figures, and the command that resumes."""
     process = started("train", "--config", "tiny.yaml", "--set", "training.epochs=1000000")
     wait_for(lambda: any(p.stat().st_size > 1000 for p in workplace.glob("runs/*/metrics.csv")))
     process.send_signal(number)
