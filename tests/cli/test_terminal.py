@@ -1,0 +1,165 @@
+"""What a command writes to the terminal never decides what happens to a run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from mnistlin import load_run
+from mnistlin.errors import printable
+
+LONG = ("--config", "tiny.yaml", "--set", "training.epochs=1000000", "--no-plots")
+
+
+@pytest.fixture
+def only_run(workplace):
+    """Return a function that returns the folder of the only run."""
+
+    def find():
+        (folder,) = (workplace / "runs").iterdir()
+        return folder
+
+    return find
+
+
+def start(*arguments, **options):
+    """Start mnistlin as a process."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "mnistlin", *map(str, arguments)], env=environment, **options
+    )
+
+
+def wait_for_rows(wait_for, workplace):
+    """Wait until a run has rows."""
+    wait_for(lambda: any(p.stat().st_size > 1000 for p in workplace.glob("runs/*/metrics.csv")))
+
+
+def test_ctrl_c_into_a_broken_pipe_interrupts_the_run(workplace, wait_for, only_run):
+    reader, writer = os.pipe()
+    process = start("train", *LONG, stdout=writer, stderr=writer)
+    os.close(writer)
+    wait_for_rows(wait_for, workplace)
+    os.close(reader)  # as when `| tee log` is ended by the same Ctrl-C
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    run = load_run(only_run())
+    assert run.status == "interrupted"
+    assert len(run.weights) == 2
+
+
+def test_a_full_disk_behind_stderr_does_not_reach_training(workplace, wait_for, only_run):
+    with open("/dev/full", "w") as full:  # noqa: PTH123 (a device)
+        process = start("train", *LONG, stdout=subprocess.DEVNULL, stderr=full)
+        wait_for_rows(wait_for, workplace)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 143
+    assert load_run(only_run()).status == "interrupted"
+
+
+def test_a_reader_that_ends_early_does_not_hide_the_exit_code(workplace):
+    reader, writer = os.pipe()
+    os.close(reader)
+    diverges = ("--config", "tiny.yaml", "--no-plots", "--set", "training.learning_rate=1e9")
+    process = start("train", *diverges, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert b"Traceback" not in stderr
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_not_stop_a_run(closed, workplace, only_run):
+    command = f"{sys.executable} -m mnistlin train --config tiny.yaml --no-plots {closed}"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(["sh", "-c", command], check=False, env=environment, timeout=100)
+    assert done.returncode == 0
+    run = load_run(only_run())
+    assert (run.status, run.modified) == ("finished", ())
+
+
+def test_ctrl_c_while_commands_are_imported_is_no_traceback(workplace):
+    """The import of click stands for all of them."""
+    code = (
+        "import sys, os, signal\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'click':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "import runpy; runpy.run_module('mnistlin', run_name='__main__')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_text_of_a_folder_cannot_control_the_terminal(mnistlin, tiny_run):
+    info = json.loads((tiny_run / "run.json").read_text())
+    info["warnings"] = ["\x1b]0;title\x07\x1b[31mred"]
+    (tiny_run / "run.json").write_text(json.dumps(info))
+    result = mnistlin("evaluate", tiny_run)
+    assert result.exit_code == 0
+    assert "\x1b" not in result.output
+    assert "\\x1b]0;title" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("λ 🙂", "λ 🙂"), ("a\nb", "a\nb"), ("\x1b[31m", r"\x1b[31m"), ("\u202e", r"\u202e")],
+)
+def test_what_is_not_printable_is_escaped(text, shown):
+    assert printable(text) == shown
+
+
+class TestListing:
+    def test_a_run_that_was_killed_is_unfinished_and_can_be_resumed(
+        self, mnistlin, workplace, wait_for, only_run
+    ):
+        process = start("train", *LONG[:2], "--set", "training.epochs=5000", "--no-plots")
+        wait_for_rows(wait_for, workplace)
+        assert "running" in mnistlin("runs").stdout
+        process.kill()
+        process.wait()
+        listed = mnistlin("runs")
+        assert "unfinished" in listed.stdout
+        command = f"mnistlin train --resume {only_run().relative_to(workplace)}"
+        assert command in listed.stderr
+        evaluated = mnistlin("evaluate", only_run())
+        assert evaluated.exit_code == 1
+        assert "is unfinished" in evaluated.stderr
+        assert "train --resume" in evaluated.stderr
+
+    def test_what_cannot_be_read_is_listed_with_the_reason(self, mnistlin, tiny_run):
+        info = json.loads((tiny_run / "summary.json").read_text())
+        text = json.dumps(info | {"last_val_accuracy": float("nan")})
+        (tiny_run / "summary.json").write_text(text)
+        listed = mnistlin("runs")
+        assert listed.exit_code == 0
+        assert "damaged" in listed.stdout
+        assert "NaN" in listed.stderr
+
+    def test_a_run_that_was_never_started_is_named(self, mnistlin, tiny_run):
+        (tiny_run.parent / "20260101T000000Z_dead").mkdir()
+        listed = mnistlin("runs")
+        assert "not started" in listed.stdout
+        assert "rm -r runs/20260101T000000Z_dead" in listed.stderr
+
+    def test_runs_of_one_second_sort_by_number(self, mnistlin, tiny_run):
+        for number in (2, 9, 10):
+            (tiny_run.parent / f"20260101T000000Z_x-{number}").mkdir()
+        lines = mnistlin("runs").stdout.splitlines()
+        numbers = [line.rpartition("-")[2] for line in lines if "_x-" in line]
+        assert numbers == ["10", "9", "2"]
+
+    def test_verify_names_files_that_were_changed(self, mnistlin, tiny_run):
+        content = bytearray((tiny_run / "metrics.csv").read_bytes())
+        content[-2] ^= 1
+        (tiny_run / "metrics.csv").write_bytes(content)
+        assert "modified" not in mnistlin("runs").stderr
+        assert "modified since the run ended: metrics.csv" in mnistlin("runs", "--verify").stderr
