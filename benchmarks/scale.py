@@ -91,7 +91,7 @@ def _measure_here(folder: Path):
     with _PeakAnonymousMemory() as memory:
         splits = load_splits(config.data)
         began = time.perf_counter()
-        segments = list(train(setup_for(config, splits, (0.0,))))
+        segments = list(train(setup_for([config], splits)))
         seconds = time.perf_counter() - began
     n_steps = segments[-1][0].steps.stop
     return {"microseconds_per_step": 1e6 * seconds / n_steps, "anonymous_megabytes": memory.peak}

@@ -16,6 +16,7 @@ from mnistlin.config import ExperimentConfig, SweepConfig, load_config
 from mnistlin.data.splits import Splits, load_splits
 from mnistlin.experiment import setup_for
 from mnistlin.sweep import run_sweep
+from mnistlin.sweep.plan import stacked
 from mnistlin.training.sgd import train
 
 L2_LAMBDAS = (1.0, 0.1, 0.01, 0.001, 0.0)
@@ -63,7 +64,7 @@ def main() -> None:
 
 def train_stack(config: ExperimentConfig, splits: Splits, l2_lambdas: tuple[float, ...]) -> None:
     """Train one stack to its end."""
-    for _ in train(setup_for(config, splits, l2_lambdas)):
+    for _ in train(setup_for(stacked(config, l2_lambdas), splits)):
         pass
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from mnistlin.config import DataConfig, ExperimentConfig, load_config
 from mnistlin.data.splits import Split, load_splits
 from mnistlin.experiment import setup_for
+from mnistlin.sweep.plan import stacked
 from mnistlin.training.schedule import Setup
 
 
@@ -31,7 +32,7 @@ class Work:
     @cached_property
     def setup(self) -> Setup:
         """The job as our trainer takes it."""
-        return setup_for(self.config, load_splits(self.config.data), self.l2_lambdas)
+        return setup_for(stacked(self.config, self.l2_lambdas), load_splits(self.config.data))
 
     def batches(self, epoch: int) -> np.ndarray:
         """Return the samples of each batch of an epoch, (steps, batch_size): the same for all."""

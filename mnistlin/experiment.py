@@ -83,7 +83,7 @@ def run_experiment(
     """
     config = load_config(config, overrides or {})
     splits = data or load_splits(config.data, training=config.training)
-    setup = setup_for(config, splits, (config.training.l2_lambda,))
+    setup = setup_for([config], splits)
     info = RunInfo.of(describe_origin(config, splits))
     path = make_folder(runs_folder(runs_dir), config.name)
     with sole_writer(path):
@@ -127,7 +127,7 @@ def resume_experiment(
         config = run.config
         check_config_is_unchanged(path, run.info, config)
         splits = data or load_splits(config.data, run.info.data.recorded_folder, config.training)
-        setup = setup_for(config, splits, (config.training.l2_lambda,))
+        setup = setup_for([config], splits)
         start = load_checkpoint(path, setup)
         info = resumed_info(path, run.info, describe_origin(config, splits), start.epoch)
         writer = RunWriter(path, config, info, start)
@@ -135,10 +135,23 @@ def resume_experiment(
     return load_run(path)
 
 
-def setup_for(config: ExperimentConfig, splits: Splits, l2_lambdas: tuple[float, ...]) -> Setup:
-    """Return the setup of a stack of models with these λ; ConfigError if the data does not fit."""
+def setup_for(configs: Sequence[ExperimentConfig], splits: Splits) -> Setup:
+    """Return the setup of a stack; ConfigError if the data does not fit.
+
+    The configs of its members may differ in λ and the learning rate alone.
+    """
+    config = configs[0]
     head, training, stopping = HEADS[config.model], config.training, config.early_stopping
-    return Setup(splits.train, splits.val, head, training, stopping, l2_lambdas, splits.drawn_from)
+    return Setup(
+        splits.train,
+        splits.val,
+        head,
+        training,
+        stopping,
+        tuple(each.training.l2_lambda for each in configs),
+        splits.drawn_from,
+        tuple(each.training.learning_rate for each in configs),
+    )
 
 
 def conclude(

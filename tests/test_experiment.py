@@ -284,7 +284,7 @@ class TestWhileItRuns:
         assert run.weights["last"].any()
         assert run.confusion.sum() == 30
         assert asked == [0, 1]
-        segments = setup_for(config, load_splits(config.data), (0.0,)).schedule.segments()
+        segments = setup_for([config], load_splits(config.data)).schedule.segments()
         assert run.summary["stop_epoch"] == next(each[-1] for each in segments if 1 in each)
 
     def test_a_wish_to_stop_at_the_very_end_changes_nothing(self, make_config, tmp_path):

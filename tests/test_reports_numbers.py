@@ -34,7 +34,7 @@ def mnist(monkeypatch):
 def setup_of(name, *overrides):
     """Return the trainer's setup for a shipped config in float64."""
     config = load_config(name, ["training.dtype=float64", *overrides])
-    return setup_for(config, load_splits(config.data), (config.training.l2_lambda,))
+    return setup_for([config], load_splits(config.data))
 
 
 @DTYPES

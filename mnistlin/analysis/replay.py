@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.analysis.result import Result, Tables, Values
+from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import load_splits
 from mnistlin.errors import RunError
 from mnistlin.model.products import Floats
@@ -21,7 +22,7 @@ from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import changes, config_changes, data_changes
 from mnistlin.runs.records import ENDED
 from mnistlin.runs.tables import csv_text, steps_rows
-from mnistlin.sweep.plan import Task
+from mnistlin.sweep.plan import stacked
 from mnistlin.sweep.workers import train_stack
 
 
@@ -131,10 +132,10 @@ def replay(run: Run, on_segment: Callable[[range], bool] | None = None) -> Repla
     )  # damage is reported first
     stack = stack_of(run)
     splits = load_splits(run.config.data, run.info.data.recorded_folder, run.config.training)
-    trained = train_stack(stack.configs(run.config), splits, on_segment)
+    trained = train_stack(stack, splits, on_segment)
     if trained is None:
         return None
-    member = trained.members[stack.l2_lambdas.index(run.config.training.l2_lambda)]
+    member = trained.members[stack.index(run.config)]
     weights_now = {"last": member.state.last, "best": member.state.best}
     tables = [
         _Table("metrics.csv", metrics, member.checks),
@@ -155,20 +156,21 @@ def replay(run: Run, on_segment: Callable[[range], bool] | None = None) -> Repla
     )
 
 
-def stack_of(run: Run) -> Task:
-    """Return the stack that a run was trained in: that of a sweep, or the run alone.
+def stack_of(run: Run) -> tuple[ExperimentConfig, ...]:
+    """Return the configs of the stack that a run was trained in: that of a sweep, or the run alone.
 
     Raises
     ------
     RunError
-        If run.json tells of a stack that cannot be the run's.
+        If run.json describes a stack that cannot be the run's.
     """
-    how, stack = run.config.training, run.info.stack
+    config, stack = run.config, run.info.stack
     if stack is None:
-        return Task((how.l2_lambda,), how.seed)
-    if how.l2_lambda not in stack.l2_lambdas or stack.seed != how.seed:
+        return (config,)
+    configs = stacked(config, stack.l2_lambdas, stack.learning_rates)
+    if config not in configs or stack.seed != config.training.seed:
         raise RunError(f"{run.path / 'run.json'}: 'stack' is not that of a run with this config")
-    return Task(stack.l2_lambdas, stack.seed)
+    return configs
 
 
 @dataclass(frozen=True)

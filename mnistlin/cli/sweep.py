@@ -1,8 +1,9 @@
-"""The command `sweep-lambda`: its options, its progress bar, and the table that it prints."""
+"""The commands `sweep` and `sweep-lambda`: their options, progress bar, and printed tables."""
 
+import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,7 @@ from mnistlin.cli.options import (
 from mnistlin.cli.terminal import StopRequest, bar, echo, fetch_data, log, stop_request
 
 if TYPE_CHECKING:
+    from mnistlin.analysis.choice import Criterion, SweepChoice
     from mnistlin.analysis.statistics import Mean
     from mnistlin.analysis.sweep_effect import AgainstZero, LambdaSummary
     from mnistlin.config import ExperimentConfig
@@ -107,6 +109,142 @@ EXIT_PARTLY_FAILED = 5
 DEFAULT_CONFIG = "softmax-lambda-sweep"
 
 
+def _over(text: str) -> tuple[str, list[Any]]:
+    """Parse `KEY=VALUES`: commas and ranges, or a YAML list of values."""
+    from mnistlin.config.loading import parse_setting
+    from mnistlin.config.schema import is_whole
+
+    key, equals, values = (part.strip() for part in text.partition("="))
+    if not equals or not values:
+        raise click.BadParameter(
+            f"{text!r}: write it as KEY=VALUES, such as training.learning_rate=0.003:0.1:4log"
+        )
+    if values.startswith("["):
+        return parse_setting(text)
+    found: list[Any] = []
+    for part in map(str.strip, values.split(",")):
+        if part.endswith("log"):
+            numbers = _range_of(FloatList(), part)
+            found += dict.fromkeys(map(round, numbers)) if is_whole(key) else numbers
+        elif is_whole(key) and "-" in part[1:]:
+            found += _range_of(WholeList(), part)
+        else:
+            found.append(parse_setting(f"{key}={part}")[1])
+    return key, found
+
+
+def _range_of(kind: "FloatList | WholeList", part: str) -> list[Any]:
+    try:
+        return list(kind.values_of(part))
+    except ValueError as error:
+        raise click.BadParameter(f"{part!r}: {error or f'it is not one of {kind.form}'}") from None
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    from mnistlin.config.loading import parse_setting
+
+    return parse_setting(text)
+
+
+_SWEEP_OPTIONS = (
+    click.option(
+        "--seeds", type=WholeList(), metavar="LIST", help="The seeds, such as 0-4 or 0,1,7."
+    ),
+    click.option(
+        "--choose-by",
+        type=click.Choice(["accuracy", "loss"]),
+        default="accuracy",
+        show_default=True,
+        help="Validation score by which the best setting is chosen.",
+    ),
+    click.option(
+        "--reference",
+        type=_setting,
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Setting to test all others against.  [default: λ = 0 in a sweep over λ, or the best]",
+    ),
+    click.option(
+        "--jobs",
+        type=click.IntRange(1, 1024),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Number of processes that train.",
+    ),
+    click.option(
+        "--scheduler", metavar="ADDRESS", help="Train on this Dask cluster: tcp://HOST:PORT."
+    ),
+    click.option("--resume", metavar="DIR", help="Train the rest of an unfinished sweep."),
+)
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """Values of the options that all commands that sweep share."""
+
+    seeds: list[int] | None = None
+    choose_by: "Criterion" = "accuracy"
+    reference: tuple[tuple[str, Any], ...] = ()
+    jobs: int = 1
+    scheduler: str | None = None
+    resume: str | None = None
+
+
+def _sweep_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the shared options of sweeps, as one argument `how: SweepOptions`."""
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> None:
+        names = [field.name for field in fields(SweepOptions)]
+        how = SweepOptions(**{name: given.pop(name) for name in names})
+        command(how=how, **given)
+
+    for option in reversed(_SWEEP_OPTIONS):
+        with_options = option(with_options)
+    return with_options
+
+
+@click.command()
+@config_option()
+@click.option(
+    "--over",
+    type=_over,
+    multiple=True,
+    metavar="KEY=VALUES",
+    help="A key and its values, such as training.learning_rate=0.003:0.1:4log, "
+    "training.batch_size=32,128 or data.classes=[[2, 3], [4, 9]]; may be given several times.",
+)
+@_sweep_options
+@training_options
+@click.pass_context
+def sweep(
+    ctx: click.Context,
+    *,
+    configs: tuple[str, ...],
+    over: tuple[tuple[str, list[Any]], ...],
+    how: SweepOptions,
+    options: TrainingOptions,
+) -> None:
+    """Train every combination of settings with every seed, and choose among them.
+
+    Models that differ in λ and the learning rate alone train side by side, so that each batch is
+    read once. Ctrl-C keeps what is complete; --resume trains the rest.
+
+    \b
+    Examples:
+      mnistlin sweep --config softmax --over training.learning_rate=0.003:0.1:4log
+      mnistlin sweep --config softmax --over data.train_size=500:20000:6log --seeds 0-4
+      mnistlin sweep --config learning-rate-sweep --jobs 2
+    """
+    if not configs and not how.resume:
+        raise click.UsageError(
+            "Missing option '--config', such as --config softmax (or --resume DIR)."
+        )
+    changes = {"sweep.over": dict(over), "sweep.l2_lambdas": None} if over else {}
+    run(ctx, configs, changes, how, options)
+
+
 @click.command("sweep-lambda")
 @config_option(f"A YAML file or a shipped config; several are merged.  [default: {DEFAULT_CONFIG}]")
 @click.option(
@@ -115,34 +253,21 @@ DEFAULT_CONFIG = "softmax-lambda-sweep"
     metavar="LIST",
     help="The λ, such as 1,0.1,0 or 0,1e-4:1:9log.",
 )
-@click.option("--seeds", type=WholeList(), metavar="LIST", help="The seeds, such as 0-4 or 0,1,7.")
-@click.option(
-    "--jobs",
-    type=click.IntRange(1, 1024),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Number of processes that train.",
-)
-@click.option("--scheduler", metavar="ADDRESS", help="Train on this Dask cluster: tcp://HOST:PORT.")
-@click.option("--resume", metavar="DIR", help="Train the rest of an unfinished sweep.")
+@_sweep_options
 @training_options
 @click.pass_context
-def sweep_lambda(  # noqa: PLR0913 (one for each option)
+def sweep_lambda(
     ctx: click.Context,
     *,
     configs: tuple[str, ...],
     lambdas: list[float] | None,
-    seeds: list[int] | None,
-    jobs: int,
-    scheduler: str | None,
-    resume: str | None,
+    how: SweepOptions,
     options: TrainingOptions,
 ) -> None:
     """Train a model for every λ with every seed, and compare them.
 
-    All λ of a seed train side by side, so that each batch is read once. Ctrl-C keeps the seeds
-    that are complete; --resume trains the others.
+    As `sweep --over training.l2_lambda=LIST`. All λ of a seed train side by side, so that each
+    batch is read once. Ctrl-C keeps the seeds that are complete; --resume trains the others.
 
     \b
     Examples:
@@ -150,71 +275,105 @@ def sweep_lambda(  # noqa: PLR0913 (one for each option)
       mnistlin sweep-lambda --lambdas 0,1e-4:1:9log --seeds 0-4 --jobs 2
       mnistlin sweep-lambda --resume runs/20260114T093512Z_sweep-lambda_softmax
     """
-    from mnistlin.runs.sweep_folder import load_sweep
+    changes = {} if lambdas is None else {"sweep.l2_lambdas": lambdas, "sweep.over": {}}
+    run(ctx, configs or (DEFAULT_CONFIG,) * (not how.resume), changes, how, options)
 
-    if scheduler and jobs > 1:
+
+def run(
+    ctx: click.Context,
+    configs: Sequence[str],
+    changes: Mapping[str, Any],
+    how: SweepOptions,
+    options: TrainingOptions,
+) -> None:
+    """Run or resume a sweep, print its results, and exit."""
+    if how.scheduler and how.jobs > 1:
         raise click.UsageError("--jobs is for this machine, --scheduler for a cluster; choose one.")
-    options = replace(options, overrides=_overrides(options.overrides, lambdas, seeds))
-    experiment = _config_of(resume, configs, options) if resume else _config_from(configs, options)
-    recorded = load_sweep(resume).info.data.recorded_folder if resume else None
-    fetch_data(experiment.data.dataset, quiet=options.quiet, recorded=recorded)
+    overrides = _overrides(options.overrides, changes, how.seeds)
+    options = replace(options, overrides=overrides)
+    is_new = not how.resume
+    experiment = _config_from(configs, options) if is_new else _config_of(how, configs, options)
+    fetch_data(experiment.data.dataset, quiet=options.quiet)
     with stop_request() as request:
-        sweep = _sweep_with_bar(
-            experiment, resume, options, request, jobs=jobs, scheduler=scheduler
-        )
-    if options.with_plots and any(sweep.by_lambda.values()):
-        options.draw_with_warning("sweep", lambda: _draw(sweep))
-    _print_result(sweep, as_json=options.as_json)
+        found = _sweep_with_bar(experiment, options, request, how)
+    if not found.settings.swept:
+        _show_seeds(found, options)
+        ctx.exit(_exit_code(found, request))
+    from mnistlin.analysis.choice import explain_choice
+
+    choice = explain_choice(found, how.choose_by, dict(how.reference) or None)
+    if options.with_plots and any(found.by_setting.values()):
+        options.draw_with_warning("sweep", lambda: _draw(found, choice))
+    _print_result(found, choice, as_json=options.as_json)
+    if found.status == "interrupted":
+        options.log(f"resume with: {found.resume_command}")
+    ctx.exit(_exit_code(found, request))
+
+
+def _show_seeds(sweep: "Sweep", options: TrainingOptions) -> None:
+    """Print the results of a sweep over seeds alone."""
+    from mnistlin.analysis.result import save
+    from mnistlin.analysis.seeds import explain_seeds
+    from mnistlin.cli.show import show
+
+    spread = explain_seeds(sweep)
+    if options.with_plots and spread.runs:
+        options.draw_with_warning("sweep", lambda: save(spread))
+    ends = {"status": sweep.status, "run": str(sweep.path)}
+    if options.as_json:
+        warnings, failures = sweep.info.warnings, sweep.failures
+        found = {**ends, **spread.tables(), "warnings": warnings, "failures": failures}
+        echo(json.dumps(found))
+        return
+    show(spread, as_json=False)
+    for warning in sweep.info.warnings:
+        echo(f"warning: {warning}")
+    for key, value in ends.items():
+        echo(f"{key}: {value}")
     if sweep.status == "interrupted":
-        options.log(f"resume with: mnistlin sweep-lambda --resume {sweep.path}")
-    ctx.exit(_exit_code(sweep, request))
+        options.log(f"resume with: {sweep.resume_command}")
 
 
 def _overrides(
-    overrides: Mapping[str, Any], lambdas: list[float] | None, seeds: list[int] | None
+    overrides: Mapping[str, Any], changes: Mapping[str, Any], seeds: list[int] | None
 ) -> dict[str, Any]:
     """Return the overrides of a sweep's config; for a sweep, a seed is one of its seeds."""
-    found = dict(overrides)
+    found = {**overrides, **changes}
     if "training.seed" in found:
         found["sweep.seeds"] = [found.pop("training.seed")]
-    if lambdas is not None:
-        found["sweep.l2_lambdas"] = lambdas
     if seeds is not None:
         found["sweep.seeds"] = seeds
     return found
 
 
-def _config_from(configs: tuple[str, ...], options: TrainingOptions) -> "ExperimentConfig":
+def _config_from(configs: Sequence[str], options: TrainingOptions) -> "ExperimentConfig":
     """Load the config of a new sweep."""
     from mnistlin.sweep.plan import tasks_of
 
-    experiment = options.load(configs or [DEFAULT_CONFIG])
-    tasks_of(experiment)  # refuses a config without λ before anything is downloaded
+    experiment = options.load(configs)
+    tasks_of(experiment)  # refuses impossible combinations before anything is downloaded
     return experiment
 
 
 def _config_of(
-    sweep_dir: str, configs: tuple[str, ...], options: TrainingOptions
+    how: SweepOptions, configs: Sequence[str], options: TrainingOptions
 ) -> "ExperimentConfig":
     """Return the config of a sweep that is to be resumed."""
     from mnistlin.runs.sweep_folder import load_sweep
 
     if configs or options.overrides:
         raise click.UsageError(
-            "--resume uses the sweep's own config; leave out --config, --lambdas, --seeds, "
+            "--resume uses the sweep's own config; leave out --config, --over, --lambdas, --seeds, "
             "--set, --seed, --name."
         )
-    return load_sweep(sweep_dir).config
+    return load_sweep(str(how.resume)).config
 
 
-def _sweep_with_bar(  # noqa: PLR0913
+def _sweep_with_bar(
     experiment: "ExperimentConfig",
-    resume: str | None,
     options: TrainingOptions,
     request: StopRequest,
-    *,
-    jobs: int,
-    scheduler: str | None,
+    how: SweepOptions,
 ) -> "Sweep":
     from mnistlin.sweep import resume_sweep, run_sweep
 
@@ -231,38 +390,61 @@ def _sweep_with_bar(  # noqa: PLR0913
             shown.update(progress.epochs_done - shown.n)
             return request.signal is not None
 
-        if resume:
-            return resume_sweep(resume, on_progress, jobs=jobs, scheduler=scheduler)
-        return run_sweep(experiment, options.runs_dir, on_progress, jobs=jobs, scheduler=scheduler)
+        where: Any = {"jobs": how.jobs, "scheduler": how.scheduler}
+        if how.resume:
+            return resume_sweep(how.resume, on_progress, **where)
+        return run_sweep(experiment, options.runs_dir, on_progress, **where)
 
 
-def _draw(sweep: "Sweep") -> None:
+def _draw(sweep: "Sweep", choice: "SweepChoice") -> None:
+    from mnistlin.analysis.result import save
     from mnistlin.figures.draw import draw_sweep
 
-    draw_sweep(sweep, sweep.path / "plots")
+    if sweep.by_lambda:
+        draw_sweep(sweep, sweep.path / "plots")
+    else:
+        save(choice)
 
 
-def _print_result(sweep: "Sweep", *, as_json: bool) -> None:
+def _print_result(sweep: "Sweep", choice: "SweepChoice", *, as_json: bool) -> None:
     from mnistlin.analysis.sweep_effect import explain_sweep
 
-    summaries = explain_sweep(sweep).summaries
     ends = {"status": sweep.status, "run": str(sweep.path)}
     if as_json:
-        lambdas = [asdict(summary) for summary in summaries]
+        lambdas = [asdict(summary) for summary in explain_sweep(sweep).summaries]
         found = {
             **ends,
             "warnings": sweep.info.warnings,
-            "lambdas": lambdas,
+            **({"lambdas": lambdas} if lambdas else {}),
+            "settings": choice.as_objects(),
+            "choice": choice.values(),
             "failures": sweep.failures,
         }
         echo(json.dumps(found))
         return
-    for line in lines(summaries, len(sweep.settings.seeds)):
-        echo(line)
+    if sweep.by_lambda:
+        for line in lines(explain_sweep(sweep).summaries, len(sweep.settings.seeds)):
+            echo(line)
+    else:
+        for line in _table(choice):
+            echo(line)
+    echo(f"\n{click.wrap_text(choice.explanation(), width=80)}\n")
     for warning in sweep.info.warnings:
         echo(f"warning: {warning}")
     for key, value in ends.items():
         echo(f"{key}: {value}")
+
+
+def _table(choice: "SweepChoice") -> Iterator[str]:
+    """Yield the settings, from best to worst."""
+    from mnistlin.runs.tables import aligned
+
+    rows = choice.tables()["settings"]
+    yield from aligned([list(rows[0]), *(list(row.values()) for row in rows)])
+    if len(choice.summaries) > len(rows):
+        yield f"note: {len(choice.summaries) - len(rows)} more settings are in sweep.csv"
+    if len(choice.sweep.settings.seeds) > 1:
+        yield "note: a ± b is mean and standard deviation over the seeds"
 
 
 def _exit_code(sweep: "Sweep", request: StopRequest) -> int:
@@ -278,17 +460,13 @@ def _problems(sweep: "Sweep") -> Iterator[str]:
     from mnistlin.analysis.own_data import likely_cause_of_divergence
     from mnistlin.runs.sweep_folder import DIVERGED
 
+    runs = {run.path.name: run for run in sweep.members.values()}
     for failure in sweep.failures:
-        l2_lambdas, seed, error = failure["l2_lambdas"], failure["seed"], failure["error"]
-        which = f"λ = {', '.join(f'{value:g}' for value in l2_lambdas)} with seed {seed}"
+        which, error = ", ".join(failure["runs"]), failure["error"]
         if error == DIVERGED:
-            config = sweep.members[l2_lambdas[0], seed].config
-            yield f"{which}: {error}; {likely_cause_of_divergence(config)}"
+            yield f"{which}: {error}; {likely_cause_of_divergence(runs[which].config)}"
         else:
-            yield (
-                f"{which} failed: {error}; "
-                f"`mnistlin sweep-lambda --resume {sweep.path}` trains them again"
-            )
+            yield f"{which} failed: {error}; `{sweep.resume_command}` trains them again"
 
 
-COMMANDS = (sweep_lambda,)
+COMMANDS = (sweep, sweep_lambda)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnistlin.cli.options import TrainingOptions, config_option, training_options
+from mnistlin.cli.options import TrainingOptions, WholeList, config_option, training_options
 from mnistlin.cli.terminal import StopRequest, bar, echo, fetch_data, log, show_epoch, stop_request
 from mnistlin.errors import ConfigError
 
@@ -22,13 +22,21 @@ EXIT_DIVERGED = 4
 @click.command()
 @config_option()
 @click.option("--resume", metavar="RUN_DIR", help="Resume an unfinished run.")
+@click.option(
+    "--seeds",
+    type=WholeList(),
+    metavar="LIST",
+    help="Train once with each of these seeds, such as 0-9, as a sweep.",
+)
 @click.option("--print-config", is_flag=True, help="Show the resolved config; do not run it.")
 @training_options
 @click.pass_context
-def train(
+def train(  # noqa: PLR0913 (one for each option)
     ctx: click.Context,
+    *,
     configs: tuple[str, ...],
     resume: str | None,
+    seeds: list[int] | None,
     print_config: bool,
     options: TrainingOptions,
 ) -> None:
@@ -41,8 +49,17 @@ def train(
     Examples:
       mnistlin train --config quickstart
       mnistlin train --config softmax --set training.l2_lambda=0.01 --seed 1
+      mnistlin train --config softmax --seeds 0-9
       mnistlin train --resume runs/20260114T093012Z_softmax
     """
+    if seeds is not None:
+        if resume or print_config:
+            raise click.UsageError("--seeds starts a new sweep; leave out the other options.")
+        from mnistlin.cli.sweep import SweepOptions
+        from mnistlin.cli.sweep import run as run_sweep
+
+        _config_from(configs, options)  # refuses a config with a sweep of its own
+        run_sweep(ctx, configs, {}, SweepOptions(seeds=seeds), options)
     from mnistlin.config import dump_yaml, editor_line
 
     unfinished = _run_of(resume, configs, options) if resume else None

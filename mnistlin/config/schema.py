@@ -8,8 +8,18 @@ does not occur) are checked when the data is loaded.
 from functools import reduce
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
+from mnistlin.errors import did_you_mean
 
 MAX_COUNT = 2**31 - 1
 """Upper bound of every count and size; a larger number is a typo."""
@@ -160,11 +170,108 @@ class EarlyStoppingConfig(Section):
     )
 
 
-class SweepConfig(Section):
-    """Which models a sweep trains: every λ with every seed."""
+_Model = Literal["logistic", "softmax"]
+_SECTIONS: dict[str, type[Section]] = {
+    "data": DataConfig,
+    "training": TrainingConfig,
+    "early_stopping": EarlyStoppingConfig,
+}
+_NOT_SWEPT = {
+    "training.seed": "name the seeds in sweep.seeds, or with --seeds",
+    "training.checkpoint_seconds": "it has no effect on results",
+    "name": "it has no effect on results",
+}
 
-    l2_lambdas: Lambdas = Field(description="The values of λ.")
+
+def sweepable_keys() -> list[str]:
+    """Return the dotted keys that a sweep may vary."""
+    keys = [f"{name}.{key}" for name, each in _SECTIONS.items() for key in each.model_fields]
+    return ["model", *(key for key in keys if key not in _NOT_SWEPT)]
+
+
+def is_whole(key: str) -> bool:
+    """Return whether the values of a dotted key are whole numbers, or null."""
+    name, _, field = key.partition(".")
+    if name not in _SECTIONS or field not in _SECTIONS[name].model_fields:
+        return False
+    schema = _SECTIONS[name].model_json_schema()["properties"][field]
+    kinds = {each.get("type") for each in schema.get("anyOf", [schema])}
+    return kinds <= {"integer", "null"}
+
+
+def _swept_value(key: str, value: Any) -> Any:
+    """Return a value as the section of its key has it."""
+    if key == "model":
+        return TypeAdapter(_Model).validate_python(value)
+    name, _, field = key.partition(".")
+    return getattr(_SECTIONS[name].model_validate({field: value}), field)
+
+
+def _swept_values(over: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """Check the values of each key by themselves; combinations are checked by the sweep."""
+    problems: list[str] = []
+    found: dict[str, tuple[Any, ...]] = {}
+    for key, values in over.items():
+        if key not in sweepable_keys():
+            why = _NOT_SWEPT.get(key, f"unknown key{did_you_mean(key, sweepable_keys())}")
+            problems.append(f"{key} cannot be swept over: {why}")
+            continue
+        try:
+            found[key] = _distinct(tuple(_swept_value(key, value) for value in values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            problems.append(f"{key}: found {first['input']!r}; {first['msg']}")
+        except ValueError as error:
+            problems.append(f"{key}: {error}")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return found
+
+
+Over = Annotated[
+    dict[str, Annotated[tuple[Any, ...], Field(strict=False, min_length=1)]],
+    AfterValidator(_swept_values),
+]
+
+
+class SweepConfig(Section):
+    """Which models a sweep trains: every combination of values, with every seed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"required": [key]} for key in ("l2_lambdas", "over", "seeds")]
+        }
+    )
+
+    l2_lambdas: Lambdas | None = Field(
+        None, description="Short form of over: {training.l2_lambda: [...]}."
+    )
+    over: Over = Field(
+        {},
+        json_schema_extra={"propertyNames": {"enum": [*sweepable_keys()]}},
+        description="Dotted keys of model, data, training or early_stopping, and the values of "
+        "each; the members of the sweep are all combinations.",
+    )
     seeds: Seeds = Field((0,), description="The seeds; more than one needs training.shuffle: true.")
+
+    @model_validator(mode="after")
+    def _has_members(self) -> Self:
+        if self.l2_lambdas is not None and "training.l2_lambda" in self.over:
+            raise ValueError(
+                "name the values of training.l2_lambda in l2_lambdas or over, not both"
+            )
+        if not self.swept and len(self.seeds) == 1:
+            raise ValueError(
+                "nothing to sweep over; add keys and their values, such as "
+                "over: {training.learning_rate: [0.1, 0.01]}, or more seeds"
+            )
+        return self
+
+    @property
+    def swept(self) -> dict[str, tuple[Any, ...]]:
+        """The swept keys and the values of each."""
+        short = {} if self.l2_lambdas is None else {"training.l2_lambda": self.l2_lambdas}
+        return short | self.over
 
 
 class ExperimentConfig(Section):
@@ -176,7 +283,7 @@ class ExperimentConfig(Section):
         max_length=100,
         description="Name of the experiment; it becomes part of the name of the run folder.",
     )
-    model: Literal["logistic", "softmax"] = Field(
+    model: _Model = Field(
         description="logistic: two classes, one output. softmax: one output per class."
     )
     data: DataConfig = DataConfig()
@@ -238,19 +345,15 @@ def _skip_orders_rule(config: ExperimentConfig) -> str | None:
 
 
 def _seeds_rule(config: ExperimentConfig) -> str | None:
-    if config.sweep is None or len(config.sweep.seeds) == 1:
+    sweep, data = config.sweep, config.data
+    if sweep is None or len(sweep.seeds) == 1 or config.training.shuffle:
         return None
-    found = f"sweep.seeds: found {list(config.sweep.seeds)} with"
-    for key in ("train_rows", "val_rows"):
-        if getattr(config.data, key) == "sample":
-            return (
-                f"{found} data.{key}: sample; each seed would have its own rows, but a sweep has "
-                "one training and validation set; name one seed, or use first or last rows"
-            )
-    if config.training.shuffle:
+    if "sample" in {data.train_rows, data.val_rows}:  # each seed has its own rows
         return None
+    if {"training.shuffle", "data.train_rows", "data.val_rows"} & sweep.over.keys():
+        return None  # the combinations with seeds are checked one by one
     return (
-        f"{found} training.shuffle: false; the seed "
+        f"sweep.seeds: found {list(sweep.seeds)} with training.shuffle: false; the seed "
         "decides the order of the batches alone, so all seeds would give the same run; set "
         "training.shuffle: true or name one seed"
     )

@@ -24,6 +24,7 @@ from mnistlin.config.loading import listed, unreadable_as_config_error
 from mnistlin.errors import ConfigError, did_you_mean
 from mnistlin.figures.draw import OVERLAY_FIGURES, REPORT_RUN_FIGURES, SWEEP_FIGURES
 from mnistlin.runs.records import Summary
+from mnistlin.runs.sweep_folder import keys_of
 
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]
@@ -264,7 +265,7 @@ def _find(source: str | Path) -> Path:
 
 
 def _n_runs(config: ExperimentConfig) -> int:
-    return len(config.sweep.l2_lambdas) * len(config.sweep.seeds) if config.sweep else 1
+    return len(keys_of(config.sweep)) if config.sweep else 1
 
 
 def _configs(

@@ -117,13 +117,23 @@ class GitRecord(_Record):
 
 
 class StackRecord(_Record):
-    """The stack in which a member of a sweep was trained; `sweep` is the name of its folder."""
+    """The stack in which a member of a sweep was trained; `sweep` is the name of its folder.
+
+    `learning_rates` is empty if all members have the same.
+    """
 
     sweep: str
     l2_lambdas: Annotated[
         tuple[_Lambda, ...], Field(strict=False, min_length=1, max_length=MAX_STACK)
     ]
+    learning_rates: Annotated[tuple[_Lambda, ...], Field(strict=False)] = ()
     seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+    @model_validator(mode="after")
+    def _has_rates_of_all(self) -> Self:
+        if len(self.learning_rates) not in {0, len(self.l2_lambdas)}:
+            raise ValueError("learning_rates: one for each member, or none")
+        return self
 
 
 class Resumption(_Record):
@@ -136,11 +146,22 @@ class Resumption(_Record):
 
 
 class FailureRecord(_Record):
-    """A stack of a sweep that could not be trained."""
+    """Members of a sweep that could not be trained, by the names of their folders."""
 
-    l2_lambdas: Annotated[tuple[_Lambda, ...], Field(strict=False)]
+    l2_lambdas: Annotated[tuple[_Lambda, ...], Field(strict=False)] = ()
+    runs: Annotated[tuple[str, ...], Field(strict=False)] = ()
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     error: str
+
+
+class ChoiceRecord(_Record):
+    """The member that was chosen, and its score on the test set, which was read for it alone."""
+
+    chosen_by: Literal["accuracy", "loss"]
+    test_run: str
+    test_accuracy: Annotated[float, Field(ge=0, le=1)]
+    test_interval: Annotated[tuple[float, float], Field(strict=False)]
+    test_loss: float
 
 
 class Origin(_Record):
@@ -189,9 +210,10 @@ class RunInfo(Origin):
 
 
 class SweepInfo(Origin):
-    """sweep.json: as run.json, and the stacks that failed."""
+    """sweep.json: as run.json, with the members that failed and the choice."""
 
     status: SweepStatus = "running"
+    choice: ChoiceRecord | None = None
     failures: Annotated[tuple[FailureRecord, ...], Field(strict=False)] = ()
 
 

@@ -1,13 +1,16 @@
-"""The folder of a sweep: its own files, read and written; its members are ordinary run folders.
+"""The folder of a sweep: its own files, written and read; its members are ordinary run folders.
 
-config.yaml  sweep.json  sweep.csv  lambda-<λ>_seed-<seed>/  plots/
+config.yaml  sweep.json  sweep.csv  plots/  and a folder for each member, named by the swept keys:
+lambda-0.01_seed-0/, learning_rate-0.1_lambda-0.01_seed-0/
 """
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count, product
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,11 +21,13 @@ from mnistlin.runs.files import (
     json_bytes,
     marks_failure,
     remove_leftovers,
+    sole_writer,
     write_bytes,
 )
 from mnistlin.runs.folder import Run, load_run, read_config
 from mnistlin.runs.records import (
     ENDED,
+    ChoiceRecord,
     FailureRecord,
     SweepInfo,
     SweepStatus,
@@ -31,8 +36,8 @@ from mnistlin.runs.records import (
 )
 from mnistlin.runs.tables import Value, csv_text, html_table
 
-Key: TypeAlias = tuple[float, int]
-"""What names a member: its λ and its seed."""
+Key: TypeAlias = tuple[Any, ...]
+"""What identifies a member: its value of each swept key, and its seed."""
 
 _FROM_SUMMARY = (
     "last_train_loss",
@@ -46,29 +51,58 @@ _FROM_SUMMARY = (
     "last_weight_norm",
     "stop_epoch",
 )
-SWEEP_COLUMNS = (
-    "l2_lambda",
-    "seed",
-    *(name.replace("last_weight_norm", "weight_norm") for name in _FROM_SUMMARY),
-    "status",
-    "run",
-)
-
+_RENAMED = {"last_weight_norm": "weight_norm"}
 
 DIVERGED = "training diverged"
 """The `error` of a failure that training again would repeat."""
 
 
-def member_name(key: Key) -> str:
-    """Return the folder of a member, such as lambda-0.01_seed-0."""
-    l2_lambda, seed = key
-    shortest = repr(abs(l2_lambda)).removesuffix(".0").replace("+", "")  # abs: for -0.0
-    return f"lambda-{shortest}_seed-{seed}"
-
-
 def keys_of(sweep: SweepConfig) -> list[Key]:
-    """Return the members of a sweep: λ after λ in the order of the config, each with all seeds."""
-    return [(l2_lambda, seed) for l2_lambda in sweep.l2_lambdas for seed in sweep.seeds]
+    """Return the members: all combinations in the order of the config, each with all seeds."""
+    return list(product(*sweep.swept.values(), sweep.seeds))
+
+
+def column_of(key: str) -> str:
+    """Return the column of a swept key in sweep.csv: its last part, such as l2_lambda."""
+    return key.rpartition(".")[2]
+
+
+def member_names(sweep: SweepConfig) -> dict[Key, str]:
+    """Return the folder of each member, such as lambda-0.01_seed-0; -2, -3 on collision."""
+    labels = ["lambda" if key == "training.l2_lambda" else column_of(key) for key in sweep.swept]
+    names: dict[Key, str] = {}
+    taken: set[str] = set()
+    for key in keys_of(sweep):
+        parts = zip([*labels, "seed"], key, strict=True)
+        stem = "_".join(f"{label}-{_slug(value)}" for label, value in parts)
+        name = stem
+        for number in count(2):
+            if name.lower() not in taken:  # some file systems ignore case
+                break
+            name = f"{stem}-{number}"
+        taken.add(name.lower())
+        names[key] = name
+    return names
+
+
+def _slug(value: Any) -> str:
+    """Return a value as part of a file name."""
+    if isinstance(value, float):
+        return repr(abs(value)).removesuffix(".0").replace("+", "")  # abs: for -0.0
+    if isinstance(value, tuple):
+        return "-".join(map(_slug, value))
+    return re.sub(r"[^A-Za-z0-9.]+", "-", value_text(value))[:40].strip("-.") or "x"
+
+
+def value_text(value: Any) -> str:
+    """Return the value of a swept key as tables and figures show it."""
+    if value is None:
+        return "all"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return " ".join(map(value_text, value)) if isinstance(value, tuple) else str(value)
 
 
 @dataclass(frozen=True)
@@ -113,7 +147,7 @@ class Sweep:
     @property
     def resume_command(self) -> str:
         """The command that trains what is missing."""
-        return shlex.join(["mnistlin", "sweep-lambda", "--resume", str(self.path)])
+        return shlex.join(["mnistlin", "sweep", "--resume", str(self.path)])
 
     @property
     def failures(self) -> list[dict[str, Any]]:
@@ -122,27 +156,30 @@ class Sweep:
 
     @cached_property
     def members(self) -> Mapping[Key, Run]:
-        """The members whose training has ended, λ after λ in the order of the config."""
-        found = ((key, self._member(key)) for key in keys_of(self.settings))
+        """The members whose training has ended, in the order of the config."""
+        found = ((key, self._member(name)) for key, name in member_names(self.settings).items())
         return {key: run for key, run in found if run is not None}
 
     @cached_property
-    def by_lambda(self) -> Mapping[float, Mapping[int, Run]]:
-        """The members that have a check and did not diverge, by λ in its order, then by seed."""
-        sound = {
-            key: run
-            for key, run in self.members.items()
-            if run.status != "diverged" and len(run.metrics["step"])
-        }
-        return {
-            l2_lambda: {seed: run for (value, seed), run in sound.items() if value == l2_lambda}
-            for l2_lambda in self.settings.l2_lambdas
-        }
+    def by_setting(self) -> Mapping[Key, Mapping[int, Run]]:
+        """The members with a check that did not diverge: for each combination, a run per seed."""
+        found: dict[Key, dict[int, Run]] = {key[:-1]: {} for key in keys_of(self.settings)}
+        for (*values, seed), run in self.members.items():
+            if run.status != "diverged" and len(run.metrics["step"]):
+                found[tuple(values)][seed] = run
+        return found
 
-    def _member(self, key: Key) -> Run | None:
+    @cached_property
+    def by_lambda(self) -> Mapping[float, Mapping[int, Run]]:
+        """As `by_setting`, by λ; empty if the sweep is not over λ alone."""
+        if list(self.settings.swept) != ["training.l2_lambda"]:
+            return {}
+        return {l2_lambda: runs for (l2_lambda,), runs in self.by_setting.items()}
+
+    def _member(self, name: str) -> Run | None:
         """Return a member if its folder is complete."""
         try:
-            run = load_run(self.path / member_name(key))
+            run = load_run(self.path / name)
         except RunError:
             return None
         return run if run.status in ENDED else None
@@ -187,7 +224,10 @@ class SweepWriter:
 
     def __init__(self, path: Path, config: ExperimentConfig, info: SweepInfo) -> None:
         self.path = path
-        self._order = keys_of(config.sweep) if config.sweep else []
+        if config.sweep is None:
+            raise ValueError("a sweep needs a config with a section `sweep`")
+        self._names = member_names(config.sweep)
+        self._keys = list(config.sweep.swept)
         self._rows: dict[Key, Sequence[Value]] = {}
         self._info = info.updated(failures=())
         remove_leftovers(path)
@@ -199,23 +239,26 @@ class SweepWriter:
     def add(self, members: Mapping[Key, Run]) -> None:
         """Add members whose training has ended to sweep.csv; those that diverged are failures."""
         self._rows |= {key: _row(key, run) for key, run in members.items()}
-        for (l2_lambda, seed), run in members.items():
+        for key, run in members.items():
             if run.status == "diverged":
-                self._fail([l2_lambda], seed, DIVERGED)
+                self._fail([key], DIVERGED)
         self._write_table()
 
-    def add_failure(self, l2_lambdas: Sequence[float], seed: int, reason: str) -> None:
-        """Record why a stack could not be trained."""
-        self._fail(l2_lambdas, seed, reason)
+    def add_failure(self, keys: Sequence[Key], reason: str) -> None:
+        """Record why the members of a stack could not be trained."""
+        self._fail(keys, reason)
         blanks = [None] * len(_FROM_SUMMARY)
-        for l2_lambda in l2_lambdas:
-            self._rows[l2_lambda, seed] = (l2_lambda, seed, *blanks, "failed", None)
+        self._rows |= {key: (*_cells(key), *blanks, "failed", None) for key in keys}
         self._write_table()
+
+    def folder_of(self, key: Key) -> Path:
+        """Return the run folder of a member."""
+        return self.path / self._names[key]
 
     def close(self) -> None:
         """Record in sweep.json how the sweep ended, which follows from its members."""
         statuses = {row[-2] for row in self._rows.values()}
-        if len(self._rows) < len(self._order):
+        if len(self._rows) < len(self._names):
             self._end("interrupted")
         else:
             self._end("partly_failed" if statuses & {"failed", "diverged"} else "finished")
@@ -224,8 +267,18 @@ class SweepWriter:
         """Record it in sweep.json if something raises inside."""
         return marks_failure(self._end)
 
-    def _fail(self, l2_lambdas: Sequence[float], seed: int, reason: str) -> None:
-        failure = FailureRecord(l2_lambdas=tuple(l2_lambdas), seed=seed, error=reason)
+    def _fail(self, keys: Sequence[Key], reason: str) -> None:
+        failure = FailureRecord(
+            l2_lambdas=tuple(
+                value
+                for key in keys
+                for name, value in zip(self._keys, key, strict=False)
+                if name == "training.l2_lambda"
+            ),
+            seed=keys[0][-1],
+            error=reason,
+            runs=tuple(self._names[key] for key in keys),
+        )
         self._info = self._info.updated(failures=(*self._info.failures, failure))
 
     def _end(self, status: SweepStatus) -> None:
@@ -237,10 +290,39 @@ class SweepWriter:
         write_bytes(self.path / "sweep.json", content, durable=True)
 
     def _write_table(self) -> None:
-        rows = [self._rows[key] for key in self._order if key in self._rows]
-        write_bytes(self.path / "sweep.csv", csv_text([SWEEP_COLUMNS, *rows]).encode())
+        header = (
+            *map(column_of, self._keys),
+            "seed",
+            *(_RENAMED.get(name, name) for name in _FROM_SUMMARY),
+            "status",
+            "run",
+        )
+        rows = [self._rows[key] for key in self._names if key in self._rows]
+        write_bytes(self.path / "sweep.csv", csv_text([header, *rows]).encode())
+
+
+def record_choice(path: Path, choice: ChoiceRecord) -> None:
+    """Record in sweep.json the chosen member and its score on the test set, once and for all.
+
+    Raises
+    ------
+    RunError
+        If there is one already, or it cannot be written.
+    """
+    with sole_writer(path):
+        info = read_record(path / "sweep.json", SweepInfo)
+        if info.choice is not None:
+            raise RunError(f"{path / 'sweep.json'} has a choice already; it is made once")
+        content = json_bytes(info.updated(choice=choice).model_dump(mode="json"))
+        write_bytes(path / "sweep.json", content, durable=True)
 
 
 def _row(key: Key, run: Run) -> tuple[Value, ...]:
     """Return a member's row of sweep.csv."""
-    return (*key, *(run.summary.get(name) for name in _FROM_SUMMARY), run.status, run.path.name)
+    numbers = (run.summary.get(name) for name in _FROM_SUMMARY)
+    return (*_cells(key), *numbers, run.status, run.path.name)
+
+
+def _cells(key: Key) -> tuple[Value, ...]:
+    """Return the cells of a member's swept values and seed."""
+    return tuple(v if type(v) in {int, float} else value_text(v) for v in key)

@@ -23,7 +23,7 @@ import numpy as np
 import mnistlin
 from mnistlin.data.splits import Split, Splits
 from mnistlin.errors import ConfigError, RunError
-from mnistlin.sweep.workers import Configs, Result, WorkersLostError, train_stack
+from mnistlin.sweep.workers import Configs, Data, Result, WorkersLostError, train_stack
 
 CONNECT_SECONDS = 30.0
 """How long to wait for a scheduler, for a first worker, and for any sign of life of a worker."""
@@ -36,15 +36,15 @@ CLOSE_SECONDS = 5.0
 
 
 @contextmanager
-def dask_cluster(address: str, data: Splits) -> "Iterator[DaskCluster]":
+def dask_cluster(address: str, data: Data) -> "Iterator[DaskCluster]":
     """Train on a Dask cluster while inside.
 
     Parameters
     ----------
     address : str
         Of the scheduler, such as tcp://10.0.0.1:8786.
-    data : Splits
-        The data, which the scheduler keeps once for all stacks.
+    data : callable
+        Loads the data of a config, which the scheduler then keeps once for all stacks.
 
     Raises
     ------
@@ -69,10 +69,9 @@ def dask_cluster(address: str, data: Splits) -> "Iterator[DaskCluster]":
             raise ConfigError(f"--scheduler {address}: {error}") from None
         except OSError as error:
             raise RunError(f"no Dask scheduler answers at {address}: {error}") from None
-        cluster = DaskCluster(client, address)
+        cluster = DaskCluster(client, address, data)
         try:
             cluster.wait_for_workers()
-            cluster.send(data)
             yield cluster
         finally:
             cluster.close()
@@ -83,10 +82,10 @@ class DaskCluster:
 
     n_at_once = None
 
-    def __init__(self, client: Any, address: str) -> None:
-        self._client, self._address = client, address
+    def __init__(self, client: Any, address: str, data: Data) -> None:
+        self._client, self._address, self._data = client, address, data
         self._executor = client.get_executor(pure=False)
-        self._pixels: Any = None
+        self._sent: dict[int, Any] = {}
         self._heard = self._looked = time.monotonic()
         self._look: Future[Any] = _in_background(client.scheduler_info)
         self._last_seen: dict[str, tuple[float, float]] = {}  # by scheduler; when that changed here
@@ -122,13 +121,12 @@ class DaskCluster:
             f"`dask worker {self._address} --nthreads 1`"
         )
 
-    def send(self, data: Splits) -> None:
-        """Send the data that all stacks are trained on."""
-        self._pixels = self._client.submit(_itself, packed(data), pure=False)
-
     def submit(self, configs: Configs) -> Result:
         """Start to train a stack on whichever worker is free."""
-        result: Result = self._executor.submit(train_stack, configs, data=self._pixels)
+        data = self._data(configs[0])
+        if id(data) not in self._sent:
+            self._sent[id(data)] = self._client.submit(_itself, packed(data), pure=False)
+        result: Result = self._executor.submit(train_stack, configs, data=self._sent[id(data)])
         return result
 
     def deaths(self, result: Result) -> int:

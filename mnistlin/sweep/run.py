@@ -11,13 +11,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnistlin.config import ExperimentConfig
-from mnistlin.data.splits import Splits, load_splits
-from mnistlin.errors import MnistlinError, RunError
+from mnistlin.data.splits import SplitLoader, Splits, shared_loader
+from mnistlin.errors import ConfigError, MnistlinError, RunError
 from mnistlin.experiment import conclude, setup_for
 from mnistlin.runs.files import os_errors_as_run_errors, sole_writer
 from mnistlin.runs.folder import Run, load_run, make_folder
@@ -28,11 +28,12 @@ from mnistlin.runs.provenance import (
     this_command,
 )
 from mnistlin.runs.records import RunInfo, SweepInfo
-from mnistlin.runs.sweep_folder import Sweep, SweepWriter, load_sweep, member_name
+from mnistlin.runs.sweep_folder import Sweep, SweepWriter, load_sweep
 from mnistlin.runs.writer import RunWriter
 from mnistlin.sweep.cluster import dask_cluster
 from mnistlin.sweep.plan import Task, tasks_of
 from mnistlin.sweep.workers import (
+    Data,
     Result,
     ThisProcess,
     TrainedStack,
@@ -82,10 +83,11 @@ class _Reporter:
     """Reports progress to the caller, and remembers whether it asked to stop."""
 
     def __init__(
-        self, on_progress: OnProgress | None, n_stacks: int, n_done: int, epochs: int
+        self, on_progress: OnProgress | None, tasks: Sequence[Task], done: Sequence[Task]
     ) -> None:
-        self._on_progress, self._n_stacks, self._n_done = on_progress, n_stacks, n_done
-        self._epochs = epochs
+        self._on_progress = on_progress
+        self._n_stacks, self._epochs = len(tasks), sum(map(_epochs, tasks))
+        self._n_done, self._epochs_done = len(done), sum(map(_epochs, done))
         self._warnings: tuple[str, ...] = ()
         self._wants_stop = False
 
@@ -93,9 +95,10 @@ class _Reporter:
         """Report some epochs of the stack that trains in this process; return whether to stop."""
         return self._report(epochs.stop)
 
-    def stack_done(self) -> None:
+    def stack_done(self, task: Task) -> None:
         """Count one stack more."""
         self._n_done += 1
+        self._epochs_done += _epochs(task)
 
     def warn(self, warning: str) -> None:
         """Add a warning to the next report."""
@@ -109,8 +112,8 @@ class _Reporter:
         progress = SweepProgress(
             self._n_done,
             self._n_stacks,
-            self._n_done * self._epochs + epochs_of_stack,
-            self._n_stacks * self._epochs,
+            self._epochs_done + epochs_of_stack,
+            self._epochs,
             self._warnings,
         )
         if self._on_progress is not None and self._on_progress(progress):
@@ -118,12 +121,16 @@ class _Reporter:
         return self._wants_stop
 
 
+def _epochs(task: Task) -> int:
+    return task.configs[0].training.epochs
+
+
 @dataclass(frozen=True)
 class _Driver:
     """Gets stacks trained, and writes their results."""
 
-    config: ExperimentConfig
-    splits: Splits
+    chooses: bool
+    data: Data
     writer: SweepWriter
     workers: Workers
     reporter: _Reporter
@@ -137,7 +144,7 @@ class _Driver:
             except WorkersLostError as error:
                 raise RunError(
                     f"{error}; the stacks that are complete are kept, and "
-                    f"`mnistlin sweep-lambda --resume {self.writer.path}` trains the others"
+                    f"`mnistlin sweep --resume {self.writer.path}` trains the others"
                 ) from None
             self.writer.close()
 
@@ -171,20 +178,20 @@ class _Driver:
         n_at_once = self.workers.n_at_once or len(waiting) + len(in_flight)
         while waiting and len(in_flight) < n_at_once:
             task = waiting.popleft()
-            in_flight[self.workers.submit(task.configs(self.config))] = task
+            in_flight[self.workers.submit(task.configs)] = task
 
     def _write(self, task: Task, result: Result) -> None:
         """Write the members of a stack, or why there are none."""
         try:
             trained = result.result()
         except Exception as error:  # whatever it is, the other stacks are trained
-            self.writer.add_failure(task.l2_lambdas, task.seed, self._reason(result, error))
+            self.writer.add_failure(task.keys, self._reason(result, error))
         else:
             if trained is None:  # it was asked to stop
                 return
             runs = {key: self._member(task, trained, i) for i, key in enumerate(task.keys)}
             self.writer.add(runs)
-        self.reporter.stack_done()
+        self.reporter.stack_done(task)
 
     def _reason(self, result: Result, error: Exception) -> str:
         if self.workers.deaths(result):
@@ -198,10 +205,10 @@ class _Driver:
 
     def _member(self, task: Task, trained: TrainedStack, i: int) -> Run:
         """Write the run folder of one member of a stack."""
-        path = self.writer.path / member_name(task.keys[i])
+        path = self.writer.folder_of(task.keys[i])
         with os_errors_as_run_errors("make the folder", path):
             path.mkdir()
-        config = task.configs(self.config)[i]
+        config = task.configs[i]
         info = RunInfo.of(
             trained.info,
             command=this_command(),
@@ -210,9 +217,12 @@ class _Driver:
         )
         run_writer = RunWriter(path, config, info)
         member = trained.members[i]
+        splits = self.data(config)
+        if self.chooses:  # the test images are read once, for the member that is chosen
+            splits = replace(splits, test=None)
         with run_writer.marks_failure():
             run_writer.append(member)
-            conclude(run_writer, self.splits, member, member.checks, trained.train_seconds)
+            conclude(run_writer, splits, member, member.checks, trained.train_seconds)
         return load_run(path)
 
 
@@ -224,7 +234,7 @@ def run_sweep(
     jobs: int = 1,
     scheduler: str | None = None,
 ) -> Sweep:
-    """Train every λ with every seed, and write a folder with a run folder for each.
+    """Train every combination with every seed, and write a folder with a run folder for each.
 
     Parameters
     ----------
@@ -259,16 +269,14 @@ def run_sweep(
     """
     if jobs > 1:
         _check_main_guard()
-    tasks = tasks_of(config)
-    splits = load_splits(config.data, training=tasks[0].configs(config)[0].training)
-    setup_for(config, splits, tasks[0].l2_lambdas)  # refuses a config that does not fit the data
-    reporter = _Reporter(on_progress, len(tasks), 0, config.training.epochs)
-    with _workers(splits, reporter, min(jobs, len(tasks)), scheduler) as workers:
-        path = make_folder(Path(runs_dir), f"sweep-lambda_{config.name}")
+    tasks, data = tasks_of(config), _loads_data()
+    first = _check_fit(tasks, data)
+    reporter = _Reporter(on_progress, tasks, [])
+    with _workers(data, reporter, min(jobs, len(tasks)), scheduler) as workers:
+        path = make_folder(Path(runs_dir), f"{_kind(config)}_{config.name}")
         with sole_writer(path):
-            info = SweepInfo.of(describe_origin(config, splits))
-            writer = SweepWriter(path, config, info)
-            _Driver(config, splits, writer, workers, reporter).drive(tasks)
+            writer = SweepWriter(path, config, SweepInfo.of(describe_origin(config, first)))
+            _Driver(_chooses(config), data, writer, workers, reporter).drive(tasks)
     return load_sweep(path)
 
 
@@ -309,26 +317,68 @@ def resume_sweep(
         sweep = load_sweep(path)
         check_config_is_unchanged(path, sweep.info, sweep.config)
         config, tasks = sweep.config, tasks_of(sweep.config)
-        training = tasks[0].configs(config)[0].training
-        splits = load_splits(config.data, sweep.info.data.recorded_folder, training)
-        info = resumed_info(path, sweep.info, describe_origin(config, splits))
+        data = _loads_data(
+            None if "data.dataset" in sweep.settings.swept else sweep.info.data.recorded_folder
+        )
+        first = _check_fit(tasks, data)
+        info = resumed_info(path, sweep.info, describe_origin(config, first))
         complete = [task for task in tasks if _is_complete(task, sweep)]
         missing = [task for task in tasks if task not in complete]
-        reporter = _Reporter(on_progress, len(tasks), len(complete), config.training.epochs)
-        with _workers(splits, reporter, min(jobs, len(missing)), scheduler) as workers:
-            _remove_members(path, missing)
+        reporter = _Reporter(on_progress, tasks, complete)
+        with _workers(data, reporter, min(jobs, len(missing)), scheduler) as workers:
             writer = SweepWriter(path, config, info)
+            _remove([writer.folder_of(key) for task in missing for key in task.keys])
             writer.add({key: sweep.members[key] for task in complete for key in task.keys})
-            _Driver(config, splits, writer, workers, reporter).drive(missing)
+            _Driver(_chooses(config), data, writer, workers, reporter).drive(missing)
     return load_sweep(path)
 
 
+def _loads_data(recorded: Path | None = None) -> Data:
+    """Return what loads the data of a config, and returns the same for equal ones."""
+    loader = shared_loader() or SplitLoader()
+    return lambda config: loader.load(config.data, recorded, config.training)
+
+
+def _chooses(config: ExperimentConfig) -> bool:
+    """Return whether there are settings to choose among, and not seeds alone."""
+    return config.sweep is not None and bool(config.sweep.swept)
+
+
+def _kind(config: ExperimentConfig) -> str:
+    """Return the first part of a sweep's folder name."""
+    is_over_lambda = config.sweep and list(config.sweep.swept) == ["training.l2_lambda"]
+    return "sweep-lambda" if is_over_lambda else "sweep"
+
+
+def _check_fit(tasks: Sequence[Task], data: Data) -> Splits:
+    """Check all tasks against their data before anything is trained; return that of the first.
+
+    Raises
+    ------
+    ConfigError
+        If configs do not fit their data; all problems are reported together.
+    DataError
+        If data is missing or wrong.
+    """
+    problems: list[str] = []
+    for task in tasks:
+        try:
+            setup_for(task.configs, data(task.configs[0]))
+        except ConfigError as error:
+            problems += [str(error)] * (str(error) not in problems)
+    if len(problems) > 1:
+        raise ConfigError("\n  ".join(["sweep: combinations that do not fit the data", *problems]))
+    if problems:
+        raise ConfigError(problems[0])
+    return data(tasks[0].configs[0])
+
+
 def _workers(
-    splits: Splits, reporter: _Reporter, jobs: int, scheduler: str | None
+    data: Data, reporter: _Reporter, jobs: int, scheduler: str | None
 ) -> AbstractContextManager[Workers]:
     if scheduler is not None:
-        return dask_cluster(scheduler, splits)
-    return processes(jobs) if jobs > 1 else nullcontext(ThisProcess(splits, reporter.on_segment))
+        return dask_cluster(scheduler, data)
+    return processes(jobs) if jobs > 1 else nullcontext(ThisProcess(data, reporter.on_segment))
 
 
 def _check_main_guard() -> None:
@@ -359,10 +409,8 @@ def _is_complete(task: Task, sweep: Sweep) -> bool:
     return all(run is not None and run.info.stack == described for run in runs)
 
 
-def _remove_members(path: Path, tasks: Sequence[Task]) -> None:
-    for task in tasks:
-        for key in task.keys:
-            folder = path / member_name(key)
-            with os_errors_as_run_errors("remove", folder):
-                if folder.exists():
-                    shutil.rmtree(folder)
+def _remove(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        with os_errors_as_run_errors("remove", folder):
+            if folder.exists():
+                shutil.rmtree(folder)

@@ -28,8 +28,11 @@ from mnistlin.training.segments import Segment
 from mnistlin.training.sgd import train
 
 OnSegment = Callable[[range], bool]
+Data: TypeAlias = Callable[[ExperimentConfig], Splits]
+"""Loads the data of a config, or returns it again."""
+
 Configs: TypeAlias = tuple[ExperimentConfig, ...]
-"""The members of a stack: configs that differ in λ alone."""
+"""The members of a stack: configs that differ in λ and the learning rate alone."""
 
 # The number of BLAS threads is one setting of the process; two stacks at once, as in the threads
 # of a Dask worker, would reset it for each other.
@@ -69,11 +72,10 @@ def train_stack(
     config = configs[0]
     splits = _loader.load(config.data, training=config.training) if data is None else data
     info = describe_origin(config, splits)
-    l2_lambdas = tuple(each.training.l2_lambda for each in configs)
     history: list[list[Segment]] = [[] for _ in configs]
     with _one_at_a_time:
         started = time.perf_counter()
-        for segments in train(setup_for(config, splits, l2_lambdas)):
+        for segments in train(setup_for(configs, splits)):
             for each in segments:
                 past = history[each.member]
                 if past:  # only the newest state is needed
@@ -133,14 +135,15 @@ class ThisProcess:
 
     n_at_once = 1
 
-    def __init__(self, data: Splits, on_segment: OnSegment) -> None:
+    def __init__(self, data: Data, on_segment: OnSegment) -> None:
         self._data, self._on_segment = data, on_segment
 
     def submit(self, configs: Configs) -> Result:
         """Train a stack."""
         result: Result = Future()
         try:
-            result.set_result(train_stack(configs, self._data, self._on_segment))
+            data = self._data(configs[0])
+            result.set_result(train_stack(configs, data, self._on_segment))
         except Exception as error:  # raised again where the result is asked for
             result.set_exception(error)
         return result

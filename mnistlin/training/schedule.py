@@ -70,9 +70,10 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Setup:
-    """A stack of models to train: they share the data and the order of batches, not λ.
+    """A stack of models to train: they share all but λ and the learning rate.
 
-    `training.l2_lambda` is not used; `l2_lambdas` has one for each member of the stack.
+    `l2_lambdas` has one for each member of the stack, in place of that of `training`; so has
+    `learning_rates`, unless it is empty.
     `drawn_from` is that of the splits.
 
     Raises
@@ -88,6 +89,7 @@ class Setup:
     stopping: EarlyStoppingConfig | None
     l2_lambdas: tuple[float, ...]
     drawn_from: tuple[int, ...] = ()
+    learning_rates: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         classes, n_samples = self.train.classes, self.train.n_samples

@@ -100,6 +100,8 @@ class Stack:
         self._reader = PixelReader(setup.train, self._how.batch_size, self._how.dtype)
         self._members = tuple(range(len(setup.l2_lambdas)))
         self._l2_lambdas = np.array(setup.l2_lambdas, dtype=self._how.dtype)
+        rates = setup.learning_rates or [self._how.learning_rate] * len(self._members)
+        self._learning_rates = np.array(rates, dtype=self._how.dtype)
         self._weights = stack(*[weights] * len(self._members))
         self._orders = epoch_orders(self._how, setup.train.n_samples, first_epoch, setup.drawn_from)
 
@@ -109,7 +111,7 @@ class Stack:
             return
         at = [self._members.index(member) for member in members]
         self._members, self._weights = members, self._weights[at]
-        self._l2_lambdas = self._l2_lambdas[at]
+        self._l2_lambdas, self._learning_rates = self._l2_lambdas[at], self._learning_rates[at]
 
     @np.errstate(over="ignore", invalid="ignore")  # divergence is judged by its numbers
     def train(self, epochs: range) -> Recording:
@@ -155,7 +157,7 @@ class Stack:
         W = self._weights
         Z = logits(W, X)
         R = self._setup.head.residual(Z, Y)
-        W -= self._how.learning_rate * gradient(R, W, X, self._l2_lambdas)
+        W -= self._learning_rates[:, None, None] * gradient(R, W, X, self._l2_lambdas)
         return Z
 
 

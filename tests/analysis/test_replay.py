@@ -67,8 +67,9 @@ def test_a_member_of_a_sweep_is_repeated_in_its_stack(make_config, tmp_path):
     assert len(sweep.members) == 6
     assert len({run.steps["step"][-1] for run in sweep.members.values()}) > 1
     for (_, seed), member in sweep.members.items():
-        assert stack_of(member).l2_lambdas == settings.l2_lambdas
-        assert stack_of(member).seed == seed
+        found = tuple(each.training.l2_lambda for each in stack_of(member))
+        assert found == settings.l2_lambdas
+        assert {each.training.seed for each in stack_of(member)} == {seed}
         assert replay(member).is_identical
 
 

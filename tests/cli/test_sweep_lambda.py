@@ -187,7 +187,12 @@ class TestEnds:
         assert ends(result.stdout)["status"] == "partly_failed"
         assert row(result, "1000")["runs"] == "0 of 1"
         (failure,) = sweep_of(result).failures
-        assert failure == {"l2_lambdas": [1000], "seed": 0, "error": "training diverged"}
+        assert failure == {
+            "l2_lambdas": [1000],
+            "seed": 0,
+            "error": "training diverged",
+            "runs": ["lambda-1000_seed-0"],
+        }
 
     def test_a_stack_that_failed_is_exit_5_and_names_the_way_back(self, mnistlin, monkeypatch):
         """--resume trains it, and then all is well."""

@@ -124,10 +124,11 @@ def test_sections_that_can_be_off_may_be_null(section):
 
 
 def test_a_missing_key_is_named():
-    """Both at the top and in a section."""
-    message = refusal("sweep: {}")
-    assert "model: the key is missing" in message
-    assert "sweep.l2_lambdas: the key is missing" in message
+    assert "model: the key is missing" in refusal("data: {}")
+
+
+def test_a_sweep_without_members_is_refused():
+    assert "sweep: nothing to sweep over" in refusal(f"{MINIMAL}sweep: {{}}")
 
 
 def test_keys_that_stand_twice_are_all_reported():

@@ -43,7 +43,15 @@ RANGES = {
     "training.checkpoint_seconds": ([0, 0.5, 1e9], [-1, "5"]),
     "early_stopping.patience": ([1, COUNT], [0, COUNT + 1, 2.0]),
     "early_stopping.min_delta": ([0, 0.1], [-0.1, None]),
-    "sweep.l2_lambdas": ([[0], [1, 0.1]], [[], None, [1, 1.0], [-1], ["1"], 1]),
+    "sweep.l2_lambdas": ([[0], [1, 0.1]], [[], [1, 1.0], [-1], ["1"], 1]),
+    "sweep.over": (
+        [{}, {"training.epochs": (1, 2)}, {"data.classes": (None, (2, 3)), "model": ("softmax",)}],
+        [
+            *(None, [], {"training.epochs": []}, {"training.epochs": 1}, {"epochs": [1]}),
+            *({"training.seed": [1]}, {"name": ["a"]}, {"training.checkpoint_seconds": [1]}),
+            *({"training.l2_lambda": [1, 1.0]}, {"training.batch_size": [0]}, {"model": ["x"]}),
+        ],
+    ),
     "sweep.seeds": ([[0], [0, 1]], [[], None, [1, 1], [-1], [0.5]]),
 }
 FLOATS = [

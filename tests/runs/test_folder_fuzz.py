@@ -96,7 +96,7 @@ READ = ("classes", "weights_shape", "summary", "metrics", "steps", "weights", "c
 @given(data=st.data())
 def test_reading_fuzz(data, unfinished, config, folder_of):
     """Nothing else than RunError, and no memory to speak of."""
-    setup = setup_for(config, load_splits(config.data), (0.0,))
+    setup = setup_for([config], load_splits(config.data))
     folder = folder_of(unfinished, data.draw(spoiled_files(unfinished)))
     tracemalloc.start()
     try:

@@ -9,7 +9,7 @@ import pytest
 from mnistlin.config import SweepConfig
 from mnistlin.errors import RunError
 from mnistlin.runs.index import find_runs
-from mnistlin.runs.sweep_folder import load_sweep, member_name
+from mnistlin.runs.sweep_folder import load_sweep, member_names
 from mnistlin.sweep import run_sweep
 
 
@@ -34,7 +34,8 @@ def sweep(make_config, tmp_path):
 )
 def test_a_member_is_named_by_lambda_and_seed(l2_lambda, name):
     """Shortly, with no letter that a file system minds, and differently if λ differ at all."""
-    assert member_name((l2_lambda, 3)) == name
+    sweep = SweepConfig(l2_lambdas=[l2_lambda], seeds=[3])
+    assert list(member_names(sweep).values()) == [name]
 
 
 def test_the_table_has_a_row_for_each_member_in_the_order_of_the_config(sweep):

@@ -11,7 +11,7 @@ from mnistlin.errors import ConfigError, DataError, RunError
 from mnistlin.runs.files import sole_writer
 from mnistlin.runs.sweep_folder import load_sweep
 from mnistlin.sweep import resume_sweep, run_sweep, workers
-from mnistlin.sweep.plan import member_config
+from mnistlin.sweep.plan import tasks_of
 
 
 def damage(run, how):
@@ -42,8 +42,13 @@ class TestBegun:
         assert sweep.status == "finished"
         assert sweep.path.name.endswith("_sweep-lambda_tiny")
         assert len(sweep.members) == 9
+        configs = {
+            key: each
+            for task in tasks_of(config)
+            for key, each in zip(task.keys, task.configs, strict=True)
+        }
         for key, run in sweep.members.items():
-            assert (run.status, run.config) == ("finished", member_config(config, *key))
+            assert (run.status, run.config) == ("finished", configs[key])
             assert load_run(run.path).weights["last"].shape == (21, 3)
 
     def test_a_member_is_the_run_that_train_makes(self, sweep_config, tmp_path):
@@ -121,6 +126,7 @@ class TestBegun:
             "l2_lambdas": [1.0, 0.1, 0.0],
             "seed": 1,
             "error": "MemoryError: no room for a stack",
+            "runs": ["lambda-1_seed-1", "lambda-0.1_seed-1", "lambda-0_seed-1"],
         }
         rows = (sweep.path / "sweep.csv").read_text().splitlines()[1:]
         assert [row for row in rows if row.startswith("0.1,1,")] == [f"0.1,1{',' * 11}failed,"]
