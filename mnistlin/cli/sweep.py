@@ -293,7 +293,9 @@ def run(
     options = replace(options, overrides=overrides)
     is_new = not how.resume
     experiment = _config_from(configs, options) if is_new else _config_of(how, configs, options)
-    fetch_data(experiment.data.dataset, quiet=options.quiet)
+    swept = experiment.sweep.swept if experiment.sweep else {}
+    for dataset in swept.get("data.dataset", [experiment.data.dataset]):
+        fetch_data(dataset, quiet=options.quiet)
     with stop_request() as request:
         found = _sweep_with_bar(experiment, options, request, how)
     if not found.settings.swept:

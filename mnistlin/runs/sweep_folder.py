@@ -6,7 +6,7 @@ lambda-0.01_seed-0/, learning_rate-0.1_lambda-0.01_seed-0/
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -131,7 +131,8 @@ class Sweep:
 
     def _repr_html_(self) -> str:
         """Return sweep.csv as a table, one row per member, which notebooks show."""
-        return html_table([SWEEP_COLUMNS, *(_row(key, run) for key, run in self.members.items())])
+        rows = [_row(key, run) for key, run in self.members.items()]
+        return html_table([_header(self.settings.swept), *rows])
 
     @property
     def status(self) -> SweepStatus:
@@ -290,15 +291,8 @@ class SweepWriter:
         write_bytes(self.path / "sweep.json", content, durable=True)
 
     def _write_table(self) -> None:
-        header = (
-            *map(column_of, self._keys),
-            "seed",
-            *(_RENAMED.get(name, name) for name in _FROM_SUMMARY),
-            "status",
-            "run",
-        )
         rows = [self._rows[key] for key in self._names if key in self._rows]
-        write_bytes(self.path / "sweep.csv", csv_text([header, *rows]).encode())
+        write_bytes(self.path / "sweep.csv", csv_text([_header(self._keys), *rows]).encode())
 
 
 def record_choice(path: Path, choice: ChoiceRecord) -> None:
@@ -315,6 +309,12 @@ def record_choice(path: Path, choice: ChoiceRecord) -> None:
             raise RunError(f"{path / 'sweep.json'} has a choice already; it is made once")
         content = json_bytes(info.updated(choice=choice).model_dump(mode="json"))
         write_bytes(path / "sweep.json", content, durable=True)
+
+
+def _header(keys: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns of sweep.csv."""
+    numbers = (_RENAMED.get(name, name) for name in _FROM_SUMMARY)
+    return (*map(column_of, keys), "seed", *numbers, "status", "run")
 
 
 def _row(key: Key, run: Run) -> tuple[Value, ...]:
