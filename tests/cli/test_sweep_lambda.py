@@ -39,7 +39,7 @@ def row(result, l2_lambda):
     names, *rows = [
         [cell for cell in line.split("  ") if cell] for line in result.stdout.splitlines()
     ]
-    (cells,) = [cells for cells in rows if cells[0] == l2_lambda]
+    (cells,) = [cells for cells in rows if cells and cells[0] == l2_lambda]
     return dict(zip(names, map(str.strip, cells), strict=False))
 
 

@@ -16,7 +16,9 @@ def test_each_begins_with_what_it_shows_and_how_it_is_run(path):
     """A student reads the file before running it."""
     heading = path.read_text().split("\n\n")[0]
     assert all(line.startswith("#") for line in heading.splitlines())
-    assert f"mnistlin {'sweep-lambda' if load_config(path).sweep else 'train'} --config" in heading
+    sweep = load_config(path).sweep
+    command = "train" if sweep is None else "sweep-lambda" if sweep.l2_lambdas else "sweep"
+    assert f"mnistlin {command} --config" in heading
 
 
 @pytest.mark.parametrize("name", ["binary", "binary-early-stopping", "binary-shuffled", "softmax"])

@@ -174,6 +174,13 @@ def test_seeds_need_members_whose_order_depends_on_them(over_config):
         tasks_of(over_config({"training.shuffle": [True, False]}, seeds=(0, 1)))
 
 
+def test_sampled_rows_are_drawn_anew_for_each_seed(over_config, tmp_path):
+    data = {"train_rows": "sample", "train_size": 30, "val_size": 20}
+    config = over_config({}, seeds=(0, 1), shuffle=False, data=data)
+    first, second = run_sweep(config, tmp_path).members.values()
+    assert first.info.data.splits.train != second.info.data.splits.train
+
+
 def test_seeds_alone_are_a_sweep(over_config, tmp_path):
     sweep = run_sweep(over_config({}, seeds=(0, 1, 2)), tmp_path)
     assert [run.path.name for run in sweep.members.values()] == ["seed-0", "seed-1", "seed-2"]
