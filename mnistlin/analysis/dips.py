@@ -339,7 +339,7 @@ def _one_more_epoch(run: Run, splits: Splits, losses: LossByPosition) -> OneMore
     n_steps, W = len(losses.mean), run.weights["last"]
     how = run.config.training.model_copy(update={"epochs": 1, "checks_per_epoch": n_steps})
     config = run.config.model_copy(update={"training": how, "early_stopping": None})
-    setup = setup_for(config, splits, (how.l2_lambda,))
+    setup = setup_for([config], splits)
     segments = train(setup, (0, MemberState(W, W, W)))
     after = [check.val_accuracy for (segment,) in segments for check in segment.checks]
     before = predict(splits.val, W, run.head).class_index == splits.val.targets
