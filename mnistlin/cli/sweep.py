@@ -18,6 +18,8 @@ from mnistlin.cli.options import (
 from mnistlin.cli.terminal import StopRequest, bar, echo, fetch_data, log, stop_request
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mnistlin.analysis.choice import Criterion, SweepChoice
     from mnistlin.analysis.statistics import Mean
     from mnistlin.analysis.sweep_effect import AgainstZero, LambdaSummary
@@ -295,7 +297,7 @@ def run(
     experiment = _config_from(configs, options) if is_new else _config_of(how, configs, options)
     swept = experiment.sweep.swept if experiment.sweep else {}
     for dataset in swept.get("data.dataset", [experiment.data.dataset]):
-        fetch_data(dataset, quiet=options.quiet)
+        fetch_data(dataset, quiet=options.quiet, recorded=_recorded_folder(how.resume))
     with stop_request() as request:
         found = _sweep_with_bar(experiment, options, request, how)
     if not found.settings.swept:
@@ -355,6 +357,13 @@ def _config_from(configs: Sequence[str], options: TrainingOptions) -> "Experimen
     experiment = options.load(configs)
     tasks_of(experiment)  # refuses impossible combinations before anything is downloaded
     return experiment
+
+
+def _recorded_folder(sweep_dir: str | None) -> "Path | None":
+    """Return where a sweep that is resumed found its data, which may be elsewhere now."""
+    from mnistlin.runs.sweep_folder import load_sweep
+
+    return None if sweep_dir is None else load_sweep(sweep_dir).info.data.recorded_folder
 
 
 def _config_of(
