@@ -1,4 +1,4 @@
-"""Commands that explain a run: `explain optimum`, `dips` and `early-stopping`."""
+"""Commands that explain what a run or a sweep did."""
 
 import math
 from typing import TYPE_CHECKING
@@ -7,6 +7,7 @@ import click
 
 from mnistlin.cli.options import WholeList
 from mnistlin.cli.show import Output, load_with_data, output_options, weights_option
+from mnistlin.cli.terminal import fetch_data
 
 if TYPE_CHECKING:
     from mnistlin.analysis.evaluate import WeightsName
@@ -104,6 +105,51 @@ def early_stopping(
     from mnistlin.runs.folder import load_run
 
     output.show(apply_rules(load_run(run_dir), sorted(set(patiences)), min_deltas))
+
+
+@explain.command()
+@click.argument("run_dir", metavar="RUN_DIR")
+@output_options
+def stability(run_dir: str, output: Output) -> None:
+    """Find out whether the loss of a run fluctuates by overshoot or by noise of its batches.
+
+    The learning rate is compared with the limit that the sharpness sets, the largest eigenvalue of
+    the Hessian, at the last weights and at the minimum. Then 300 more steps are taken from the last
+    weights, once with the run's batches and once with the full training set as one batch.
+
+    \b
+    Example:
+      mnistlin explain stability runs/20260114T093012Z_binary-shuffled
+    """
+    from mnistlin.analysis.stability import explain_stability
+
+    run = load_with_data(run_dir, output)
+    with output.passes("testing the step size") as on_pass:
+        result = explain_stability(run, on_pass)
+    output.show(result)
+
+
+@explain.command("lambda")
+@click.argument("sweep_dir", metavar="SWEEP_DIR")
+@output_options
+def lambda_path(sweep_dir: str, output: Output) -> None:
+    """Compare each λ of a sweep at the exact minimum with what training reached.
+
+    The minimum shows what λ does, and the difference to the trained model what training does. Both
+    are tested on the same validation images; p-values are corrected for the number of λ (Holm).
+
+    \b
+    Example:
+      mnistlin explain lambda runs/20260114T093512Z_sweep-lambda_softmax
+    """
+    from mnistlin.analysis.lambda_path import explain_lambda
+    from mnistlin.runs.sweep_folder import load_sweep
+
+    sweep = load_sweep(sweep_dir)
+    fetch_data(sweep.config.data.dataset, quiet=output.as_json)
+    with output.passes("searching for the minima") as on_pass:
+        result = explain_lambda(sweep, on_pass)
+    output.show(result)
 
 
 COMMANDS = (explain,)

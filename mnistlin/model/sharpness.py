@@ -17,10 +17,11 @@ STABILITY_LIMIT = 2.0
 """Learning rate times sharpness above which gradient descent moves away from a minimum."""
 
 
-def sharpness(objective: Objective, weights: Floats) -> float:
+def sharpness(objective: Objective, weights: Floats, tolerance: float = 1e-9) -> float:
     """Return the largest eigenvalue of the Hessian of J at weights (n_features + 1, n_outputs).
 
-    It is found by Lanczos iterations with `scipy.sparse.linalg.eigsh`, from a fixed start.
+    It is found to a relative tolerance by Lanczos iterations with `scipy.sparse.linalg.eigsh`, from
+    a fixed start.
     """
     start = np.random.default_rng(0).standard_normal(weights.size)
 
@@ -30,7 +31,7 @@ def sharpness(objective: Objective, weights: Floats) -> float:
     hessian = linalg.LinearOperator((weights.size, weights.size), matvec=times, dtype=np.float64)
     with threadpool_limits(1, "blas"):
         largest = linalg.eigsh(
-            hessian, k=1, which="LA", v0=start, tol=1e-9, return_eigenvectors=False
+            hessian, k=1, which="LA", v0=start, tol=tolerance, return_eigenvectors=False
         )
     return float(largest[0])
 

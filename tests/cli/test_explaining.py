@@ -1,4 +1,4 @@
-"""`mnistlin explain optimum`, `explain dips` and `explain early-stopping`."""
+"""The commands of `mnistlin explain`."""
 
 import csv
 import json
@@ -53,6 +53,28 @@ class TestOptimum:
         assert "objective_minimum" not in result.stdout
         assert "J*" not in result.stdout
         assert "there is no minimum here" in result.stdout
+
+
+def test_stability_compares_the_rate_with_its_limits(mnistlin, train):
+    """And saves the losses of the experiment and a figure beside the run."""
+    run = train("training.l2_lambda=0.1")
+    found = found_by(mnistlin, "stability", run)
+    rate, limit = found["learning_rate"], found["sharpness_limit"]
+    assert rate * limit == pytest.approx(2)
+    assert found["largest_stable_rate"] * found["sharpness_minimum"] == pytest.approx(2)
+    assert found["verdict"] in found["explanation"] or found["verdict"] == "no fluctuation"
+    assert (run / "plots" / "stability.png").is_file()
+    assert (run / "analysis" / "stability.csv").is_file()
+
+
+def test_lambda_compares_each_run_of_a_sweep_with_its_minimum(mnistlin, workplace):
+    """One row per λ."""
+    options = ("--lambdas", "0,0.1,1", "--no-plots", "--json")
+    sweep = json.loads(mnistlin("sweep-lambda", "--config", "tiny.yaml", *options).stdout)["run"]
+    found = found_by(mnistlin, "lambda", workplace / sweep)
+    assert [row["l2_lambda"] for row in found["lambdas"]] == [0, 0.1, 1]
+    assert found["lambdas"][0]["val_accuracy_minimum"] is None
+    assert (workplace / sweep / "plots" / "lambda-path.png").is_file()
 
 
 class TestDips:

@@ -1,0 +1,313 @@
+"""`explain lambda` answers: is an accuracy the result of λ, or of training.
+
+For each λ > 0 of a sweep the exact minimum is found and compared with what training reached. With
+λ = 0 there may be no minimum, so only the trained model is shown.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistlin.analysis.optimum import objective_on
+from mnistlin.analysis.own_data import load_own_splits
+from mnistlin.analysis.result import Result, Tables, Values
+from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm
+from mnistlin.errors import RunError
+from mnistlin.figures import captions
+from mnistlin.figures.style import BLUE, GREEN, name_axes, page
+from mnistlin.figures.sweeps import lambda_axis
+from mnistlin.model.linear import Head, squared_norm
+from mnistlin.model.optimum import minimise
+from mnistlin.model.products import Floats
+from mnistlin.runs.folder import Run
+from mnistlin.runs.sweep_folder import Sweep
+from mnistlin.training.evaluation import predict
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from mnistlin.data.splits import Split
+
+Verdict: TypeAlias = Literal["minimum is better", "run is better", "inconclusive", "not tested"]
+
+NO_MINIMUM = "λ = 0: there may be no minimum"
+NOT_CONVERGED = "the search did not converge"
+
+
+@dataclass(frozen=True)
+class Model:
+    """Some weights, and their predictions of the validation images."""
+
+    weights: Floats
+    val_is_correct: NDArray[np.bool_]
+    val_loss: float
+    """Mean cross entropy in nats."""
+
+    @classmethod
+    def of(cls, weights: Floats, val: "Split", head: Head) -> "Model":
+        """Evaluate weights (n_features + 1, n_outputs)."""
+        found = predict(val, weights, head)
+        return cls(weights, found.class_index == val.targets, float(found.loss.mean()))
+
+    @property
+    def val_accuracy(self) -> float:
+        """Fraction of the validation images."""
+        return float(self.val_is_correct.mean())
+
+    @property
+    def weight_norm(self) -> float:
+        """Frobenius norm of the weights."""
+        return float(np.sqrt(squared_norm(self.weights)))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The trained model of one λ, and the minimum of the same objective; None if there is none."""
+
+    l2_lambda: float
+    trained: Model
+    minimum: Model | None
+    p_value: float | None
+    """Of McNemar's test, corrected for the number of λ (Holm)."""
+
+    @property
+    def counts(self) -> PairedCounts | None:
+        """On how many validation images the minimum is correct (A), and the trained model (B)."""
+        if self.minimum is None:
+            return None
+        return PairedCounts.of(self.minimum.val_is_correct, self.trained.val_is_correct)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Which is better, if the images decide."""
+        if self.counts is None or self.p_value is None:
+            return "not tested"
+        if self.p_value >= 1 - CONFIDENCE:
+            return "inconclusive"
+        return "minimum is better" if self.counts.difference > 0 else "run is better"
+
+    def row(self) -> dict[str, Any]:
+        """Return a row of the table."""
+        minimum, counts = self.minimum, self.counts
+        reason = NOT_CONVERGED if self.l2_lambda else NO_MINIMUM
+        return {
+            "l2_lambda": self.l2_lambda,
+            "val_accuracy_run": self.trained.val_accuracy,
+            "val_accuracy_minimum": minimum and minimum.val_accuracy,
+            "val_loss_run": self.trained.val_loss,
+            "val_loss_minimum": minimum and minimum.val_loss,
+            "weight_norm_run": self.trained.weight_norm,
+            "weight_norm_minimum": minimum and minimum.weight_norm,
+            "difference": counts and counts.difference,
+            "p_value": self.p_value,
+            "verdict": self.verdict if minimum else reason,
+        }
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The λ of the highest accuracy, and the largest λ that is within one standard error of it."""
+
+    best: float
+    one_standard_error: float
+    standard_error: float
+
+    @classmethod
+    def of(cls, models: Mapping[float, Model]) -> "Choice":
+        """Choose among models by λ (Breiman et al. 1984, section 3.4.3).
+
+        The standard error is that of the best accuracy, a fraction of independent images.
+        """
+        best = max(models, key=lambda value: (models[value].val_accuracy, value))
+        accuracy, n = models[best].val_accuracy, len(models[best].val_is_correct)
+        error = float(np.sqrt(accuracy * (1 - accuracy) / n))
+        enough = [value for value, each in models.items() if each.val_accuracy >= accuracy - error]
+        return cls(best, max(enough), error)
+
+
+@dataclass(frozen=True)
+class LambdaPath(Result):
+    """Trained models and minima of a sweep, one pair per λ in increasing order."""
+
+    sweep: Sweep
+    runs: tuple[Run, ...]
+    pairs: tuple[Pair, ...]
+
+    title = "Is it λ, or is it training?"
+    stem = "lambda-path"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the sweep."""
+        return self.sweep.path
+
+    @property
+    def trained(self) -> dict[float, Model]:
+        """The trained models by λ."""
+        return {pair.l2_lambda: pair.trained for pair in self.pairs}
+
+    @property
+    def minima(self) -> dict[float, Model]:
+        """The minima by λ, of those that have one."""
+        return {pair.l2_lambda: pair.minimum for pair in self.pairs if pair.minimum}
+
+    def values(self) -> Values:
+        """Return the best λ of both."""
+        run, minimum = Choice.of(self.trained), Choice.of(self.minima)
+        return {
+            "run": str(self.sweep.path),
+            "seed": self.runs[0].config.training.seed,
+            "n_val": len(self.pairs[0].trained.val_is_correct),
+            "best_lambda_run": run.best,
+            "one_standard_error_lambda_run": run.one_standard_error,
+            "best_lambda_minimum": minimum.best,
+            "one_standard_error_lambda_minimum": minimum.one_standard_error,
+            "standard_error": minimum.standard_error,
+        }
+
+    def tables(self) -> Tables:
+        """Return one row per λ."""
+        return {"lambdas": [pair.row() for pair in self.pairs]}
+
+    def explanation(self) -> str:
+        """Say for which λ training decides the accuracy, and which λ is best for both."""
+        return f"{self._about_pairs()} {self._about_choice()}"
+
+    def _about_pairs(self) -> str:
+        of_verdict = {
+            "minimum is better": "the minimum is better, so training and not λ costs accuracy",
+            "run is better": "the run is better than the minimum of its own objective, so ending "
+            "training before the minimum, or its noise, regularises",
+            "inconclusive": "the images do not decide",
+        }
+        parts = []
+        for verdict, words in of_verdict.items():
+            found = [f"{pair.l2_lambda:.3g}" for pair in self.pairs if pair.verdict == verdict]
+            if found:
+                parts.append(f"for λ = {', '.join(found)} {words}")
+        untested = [pair for pair in self.pairs if pair.minimum is None]
+        words = f"Each run beside the exact minimum of its objective: {'; '.join(parts)}."
+        if not parts:
+            words = "No minimum was found."
+        if any(not pair.l2_lambda for pair in untested):
+            words += " With λ = 0 there may be no minimum, so only the run is shown."
+        failed = [f"{pair.l2_lambda:.3g}" for pair in untested if pair.l2_lambda]
+        if failed:
+            words += f" For λ = {', '.join(failed)} the search did not converge."
+        return words
+
+    def _about_choice(self) -> str:
+        words = []
+        for name, models in (("trained models", self.trained), ("minima", self.minima)):
+            choice = Choice.of(models)
+            words.append(
+                f"Of the {name} λ = {choice.best:.3g} has the highest validation accuracy, "
+                f"{models[choice.best].val_accuracy:.4f}, and λ = {choice.one_standard_error:.3g} "
+                "is the largest within one standard error of it"
+            )
+        return f"{'. '.join(words)} (standard error {Choice.of(self.minima).standard_error:.4f})."
+
+    def figure(self) -> "Figure":
+        """Draw accuracy, loss and norm of both against λ."""
+        note = "The minimum of the objective shows what λ does; the gap to the run is training."
+        words = captions.of_sweep("Trained models and minima", self.sweep, self.runs)
+        quantities = {
+            "val_accuracy": "validation accuracy (fraction)",
+            "val_loss": "validation loss, nats",
+            "weight_norm": "weight norm (Frobenius)",
+        }
+        with page(words, note) as figure:
+            panels = figure.subplots(1, 3)
+            for axes, (quantity, title) in zip(panels, quantities.items(), strict=True):
+                self._draw(axes, quantity)
+                name_axes(axes, title, "λ (log scale)")
+            panels[0].legend(loc="best")
+        return figure
+
+    def _draw(self, axes: "Axes", quantity: str) -> None:
+        l2_lambdas = [pair.l2_lambda for pair in self.pairs]
+        for label, models, color in (
+            ("after training", self.trained, BLUE),
+            ("at the minimum", self.minima, GREEN),
+        ):
+            y = [getattr(model, quantity) for model in models.values()]
+            x = np.array(list(models))
+            is_log = x > 0
+            look: Any = {"color": color, "markersize": 4, "linewidth": 1.2}
+            axes.plot(x, y, "o:", **look)
+            axes.plot(x[is_log], np.array(y)[is_log], "o-", label=label, **look)
+        lambda_axis(axes, l2_lambdas)
+        ticks = _ticks(l2_lambdas)  # fewer, since the panel is narrow
+        axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
+
+
+def _ticks(l2_lambdas: Sequence[float]) -> list[float]:
+    """Return 0, if it is there, and up to four powers of ten in the range of the others."""
+    logs = [np.log10(value) for value in l2_lambdas if value > 0]
+    first, last = int(np.ceil(min(logs) - 1e-9)), int(np.floor(max(logs) + 1e-9))
+    powers = [10.0**k for k in range(last, first - 1, -max(1, (last - first + 3) // 3))]
+    return [0.0] * (0 in l2_lambdas) + (powers[::-1] or [min(filter(None, l2_lambdas))])
+
+
+def explain_lambda(sweep: Sweep, on_pass: Callable[[], object] = lambda: None) -> LambdaPath:
+    """Compare each trained model of a sweep's first seed with the exact minimum for its λ.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        A sweep over λ.
+    on_pass : callable
+        Called after each pass over the training images.
+
+    Raises
+    ------
+    RunError
+        If the sweep has no usable run with λ > 0, or weights cannot be read.
+    DataError, ConfigError
+        If its data is missing, or not the same as it was.
+    """
+    runs = {
+        l2_lambda: next(iter(members.values()))
+        for l2_lambda, members in sorted(sweep.by_lambda.items())
+        if members
+    }
+    if not any(runs):
+        raise RunError(
+            f"{sweep.path} has no finished run with λ > 0, so there is no minimum to compare with; "
+            f"name a sweep that has one, or finish this one: mnistlin sweep-lambda --resume "
+            f"{sweep.path}"
+        )
+    first = next(iter(runs.values()))
+    splits, head = load_own_splits(first), first.head
+    objective = objective_on(splits.train, head, l2_lambda=0.0)
+    trained = {
+        l2_lambda: Model.of(run.weights["last"], splits.val, head)
+        for l2_lambda, run in runs.items()
+    }
+    minima: dict[float, Model] = {}
+    W = np.zeros(first.weights_shape)
+    for l2_lambda in sorted(filter(None, runs), reverse=True):
+        descent = minimise(replace(objective, l2_lambda=l2_lambda), W, on_pass=on_pass)
+        W = descent.place.weights
+        if descent.has_converged:
+            minima[l2_lambda] = Model.of(W, splits.val, head)
+    return LambdaPath(sweep, tuple(runs.values()), _pairs(trained, minima))
+
+
+def _pairs(trained: Mapping[float, Model], minima: Mapping[float, Model]) -> tuple[Pair, ...]:
+    """Test each λ that has a minimum, all together."""
+    counts = [
+        PairedCounts.of(model.val_is_correct, trained[l2_lambda].val_is_correct)
+        for l2_lambda, model in minima.items()
+    ]
+    corrected: Sequence[float] = holm([each.p_value for each in counts])
+    p_values = dict(zip(minima, corrected, strict=True))
+    return tuple(
+        Pair(l2_lambda, model, minima.get(l2_lambda), p_values.get(l2_lambda))
+        for l2_lambda, model in trained.items()
+    )

@@ -1,0 +1,397 @@
+"""`explain stability` answers: does the loss fluctuate by overshoot, or by noise of the batches.
+
+Gradient descent is stable where learning_rate * sharpness < 2. The experiment decides: with the
+full training set as one batch, noise of the batches is gone and overshoot stays.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from mnistlin.analysis.optimum import objective_on
+from mnistlin.analysis.own_data import load_own_splits
+from mnistlin.analysis.result import Result, Tables, Values
+from mnistlin.config import TrainingConfig
+from mnistlin.data.splits import Split, Splits
+from mnistlin.figures import captions
+from mnistlin.figures.style import BLUE, INK, VERMILION, name_axes, page
+from mnistlin.model.linear import Head, gradient, logits, stack, unstack
+from mnistlin.model.optimum import Objective, minimise
+from mnistlin.model.products import Floats
+from mnistlin.model.sharpness import (
+    STABILITY_LIMIT,
+    largest_stable_rate,
+    sharpness,
+    sharpness_bound,
+)
+from mnistlin.runs.folder import Run
+from mnistlin.training.batches import PixelReader, epoch_orders
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+N_STEPS, N_JUDGED = 300, 100
+"""Steps of the experiment, and how many of the last ones are judged."""
+
+N_PASSES = 500
+"""Passes over the training set that `explain_stability` takes, about."""
+
+GONE = 0.1
+"""A full batch leaves less than this fraction of a fluctuation that is noise of the batches."""
+
+DECAYING = 0.5
+"""A fluctuation whose second half is smaller than the first by this factor is still decaying."""
+
+NEGLIGIBLE = 1e-3
+"""A fluctuation below this fraction of the loss needs no explanation."""
+
+CLOSE = 0.8
+"""From this fraction of the limit on, a learning rate is close to it."""
+
+MAX_IMAGES = 2000
+"""Images on which a sweep's members are tested for stability."""
+
+Verdict: TypeAlias = Literal["noise", "overshoot", "inconclusive", "no fluctuation"]
+
+
+@dataclass(frozen=True)
+class Stability(Result):
+    """A run's learning rate beside the limits, and the loss after each step of the experiment.
+
+    `full_batch` and `batches` are validation losses (N_STEPS,) in nats, nan after divergence.
+    """
+
+    run: Run
+    sharpness_of_run: float
+    sharpness_of_minimum: float | None
+    """None if λ = 0, where there may be no minimum."""
+    full_batch: NDArray[np.float64]
+    batches: NDArray[np.float64]
+
+    title = "Overshoot or noise"
+    stem = "stability"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.run.path
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the run."""
+        return self.run.config.training.learning_rate
+
+    @property
+    def sharpest(self) -> float:
+        """The sharpness at the minimum, or that of the run if there is none."""
+        return self.sharpness_of_minimum or self.sharpness_of_run
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the experiment shows."""
+        full, batches = fluctuation(self.full_batch), fluctuation(self.batches)
+        if max(full, batches) <= NEGLIGIBLE * self.batches[-1]:
+            return "no fluctuation"
+        if full < GONE * batches:
+            return "noise"
+        half = N_JUDGED // 2
+        first, last = self.full_batch[-N_JUDGED:-half], self.full_batch[-half:]
+        is_decaying = fluctuation(last) < DECAYING * fluctuation(first)
+        return "inconclusive" if is_decaying else "overshoot"
+
+    def values(self) -> Values:
+        """Return both sharpnesses, the limit, and the two fluctuations."""
+        rate = self.learning_rate
+        return {
+            "run": str(self.run.path),
+            "learning_rate": rate,
+            "l2_lambda": self.run.config.training.l2_lambda,
+            "sharpness_limit": STABILITY_LIMIT / rate,
+            "sharpness_run": self.sharpness_of_run,
+            "sharpness_minimum": self.sharpness_of_minimum,
+            "largest_stable_rate": largest_stable_rate(self.sharpest),
+            "fluctuation_full_batch": fluctuation(self.full_batch),
+            "fluctuation_batches": fluctuation(self.batches),
+            "verdict": self.verdict,
+        }
+
+    def records(self) -> Tables:
+        """Return the losses of the experiment."""
+        losses = zip(self.full_batch.tolist(), self.batches.tolist(), strict=True)
+        rows = [
+            {"step": step, "full_batch_val_loss": full, "batches_val_loss": batches}
+            for step, (full, batches) in enumerate(losses)
+        ]
+        return {self.stem: rows}
+
+    def explanation(self) -> str:
+        """Compare the learning rate with the limits, and say what the experiment shows."""
+        return f"{self._about_limits()} {self._about_experiment()}"
+
+    def _about_limits(self) -> str:
+        rate, of_run, of_minimum = (
+            self.learning_rate,
+            self.sharpness_of_run,
+            self.sharpness_of_minimum,
+        )
+        words = (
+            "Gradient descent is stable where the learning rate times the sharpness is below 2: at "
+            f"{rate:g}, up to a sharpness of {STABILITY_LIMIT / rate:.3g}. At the last weights of "
+            f"the run it is {of_run:.3g}, {_to_limit(rate * of_run)}"
+        )
+        if of_minimum is None:
+            return f"{words}. Without a penalty there may be no minimum to stay at."
+        words += f"; at the minimum it is {of_minimum:.3g}, {_to_limit(rate * of_minimum)}."
+        if rate * of_minimum < STABILITY_LIMIT:
+            return words
+        return (
+            f"{words} No run can stay at this minimum with a learning rate above "
+            f"{largest_stable_rate(of_minimum):.3g}."
+        )
+
+    def _about_experiment(self) -> str:
+        batch = self.run.config.training.batch_size
+        full, batches = fluctuation(self.full_batch), fluctuation(self.batches)
+        words = (
+            f"The experiment: {N_STEPS} more steps from the last weights. Over the last {N_JUDGED} "
+            f"the validation loss fluctuates by {_sd(batches)} with batches of {batch:,}, and by "
+            f"{_sd(full)} with the full training set as one batch."
+        )
+        ends = {
+            "no fluctuation": "Neither is a fluctuation worth an explanation.",
+            "noise": "The fluctuation goes with the batches: it is their noise, not overshoot.",
+            "overshoot": "What stays with a full batch cannot be noise of the batches: the steps "
+            "overshoot.",
+            "inconclusive": "With a full batch the fluctuation has not gone yet, but decays: the "
+            "experiment does not decide between noise and overshoot.",
+        }
+        return f"{words} {ends[self.verdict]}"
+
+    def figure(self) -> "Figure":
+        """Draw the losses of the experiment, and the learning rate beside the limits."""
+        note = (
+            "Both lines start at the last weights of the run. What is left with the full training "
+            "set as one batch is not noise of the batches."
+        )
+        with page(captions.of_run("Overshoot or noise", self.run), note) as figure:
+            losses, limits = figure.subplots(1, 2, width_ratios=(2.2, 1))
+            self._draw_losses(losses)
+            self._draw_limits(limits)
+        return figure
+
+    def _draw_losses(self, axes: "Axes") -> None:
+        batch = self.run.config.training.batch_size
+        steps = np.arange(1, N_STEPS + 1)
+        axes.plot(steps, self.batches, color=BLUE, linewidth=1, label=f"batches of {batch:,}")
+        axes.plot(steps, self.full_batch, color=VERMILION, label="full training set")
+        axes.axvspan(N_STEPS - N_JUDGED, N_STEPS, color=INK, alpha=0.06, linewidth=0)
+        axes.annotate(
+            "judged",
+            (N_STEPS - N_JUDGED / 2, 1),
+            (0, -4),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+        )
+        name_axes(axes, "validation loss, nats", "steps after the run")
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + 0.2 * (high - low))
+        axes.legend(loc="upper left", ncols=2)
+
+    def _draw_limits(self, axes: "Axes") -> None:
+        bars = {"last weights": self.sharpness_of_run}
+        if self.sharpness_of_minimum is not None:
+            bars["minimum"] = self.sharpness_of_minimum
+        heights = [self.learning_rate * each for each in bars.values()]
+        colors = [VERMILION if height >= STABILITY_LIMIT else BLUE for height in heights]
+        drawn = axes.bar(list(bars), heights, color=colors, width=0.5)
+        axes.bar_label(drawn, [f"{height:.3g}" for height in heights], padding=2)
+        axes.axhline(STABILITY_LIMIT, color=INK, linewidth=1, linestyle=(0, (4, 2)))
+        axes.annotate(
+            "limit",
+            (1, STABILITY_LIMIT),
+            (0, 3),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+        )
+        axes.set_ylim(0, 1.2 * max(STABILITY_LIMIT, *heights))
+        axes.set_xlim(-0.6, len(bars) - 0.4)
+        name_axes(axes, "learning rate × sharpness")
+
+
+def _to_limit(product: float) -> str:
+    """Return how a learning rate times a sharpness compares with the limit."""
+    if product >= STABILITY_LIMIT:
+        return "above the limit"
+    return "close to the limit" if product >= CLOSE * STABILITY_LIMIT else "below the limit"
+
+
+def _sd(fluctuation: float) -> str:
+    if np.isinf(fluctuation):
+        return "more than can be measured (it diverges)"
+    return f"{fluctuation:.2g} nats (standard deviation)"
+
+
+def fluctuation(losses: NDArray[np.float64]) -> float:
+    """Return the standard deviation of the last losses about a parabola; inf if one is nan.
+
+    About a parabola, since a loss that falls smoothly does not fluctuate.
+    """
+    last = losses[-N_JUDGED:]
+    if not np.isfinite(last).all():
+        return np.inf
+    steps = np.linspace(-1, 1, len(last))
+    around = last - np.polyval(np.polyfit(steps, last, 2), steps)
+    return float(np.sqrt(np.square(around).sum() / (len(last) - 3)))
+
+
+def explain_stability(run: Run, on_pass: Callable[[], object] = lambda: None) -> Stability:
+    """Compare a run's learning rate with the sharpness of its objective, and do the experiment.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    on_pass : callable
+        Called after each pass over the training images, about N_PASSES times.
+
+    Raises
+    ------
+    RunError
+        If its weights cannot be read.
+    DataError, ConfigError
+        If its data is missing, or not the same as it was.
+    """
+    W = run.weights["last"].astype(np.float64)
+    splits, training = load_own_splits(run), run.config.training
+    objective = objective_on(splits.train, run.head, training.l2_lambda)
+    of_run = sharpness(objective, W)
+    of_minimum = None
+    if training.l2_lambda:
+        descent = minimise(objective, W, on_pass=on_pass)
+        of_minimum = sharpness(objective, descent.place.weights) if descent.has_converged else None
+    validation = objective_on(splits.val, run.head, l2_lambda=0.0)
+    full = _full_batch_steps(objective, W, training.learning_rate, on_pass)
+    batches = _batch_steps(splits, run.head, W, training)
+    full_losses, batch_losses = (_losses(validation, each) for each in (full, batches))
+    return Stability(run, of_run, of_minimum, full_losses, batch_losses)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _losses(validation: Objective, weights: Floats) -> NDArray[np.float64]:
+    losses = validation.values(weights)
+    return np.where(np.isfinite(losses), losses, np.nan)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _full_batch_steps(
+    objective: Objective, W: Floats, learning_rate: float, on_pass: Callable[[], object]
+) -> Floats:
+    """Return the weights after each step, (N_STEPS, n_features + 1, n_outputs)."""
+    steps = []
+    with threadpool_limits(1, "blas"):
+        for _ in range(N_STEPS):
+            W = W - learning_rate * objective.at(W, "float32").gradient
+            on_pass()
+            steps.append(W)
+    return np.array(steps)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _batch_steps(splits: Splits, head: Head, W: Floats, training: TrainingConfig) -> Floats:
+    """Return the same with the batches of the epochs that follow the run."""
+    split = splits.train
+    reader = PixelReader(split, training.batch_size, "float64")
+    l2_lambdas, steps = np.array([training.l2_lambda]), []
+    size = training.batch_size
+    orders = epoch_orders(training, split.n_samples, training.epochs, splits.drawn_from)
+    batches = chain.from_iterable(
+        order[: len(order) // size * size].reshape(-1, size) for order in orders
+    )
+    stacked = stack(W)
+    with threadpool_limits(1, "blas"):
+        for samples in islice(batches, N_STEPS):
+            X = reader.read(samples)
+            Y = head.one_hot(split.targets[samples], len(split.classes), "float64")
+            R = head.residual(logits(stacked, X), Y)
+            stacked = stacked - training.learning_rate * gradient(R, stacked, X, l2_lambdas)
+            steps.append(unstack(stacked[0]))
+    return np.array(steps)
+
+
+@dataclass(frozen=True)
+class UnstableMember:
+    """A run whose learning rate lets no run stay at its minimum: its step size made its result."""
+
+    run: Run
+    sharpness_of_minimum: float
+
+    @property
+    def largest_stable_rate(self) -> float:
+        """The learning rate below which a run could stay at the minimum."""
+        return largest_stable_rate(self.sharpness_of_minimum)
+
+
+def unstable_members(runs: Sequence[Run], train: Split) -> list[UnstableMember]:
+    """Return the members of a sweep that cannot stay at their own minimum.
+
+    The sharpness of the minimum grows with λ, because weights are smaller and samples less certain.
+    So for each learning rate the members are tested from the largest λ down to the first stable
+    one, on at most MAX_IMAGES images.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        One for each setting; they share their training set.
+    train : Split
+        This set.
+    """
+    of_rate = defaultdict(list)
+    for run in runs:
+        if run.config.training.l2_lambda:
+            of_rate[run.config.training.learning_rate].append(run)
+    unstable = []
+    for rate, members in of_rate.items():
+        objective = _objective_on_some(train, members[0].head)
+        at_zero = np.zeros(members[0].weights_shape)
+        W = at_zero
+        for run in sorted(members, key=lambda run: -run.config.training.l2_lambda):
+            penalised = replace(objective, l2_lambda=run.config.training.l2_lambda)
+            if rate * sharpness_bound(penalised, at_zero) < STABILITY_LIMIT:
+                break
+            W = minimise(penalised, W, tolerance=1e-2).place.weights
+            found = sharpness(penalised, W, tolerance=1e-3)
+            if rate * found < STABILITY_LIMIT:
+                break
+            unstable.append(UnstableMember(run, found))
+    return unstable
+
+
+def stable_rate_like(learning_rate: float, objective: Objective) -> float:
+    """Return a learning rate divided by 10 until training could have begun stably with it.
+
+    Training begins at W = 0, where all samples are uncertain and the sharpness is near its largest.
+    """
+    samples = objective.samples
+    n_outputs = objective.head.n_outputs(samples.n_classes)
+    limit = largest_stable_rate(sharpness(objective, np.zeros((samples.n_features + 1, n_outputs))))
+    while learning_rate >= limit:
+        learning_rate /= 10
+    return learning_rate
+
+
+def _objective_on_some(split: Split, head: Head) -> Objective:
+    """Return J without a penalty on at most MAX_IMAGES images of a split, evenly spaced."""
+    chosen = np.unique(np.linspace(0, split.n_samples - 1, MAX_IMAGES).astype(np.intp))
+    some = replace(split, rows=split.rows[chosen], targets=split.targets[chosen])
+    return objective_on(some, head, l2_lambda=0.0)

@@ -1,0 +1,159 @@
+"""Overshoot or noise: the limits of the step size, and the experiment that decides."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mnistlin.analysis.optimum import objective_on
+from mnistlin.analysis.own_data import load_own_splits
+from mnistlin.analysis.stability import (
+    N_JUDGED,
+    N_STEPS,
+    explain_stability,
+    fluctuation,
+    stable_rate_like,
+    unstable_members,
+)
+
+L2_LAMBDA = 0.5
+
+
+@pytest.fixture(scope="module")
+def at_rate(train_tiny):
+    """Return a function that trains at a fraction of the largest rate that is stable."""
+    calm = explain_stability(train_tiny("logistic", l2_lambda=L2_LAMBDA, learning_rate=0.01))
+    limit = calm.values()["largest_stable_rate"]
+
+    def train(fraction, **training):
+        rate = fraction * limit
+        return train_tiny("logistic", l2_lambda=L2_LAMBDA, learning_rate=rate, **training)
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def below(at_rate):
+    """Return the answer for a run at half of the limit."""
+    return explain_stability(at_rate(0.5, epochs=20))
+
+
+@pytest.fixture(scope="module")
+def above(at_rate):
+    """Return the answer for a run at one and a half times the limit."""
+    return explain_stability(at_rate(1.5, epochs=20))
+
+
+def test_below_the_limit_the_fluctuation_is_noise_of_the_batches(below):
+    """A full batch ends it."""
+    assert below.verdict == "noise"
+    assert below.learning_rate * below.sharpness_of_minimum == pytest.approx(1, rel=1e-3)
+    assert "it is their noise, not overshoot" in below.explanation()
+    assert "No run can stay" not in below.explanation()
+
+
+def test_above_the_limit_the_steps_overshoot(above):
+    """A full batch does not end it."""
+    assert above.verdict == "overshoot"
+    assert above.learning_rate * above.sharpness_of_minimum == pytest.approx(3, rel=1e-3)
+    assert "the steps overshoot" in above.explanation()
+    assert "No run can stay at this minimum" in above.explanation()
+
+
+def test_without_a_penalty_nothing_is_said_of_a_minimum(train_tiny):
+    """There may be none."""
+    result = explain_stability(train_tiny("softmax", learning_rate=0.05))
+    assert result.values()["sharpness_minimum"] is None
+    assert "there may be no minimum" in result.explanation()
+
+
+STEPS = np.arange(N_STEPS)
+SMOOTH = 1 + np.exp(-STEPS / 100)
+JUMPING = 1 + 0.1 * (-1.0) ** STEPS
+DECAYING = 1 + 0.1 * (-1.0) ** STEPS * np.exp(-(STEPS - N_STEPS) / 30)
+DIVERGED = np.append(JUMPING[:-10], np.full(10, np.nan))
+
+
+@pytest.mark.parametrize(
+    ("full_batch", "batches", "verdict", "words"),
+    [
+        (SMOOTH, JUMPING, "noise", "goes with the batches"),
+        (JUMPING, JUMPING, "overshoot", "the steps overshoot"),
+        (1 + (JUMPING - 1) / 3, JUMPING, "overshoot", "the steps overshoot"),
+        (DIVERGED, JUMPING, "overshoot", "it diverges"),
+        (DECAYING, JUMPING, "inconclusive", "does not decide"),
+        (SMOOTH, SMOOTH, "no fluctuation", "Neither is a fluctuation"),
+    ],
+)
+def test_the_experiment_decides(below, full_batch, batches, verdict, words):
+    """Each branch, on losses that belong to it."""
+    result = replace(below, full_batch=full_batch, batches=batches)
+    assert result.verdict == verdict
+    assert words in result.explanation()
+
+
+@pytest.mark.parametrize(
+    ("product", "words"),
+    [(0.5, "below the limit"), (1.9, "close to the limit"), (2.1, "above the limit")],
+)
+def test_each_sharpness_is_compared_with_the_limit(below, product, words):
+    """On either side of it."""
+    value = product / below.learning_rate
+    result = replace(below, sharpness_of_run=value, sharpness_of_minimum=value)
+    assert result.explanation().count(words) == 2
+
+
+def test_a_smooth_fall_is_no_fluctuation():
+    """The standard deviation is taken about a parabola, and that of jumps of ±0.1 is 0.1."""
+    falling = np.linspace(2, 1, N_STEPS) ** 2
+    assert fluctuation(falling) == pytest.approx(0, abs=1e-12)
+    assert fluctuation(falling + JUMPING) == pytest.approx(0.1, rel=3 / N_JUDGED)
+
+
+def test_noise_alone_is_seldom_called_overshoot(below):
+    """Where the full batch has a hundredth of the noise and nothing else: never in 200 draws."""
+    rng = np.random.default_rng(0)
+    found = {
+        replace(
+            below,
+            full_batch=SMOOTH + 1e-4 * rng.standard_normal(N_STEPS),
+            batches=1 + 1e-2 * rng.standard_normal(N_STEPS),
+        ).verdict
+        for _ in range(200)
+    }
+    assert found == {"noise"}
+
+
+def test_the_losses_are_saved_and_drawn(above):
+    """One row per step, and a panel for each of the two statements."""
+    (rows,) = above.records().values()
+    assert len(rows) == N_STEPS
+    losses, limits = above.figure().axes
+    assert len(losses.get_lines()[0].get_xdata()) == N_STEPS
+    assert len(limits.patches) == 2
+
+
+class TestMembersOfASweep:
+    """Their step size made the result of those that cannot stay at their own minimum."""
+
+    def test_only_these_are_found(self, at_rate):
+        """The same λ below and above the limit."""
+        calm, wild = at_rate(0.8), at_rate(1.2)
+        (found,) = unstable_members([calm, wild], load_own_splits(calm).train)
+        assert found.run is wild
+        rate = wild.config.training.learning_rate
+        assert found.largest_stable_rate == pytest.approx(rate / 1.2, rel=0.02)
+
+    def test_without_a_penalty_none_is(self, train_tiny):
+        """There is no minimum to stay at."""
+        run = train_tiny("logistic", learning_rate=50.0)
+        assert unstable_members([run], load_own_splits(run).train) == []
+
+
+def test_a_rate_is_divided_by_ten_until_it_is_stable(at_rate):
+    """Rates that differ by powers of ten lead to the same advice."""
+    run = at_rate(0.5)
+    objective = objective_on(load_own_splits(run).train, run.head, L2_LAMBDA)
+    stable = stable_rate_like(1e-3, objective)
+    assert stable == 1e-3
+    assert stable_rate_like(1e29, objective) == pytest.approx(stable_rate_like(1e5, objective))
