@@ -1,6 +1,5 @@
 """Commands that judge models by their predictions: `evaluate` and `compare`."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +74,7 @@ def compare(
 
     runs = [load_with_data(run_dir, output) for run_dir in run_dirs]
     found = compare_runs(runs, weights, split_name)
-    replace(output, out=output.out or make_folder(runs_dir, found.stem)).show(found)
+    output.show(found, lambda: make_folder(runs_dir, found.stem))
 
 
 COMMANDS = (evaluate, compare)

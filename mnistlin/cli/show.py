@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnistlin.cli.options import debug_option, format_option
-from mnistlin.cli.terminal import bar, echo, fetch_data
+from mnistlin.cli.terminal import bar, echo, fetch_data, log
+from mnistlin.errors import RunError
 
 if TYPE_CHECKING:
     from mnistlin.analysis.result import Result
@@ -56,11 +57,23 @@ class Output:
         with bar(None, "pass", quiet=self.as_json, desc=what) as shown:
             yield shown.update
 
-    def show(self, result: "Result") -> None:
-        """Save a result and print it."""
+    def show(self, result: "Result", make_home: Callable[[], Path] | None = None) -> None:
+        """Save a result and print it; that it could not be saved is a warning after it.
+
+        `make_home` makes the folder of a result that belongs to no run folder.
+        """
         from mnistlin.analysis.result import save
 
-        show(result, save(result, self.out, self.file_format), as_json=self.as_json)
+        files: Sequence[Path] = ()
+        problem: RunError | None = None
+        try:
+            home = self.out or (make_home() if make_home else None)
+            files = save(result, home, self.file_format)
+        except RunError as error:
+            problem = error
+        show(result, files, as_json=self.as_json)
+        if problem is not None:
+            log(f"warning: figures and tables are not saved: {problem}; --out DIR saves them there")
 
 
 _OUTPUT_OPTIONS = (

@@ -193,12 +193,10 @@ def save(figure: "Figure", out_dir: Path, name: str, fmt: str = "png") -> Path:
     Raises
     ------
     RunError
-        If the format is another one, the folder is a link, or the file cannot be written.
+        If the format is another one, or the file cannot be written.
     """
     if fmt not in FORMATS:
         raise RunError(f"cannot draw figures as {fmt!r}; it may be {', '.join(FORMATS)}")
-    if out_dir.is_symlink():  # in a run folder from elsewhere, it may lead anywhere
-        raise RunError(f"{out_dir} is a link; to draw there, name it: --out {out_dir.resolve()}")
     return write_into(out_dir, f"{name}.{fmt}", _rendered(figure, fmt))
 
 

@@ -39,8 +39,11 @@ _PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(o
 
 
 @contextmanager
-def os_errors_as_run_errors(doing: str, path: Path) -> Iterator[None]:
-    """Turn an OSError inside into a RunError that says what was being done, where, and why not."""
+def os_errors_as_run_errors(doing: str, path: Path, option: str = "--runs-dir") -> Iterator[None]:
+    """Turn an OSError inside into a RunError: what was being done, where, and why it failed.
+
+    `option` is the one that chooses another folder.
+    """
     try:
         yield
     except OSError as error:
@@ -50,7 +53,7 @@ def os_errors_as_run_errors(doing: str, path: Path) -> Iterator[None]:
             f"the folder {path.parent} does not exist any more"
             if is_gone
             else "what was written before is kept - check free space and permissions, or choose "
-            "another folder with --runs-dir"
+            f"another folder with {option}"
         )
         raise RunError(f"cannot {doing} {path}: {reason}; {advice}") from error
 
@@ -100,7 +103,9 @@ def sha256_of(path: Path, n_bytes: int | None = None) -> str:
         return _hash(file, n_bytes).hexdigest()
 
 
-def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+def write_bytes(
+    path: Path, content: bytes, *, durable: bool = False, option: str = "--runs-dir"
+) -> None:
     """Write a whole file under a temporary name, then move it to its own.
 
     Parameters
@@ -111,6 +116,8 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
         All of it.
     durable : bool
         Whether to wait until file and name are on the disk, so that they survive a power cut.
+    option : str
+        The option that chooses another folder, for the error.
 
     Raises
     ------
@@ -118,7 +125,7 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
         If it cannot be written, or its folder is a link in a run folder; an older file stays.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with os_errors_as_run_errors("write", path):
+    with os_errors_as_run_errors("write", path, option):
         _check_is_no_link(path.parent)
         try:
             with suppress(FileNotFoundError):
@@ -147,9 +154,9 @@ def write_into(folder: Path, name: str, content: bytes) -> Path:
     RunError
         If the folder cannot be made or written.
     """
-    with os_errors_as_run_errors("make the folder", folder):
+    with os_errors_as_run_errors("make the folder", folder, "--out"):
         folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / name, content)
+    write_bytes(folder / name, content, option="--out")
     remove_leftovers(folder, older_than=_LEFTOVER_SECONDS)
     return folder / name
 

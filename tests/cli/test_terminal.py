@@ -1,10 +1,12 @@
 """What a command writes to the terminal never decides what happens to a run."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -163,3 +165,32 @@ class TestListing:
         (tiny_run / "metrics.csv").write_bytes(content)
         assert "modified" not in mnistlin("runs").stderr
         assert "modified since the run ended: metrics.csv" in mnistlin("runs", "--verify").stderr
+
+
+class TestReadOnly:
+    """Results are printed wherever the run is; only saving them needs a writable folder."""
+
+    @pytest.fixture
+    def unwritable(self, tiny_run, monkeypatch):
+        """Return a run whose folder, and the one beside it, cannot be written."""
+        mkdir, runs_dir = Path.mkdir, tiny_run.parent.resolve()
+
+        def refuse(self, *arguments, **options):
+            if self.resolve().is_relative_to(runs_dir):
+                raise OSError(errno.EROFS, "Read-only file system")
+            mkdir(self, *arguments, **options)
+
+        monkeypatch.setattr(Path, "mkdir", refuse)
+        return tiny_run
+
+    @pytest.mark.parametrize("words", [["evaluate", "{run}"], ["compare", "{run}", "{run}"]])
+    def test_findings_are_printed_before_a_warning(self, words, unwritable, mnistlin, tmp_path):
+        words = [word.format(run=unwritable) for word in words]
+        result = mnistlin(*words)
+        assert result.exit_code == 0
+        assert "accuracy" in result.stdout
+        assert "Read-only file system" in result.stderr
+        assert "--out" in result.stderr
+        saved = mnistlin(*words, "--out", tmp_path / "out")
+        assert saved.stderr == ""
+        assert list((tmp_path / "out").iterdir())

@@ -164,6 +164,7 @@ class TestReadOnly:
             (["train", "--config", "quickstart", "--runs-dir", "{disk}"], 1),
             (["train", "--resume", "{interrupted}"], 1),
             (["plot", "{finished}"], 1),
+            (["evaluate", "{finished}"], 0),
             (["plot", "{finished}", "--out", "{elsewhere}"], 0),
             (["replay", "{finished}"], 0),
             (["runs", "--runs-dir", "{disk}"], 0),
