@@ -13,7 +13,7 @@ from mnistlin.cli.show import (
     split_option,
     weights_option,
 )
-from mnistlin.cli.terminal import fetch_data
+from mnistlin.cli.terminal import fetch_data, log
 
 if TYPE_CHECKING:
     from mnistlin.analysis.evaluate import WeightsName
@@ -43,6 +43,11 @@ def evaluate(
     run = load_with_data(run_dir, output)
     if dataset is not None:
         fetch_data(dataset, quiet=output.as_json)
+    elif split_name == "test" and run.info.stack is not None:
+        log(
+            "warning: this run belongs to a sweep; if its setting is chosen by this number, the "
+            "number is too optimistic. sweep.json has the test score of the chosen member"
+        )
     output.show(evaluate_run(run, weights, split_name, dataset))
 
 

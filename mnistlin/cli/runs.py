@@ -32,7 +32,8 @@ def plot(run_dirs: tuple[str, ...], file_format: str, out: Path | None, runs_dir
 
 def _draw(run_dirs: tuple[str, ...], out: Path | None, runs_dir: Path, fmt: str) -> list[Path]:
     """Draw a sweep, a run or several runs; return the files."""
-    from mnistlin.figures.draw import draw_overlay, draw_run, draw_sweep
+    from mnistlin.cli.sweep import draw as draw_sweep
+    from mnistlin.figures.draw import draw_overlay, draw_run
     from mnistlin.runs.folder import load_run, make_folder
     from mnistlin.runs.sweep_folder import is_sweep, load_sweep
 

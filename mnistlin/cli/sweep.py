@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mnistlin.analysis.choice import Criterion, SweepChoice
+    from mnistlin.analysis.result import Result
     from mnistlin.analysis.statistics import Mean
     from mnistlin.analysis.sweep_effect import AgainstZero, LambdaSummary
     from mnistlin.config import ExperimentConfig
@@ -307,7 +308,7 @@ def run(
 
     choice = explain_choice(found, how.choose_by, dict(how.reference) or None)
     if options.with_plots and any(found.by_setting.values()):
-        options.draw_with_warning("sweep", lambda: _draw(found, choice))
+        options.draw_with_warning("sweep", lambda: draw(found, found.path / "plots", choice=choice))
     _print_result(found, choice, as_json=options.as_json)
     if found.status == "interrupted":
         options.log(f"resume with: {found.resume_command}")
@@ -316,13 +317,12 @@ def run(
 
 def _show_seeds(sweep: "Sweep", options: TrainingOptions) -> None:
     """Print the results of a sweep over seeds alone."""
-    from mnistlin.analysis.result import save
     from mnistlin.analysis.seeds import explain_seeds
     from mnistlin.cli.show import show
 
     spread = explain_seeds(sweep)
     if options.with_plots and spread.runs:
-        options.draw_with_warning("sweep", lambda: save(spread))
+        options.draw_with_warning("sweep", lambda: draw(sweep, sweep.path / "plots"))
     ends = {"status": sweep.status, "run": str(sweep.path)}
     if options.as_json:
         warnings, failures = sweep.info.warnings, sweep.failures
@@ -407,14 +407,19 @@ def _sweep_with_bar(
         return run_sweep(experiment, options.runs_dir, on_progress, **where)
 
 
-def _draw(sweep: "Sweep", choice: "SweepChoice") -> None:
-    from mnistlin.analysis.result import save
+def draw(
+    sweep: "Sweep", out: "Path", fmt: str = "png", choice: "SweepChoice | None" = None
+) -> "list[Path]":
+    """Draw the figures of a sweep into a folder; return the files."""
+    from mnistlin.analysis.choice import explain_choice
+    from mnistlin.analysis.seeds import explain_seeds
     from mnistlin.figures.draw import draw_sweep
+    from mnistlin.figures.style import save
 
     if sweep.by_lambda:
-        draw_sweep(sweep, sweep.path / "plots")
-    else:
-        save(choice)
+        return draw_sweep(sweep, out, fmt)
+    result: Result = choice or (explain_choice if sweep.settings.swept else explain_seeds)(sweep)
+    return [save(figure, out, name, fmt) for name, figure in result.figures().items()]
 
 
 def _print_result(sweep: "Sweep", choice: "SweepChoice", *, as_json: bool) -> None:

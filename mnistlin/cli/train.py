@@ -89,9 +89,10 @@ def _config_from(configs: tuple[str, ...], options: TrainingOptions) -> "Experim
         )
     experiment = options.load(configs)
     if experiment.sweep is not None:
+        command = "sweep-lambda" if experiment.sweep.l2_lambdas else "sweep"
         raise ConfigError(
             f"{' + '.join(configs)}: the key 'sweep' describes many runs; run it with `mnistlin "
-            f"sweep-lambda {' '.join(f'--config {each}' for each in configs)}`, or remove the key"
+            f"{command} {' '.join(f'--config {each}' for each in configs)}`, or remove the key"
         )
     return experiment
 

@@ -52,6 +52,9 @@ def test_figures_are_drawn(mnistlin):
     arguments = [each for each in TINY if each != "--no-plots"]
     sweep = sweep_of(mnistlin(*arguments, "--over", "training.batch_size=10,20"))
     assert [path.name for path in (sweep.path / "plots").iterdir()] == ["choice.png"]
+    assert mnistlin("plot", sweep.path, "--out", "again").stdout.splitlines() == [
+        "again/choice.png"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -78,3 +81,21 @@ def test_an_unfinished_sweep_is_resumed(mnistlin):
     (sweep.members[10, 0].path / "run.json").unlink()
     again = sweep_of(mnistlin("sweep", "--resume", sweep.path, "--no-plots"))
     assert len(again.members) == 2
+
+
+def test_train_with_several_seeds_prints_means_and_intervals(mnistlin):
+    result = mnistlin("train", "--config", "tiny.yaml", "--seeds", "0-2", "--no-plots")
+    sweep = sweep_of(result)
+    assert len(sweep.members) == 3
+    (line,) = [line for line in result.stdout.splitlines() if line.split()[:1] == ["val_accuracy"]]
+    mean, sd, low, high = map(float, line.split()[1:])
+    assert low < mean < high
+    assert sd > 0
+
+
+def test_evaluating_a_member_on_the_test_set_is_warned_of(mnistlin):
+    held_out = ("--set", "data.val_from=train", "--set", "data.val_size=50")
+    sweep = sweep_of(mnistlin(*TINY, *held_out, "--over", "training.batch_size=10,20"))
+    result = mnistlin("evaluate", sweep.members[10, 0].path, "--split", "test")
+    assert result.exit_code == 0
+    assert "too optimistic" in result.stderr

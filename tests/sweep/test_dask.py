@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from mnistlin.config import load_config
 from mnistlin.errors import ConfigError, RunError
 from mnistlin.runs.sweep_folder import load_sweep
 from mnistlin.sweep import cluster as dask
@@ -43,6 +44,15 @@ def test_a_cluster_gives_the_same_bits_without_our_files(
     for name in expected:
         if not name.endswith("config.yaml"):  # which names another dataset
             assert found[name] == expected[name], name
+
+
+def test_a_cluster_gives_the_same_bits_for_sweeps_over_any_key(cluster, make_config, tmp_path):
+    over = {"data.train_size": [30, 60], "training.learning_rate": [0.1, 0.2]}
+    config = load_config(make_config(), {"sweep": {"over": over}})
+    here = run_sweep(config, tmp_path / "here")
+    there = run_sweep(config, tmp_path / "there", scheduler=cluster.scheduler_address)
+    for name in ("sweep.csv", *(f"{run.path.name}/weights.npz" for run in here.members.values())):
+        assert (there.path / name).read_bytes() == (here.path / name).read_bytes(), name
 
 
 def test_the_sweep_completes_though_a_worker_is_killed(cluster, sweep_config, contents, tmp_path):
