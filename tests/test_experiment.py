@@ -156,7 +156,9 @@ class TestResults:
     ):
         """With val_from: train; the figures are those of the last weights."""
         data = {"val_from": "train", "train_size": 40, "val_size": 15}
-        run = run_experiment(make_config(model, data=data), tmp_path)
+        run = run_experiment(make_config(model, data=data, epochs=20, learning_rate=1.0), tmp_path)
+        if model == "softmax":  # else `best` would do as well
+            assert (run.weights["last"] != run.weights["best"]).any()
         pixels, labels = images_and_labels(dataset, "t10k")
         kept = np.isin(labels, run.classes)
         targets = np.array([run.classes.index(label) for label in labels[kept]])

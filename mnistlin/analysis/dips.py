@@ -436,7 +436,7 @@ def _draw_epoch(axes: "Axes", dips: Dips, epoch: OneMoreEpoch) -> None:
     if 0 < len(dips.dip_positions) <= FEW_POSITIONS:
         for position in dips.dip_positions:
             label = "position of the deepest dips" if position == dips.dip_positions[0] else ""
-            axes.axvline(position, color=MUTED, linestyle="--", linewidth=1, label=label or None)
+            axes.axvline(position, ymax=0.7, color=MUTED, linestyle="--", label=label or None)
     low, high = epoch.accuracy.min(), epoch.accuracy.max()
     axes.set_ylim(low - 0.1 * (high - low or 0.01), high + 0.5 * (high - low or 0.01))
     axes.legend(loc="upper left")
