@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mnistlin.data.splits import Splits
 
-N_COLUMNS, MAX_ROWS = 10, 2
+N_COLUMNS, N_COLUMNS_WITH_NAMES, MAX_ROWS = 10, 6, 2
 """Images beside each other, and rows of them, of each run of a pair."""
 
 
@@ -263,8 +263,9 @@ def _pair_figure(pair: Pair) -> "Figure":
 
     runs = [pair.a.run, pair.b.run]
     sides = [("A", BLUE, pair.a, pair.b), ("B", VERMILION, pair.b, pair.a)]
-    shown = [pair.only_correct(name.lower())[: N_COLUMNS * MAX_ROWS] for name, *_ in sides]
-    heights = [0.35 + 1.0 * -(-len(samples) // N_COLUMNS) for samples in shown]
+    n_columns = N_COLUMNS if captions.has_short_names(runs[0]) else N_COLUMNS_WITH_NAMES
+    shown = [pair.only_correct(name.lower())[: n_columns * MAX_ROWS] for name, *_ in sides]
+    heights = [0.35 + 1.0 * -(-len(samples) // n_columns) for samples in shown]
     note = (
         "Above each image: its true class → the prediction of the other run, and its probability; "
         "the most confident first."
@@ -284,7 +285,7 @@ def _pair_figure(pair: Pair) -> "Figure":
             part.suptitle(words, x=0.0, ha="left", fontsize=9.5, color=color)
             if len(samples):
                 captions_of = [caption(other, int(sample)) for sample in samples]
-                draw_images(part, own.split, samples, captions_of, N_COLUMNS)
+                draw_images(part, own.split, samples, captions_of, n_columns)
     return figure
 
 

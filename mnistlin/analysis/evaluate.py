@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistlin.analysis.calibration import Calibration, calibration, calibration_figure
 from mnistlin.analysis.own_data import load_own_splits, split_named
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import wilson_interval
@@ -112,6 +113,11 @@ class Evaluation(Result):
         n_classes = len(self.split.classes)
         return confusion_counts(self.split.targets, self.predictions.class_index, n_classes)
 
+    @cached_property
+    def calibration(self) -> Calibration:
+        """How the probabilities agree with what is correct."""
+        return calibration(self.predictions.probability, self.split.targets)
+
     def class_scores(self) -> Iterator[ClassScore]:
         """Yield how well each class is recognised."""
         correct = np.diagonal(self.confusion).tolist()
@@ -142,26 +148,40 @@ class Evaluation(Result):
             "loss": self.loss,
             "accuracy": self.accuracy,
             "accuracy_interval": self.accuracy_interval,
+            **self.calibration.values(),
         }
 
     def tables(self) -> Tables:
-        """Return the scores of each class."""
-        return {"classes": [asdict(score) for score in self.class_scores()]}
+        """Return the scores of each class, with its name if it has one."""
+        names = self.run.class_names
+        has_names = names != tuple(map(str, self.run.classes))
+        rows = [
+            asdict(score) | ({"name": name} if has_names else {})
+            for score, name in zip(self.class_scores(), names, strict=True)
+        ]
+        return {"classes": rows}
+
+    def explanation(self) -> str:
+        """Say whether the probabilities can be trusted."""
+        return self.calibration.explanation()
 
     def records(self) -> Tables:
-        """Return the confusion matrix too, one row per true class."""
+        """Return the confusion matrix and the bins of the calibration too."""
         labels = self.split.classes
         rows = [
             {"true": label, **dict(zip(map(str, labels), counts, strict=True))}
             for label, counts in zip(labels, self.confusion.tolist(), strict=True)
         ]
-        return {f"{self.stem}_confusion": rows, **super().records()}
+        bins = [asdict(each) for each in self.calibration.bins]
+        tables = {f"{self.stem}_confusion": rows, f"{self.stem}_calibration": bins}
+        return {**tables, **super().records()}
 
     def figures(self) -> "Mapping[str, Figure]":
-        """Draw the most confident mistakes and the confusion matrix."""
+        """Draw the most confident mistakes, the confusion matrix and the calibration."""
         return {
             f"{self.stem}_mistakes": self.figure(),
             f"{self.stem}_confusion": self.confusion_figure(),
+            f"{self.stem}_calibration": self.calibration_figure(),
         }
 
     def figure(self) -> "Figure":
@@ -171,7 +191,7 @@ class Evaluation(Result):
 
         samples, n_wrong = self.most_confident_mistakes(N_IMAGES), int((~self.is_correct).sum())
         note = (
-            "True class → predicted class, and the probability given to that. "
+            "True class → predicted class, and the probability of the predicted class. "
             f"{len(samples)} of {n_wrong:,} misclassified images, the most confident first."
         )
         with page(self._words("Most confident mistakes"), note if n_wrong else "") as figure:
@@ -180,7 +200,8 @@ class Evaluation(Result):
                 say_instead(figure, f"all {n:,} images are correctly classified")
                 return figure
             words = [caption(self, int(sample)) for sample in samples]
-            draw_images(figure, self.split, samples, words, n_columns=8)
+            n_columns = 8 if captions.has_short_names(self.run) else 6
+            draw_images(figure, self.split, samples, words, n_columns=n_columns)
         return figure
 
     def confusion_figure(self) -> "Figure":
@@ -188,7 +209,12 @@ class Evaluation(Result):
         from mnistlin.figures.confusion import counts_figure
 
         words, of_what = self._words("Confusion matrix"), f"{SPLITS[self.split_name]} images"
-        return counts_figure(words, self.confusion, self.split.classes, of_what)
+        return counts_figure(words, self.confusion, self.run.class_names, of_what)
+
+    def calibration_figure(self) -> "Figure":
+        """Draw accuracy against confidence, and with two classes the ROC curve."""
+        words = self._words("Calibration")
+        return calibration_figure(self.calibration, words, self.run.class_names[0])
 
     def _words(self, what: str) -> tuple[str, str, str]:
         """Return title, settings and footer of a page."""
@@ -246,11 +272,15 @@ def evaluate(
 
 
 def caption(evaluation: Evaluation, sample: int) -> tuple[str, str]:
-    """Return such as ("3 → 5", "0.97") for a sample."""
-    named, classes = int(evaluation.predictions.class_index[sample]), evaluation.split.classes
-    probability = float(evaluation.predictions.probability[sample, named])
-    true = classes[evaluation.split.targets[sample]]
-    return f"{true} → {classes[named]}", f"{probability:.2f}"
+    """Return such as ("3 → 5", "0.97") for a sample; with long names two lines at the left."""
+    named, names = int(evaluation.predictions.class_index[sample]), evaluation.run.class_names
+    probability = f"{evaluation.predictions.probability[sample, named]:.2f}"
+    true, predicted = (
+        captions.plain(names[k], 12) for k in (evaluation.split.targets[sample], named)
+    )
+    if max(len(true), len(predicted)) <= captions.SHORT_NAME:
+        return f"{true} → {predicted}", probability
+    return f"{true}, {probability}\n→ {predicted}", ""
 
 
 def _split_of_other(run: Run, dataset: str, split_name: str) -> Split:

@@ -10,10 +10,12 @@ from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
 
 __all__ = [
+    "SHORT_NAME",
     "classes_text",
     "differing_keys",
     "ending",
     "footer",
+    "has_short_names",
     "in_order",
     "of_run",
     "of_runs",
@@ -32,6 +34,9 @@ UNORDERED = frozenset({"training.seed"})
 """Keys whose values are numbers that mean nothing by their size."""
 
 MAX_KEYS = 4
+
+SHORT_NAME = 3
+"""Letters of a class's name that fits where a label does."""
 
 
 def differing_keys(runs: Sequence[Run]) -> list[str]:
@@ -163,7 +168,7 @@ def classes_text(run: Run) -> str:
     """Return such as "0–9", "2 against 3", "1, 4 and 7" or "26 classes"."""
     classes = run.classes
     if run.weights_shape[1] == 1:  # one output for two classes
-        return " against ".join(map(str, classes))
+        return " against ".join(plain(name, 14) for name in run.class_names)
     if len(classes) > 2 and classes == tuple(range(classes[0], classes[-1] + 1)):
         return f"{classes[0]}–{classes[-1]}"
     if len(classes) > 8:
@@ -206,6 +211,11 @@ def scaling_text(run: Run) -> str:
     if name in fixed:
         return fixed[name]
     return f"standardised (mean {run.scaling.mean:.2f}, sd {run.scaling.divisor:.2f})"
+
+
+def has_short_names(run: Run) -> bool:
+    """Return whether the names of all classes are as short as labels are."""
+    return all(len(name) <= SHORT_NAME for name in run.class_names)
 
 
 def ending(run: Run) -> str:

@@ -1,5 +1,6 @@
 """Which class is taken for which: the confusion matrix, and beside it the recall of each class."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,6 +25,9 @@ CLASSES_PER_PAGE = 14
 
 MAX_HEIGHT, HEIGHT_PER_CLASS = 9.0, 0.2
 MAX_TICKS = 30
+MAX_NAME = 14
+"""Letters of a class's name; longer ones are cut."""
+
 LARGEST_TYPE, SMALLEST_TYPE = 9.5, 4.5
 """Points; what would have to be smaller still is not written."""
 
@@ -43,11 +47,11 @@ def confusion_figure(run: Run) -> Figure:
         If confusion.csv is missing or damaged.
     """
     words = captions.of_run("Confusion matrix", run)
-    return counts_figure(words, run.confusion, run.classes, "validation images")
+    return counts_figure(words, run.confusion, run.class_names, "validation images")
 
 
 def counts_figure(
-    words: tuple[str, str, str], counts: Counts, labels: tuple[int, ...], of_what: str
+    words: tuple[str, str, str], counts: Counts, labels: Sequence[str], of_what: str
 ) -> Figure:
     """Draw how often each true class was taken for which, and its recall.
 
@@ -65,7 +69,7 @@ def counts_figure(
         norm = PowerNorm(GAMMA, 0, 1)
         image = matrix.imshow(row_shares(counts), cmap="Blues", norm=norm, aspect="auto")
         _write_labels(matrix, labels, *cell)
-        _write_counts(matrix, image, counts, _type_size(*cell, counts.max()))
+        _write_counts(matrix, image, counts, _type_size(*cell, len(str(counts.max()))))
         _draw_recall(strip, counts, _type_size(*cell))
         bar = figure.colorbar(image, ax=strip, ticks=[0, 0.05, 0.2, 0.5, 1], fraction=0.12)
         bar.outline.set_visible(False)
@@ -92,7 +96,7 @@ def accuracy(counts: Counts) -> float:
     return float(np.trace(counts) / max(1, counts.sum()))
 
 
-def _write_labels(axes: Axes, labels: tuple[int, ...], width: float, height: float) -> None:
+def _write_labels(axes: Axes, labels: Sequence[str], width: float, height: float) -> None:
     """Name the rows and the columns, of some inches each; every so many, if they are many."""
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
@@ -100,11 +104,17 @@ def _write_labels(axes: Axes, labels: tuple[int, ...], width: float, height: flo
     axes.spines[:].set_visible(False)
     every = -(-len(labels) // MAX_TICKS)
     ticks = range(0, len(labels), every)
-    names = [str(labels[tick]) for tick in ticks]
+    names = [captions.plain(labels[tick], MAX_NAME) for tick in ticks]
+    longest = max(map(len, names))
     axes.set_xticks(ticks, names)
     axes.set_yticks(ticks, names)
-    size = _type_size(every * width, every * height, max(labels))
+    size = _type_size(
+        every * width, every * height, longest if longest <= captions.SHORT_NAME else 1
+    )
     axes.tick_params(length=0, labelcolor=INK, labelsize=size)
+    if longest > captions.SHORT_NAME:
+        for label in axes.get_xticklabels():
+            label.set(rotation=40, ha="right", rotation_mode="anchor")
 
 
 def _write_counts(axes: Axes, image: AxesImage, counts: Counts, size: float | None) -> None:
@@ -117,10 +127,10 @@ def _write_counts(axes: Axes, image: AxesImage, counts: Counts, size: float | No
         axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", fontsize=size, color=color)
 
 
-def _type_size(width: float, height: float, largest: int = 0) -> float | None:
-    """Return the type size in points for numbers in cells of some inches, None if too small."""
+def _type_size(width: float, height: float, n_letters: int = 1) -> float | None:
+    """Return the type size in points for words in cells of some inches, None if too small."""
     digit_width, line_height = 0.75, 1.4
-    size = 72 * min(width / (digit_width * len(str(largest))), height / line_height)
+    size = 72 * min(width / (digit_width * n_letters), height / line_height)
     return min(size, LARGEST_TYPE) if size >= SMALLEST_TYPE else None
 
 

@@ -28,7 +28,7 @@ ROWS_PER_PAGE, ROW_HEIGHT = 4, 0.9
 """With more rows of tiles than this the page grows by this many inches per row."""
 
 FEW_TILES = 12
-"""Up to this many tiles have their bias above them."""
+"""Up to this many tiles have their bias above them, if their names are short."""
 
 
 def weights_figure(run: Run) -> Figure:
@@ -48,7 +48,7 @@ def weights_figure(run: Run) -> Figure:
     columns = n_columns(len(pixels), run.image_shape)
     rows = -(-len(pixels) // columns)
     height = HEIGHT + max(0, rows - ROWS_PER_PAGE) * ROW_HEIGHT
-    shows_bias = len(pixels) <= FEW_TILES
+    shows_bias = len(pixels) <= FEW_TILES and captions.has_short_names(run)
     with page(words, _note(run, biases, shows_bias=shows_bias), height) as figure:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         scale = symmetric_scale(pixels)
@@ -99,7 +99,10 @@ def add_colorbar(figure: Figure, image: AxesImage, tiles: Sequence[Axes], run: R
     bar.ax.tick_params(length=2, labelsize=8.5)
     above, below = "for the class", "against it"
     if run.weights_shape[1] == 1:
-        above, below = f"for {run.classes[0]} (y = 1)", f"for {run.classes[-1]} (y = 0)"
+        above, below = (
+            f"for {captions.plain(name, 14)} (y = {y})"
+            for name, y in zip(run.class_names, (1, 0), strict=True)
+        )
     bar.ax.set_title(above, fontsize=9.5, loc="left")
     bar.ax.set_xlabel(below, loc="left")
 
@@ -108,7 +111,7 @@ def _labels(run: Run) -> list[str]:
     """Return what each output speaks for."""
     if run.weights_shape[1] == 1:
         return [captions.classes_text(run)]
-    return [str(label) for label in run.classes]
+    return [captions.plain(name, 14) for name in run.class_names]
 
 
 def _note(run: Run, biases: NDArray[Any], *, shows_bias: bool) -> str:

@@ -37,7 +37,7 @@ class TestEvaluate:
         summary = json.loads((tiny_run / "summary.json").read_text())
         assert float(found["accuracy"]) == summary["last_val_accuracy"]
         assert float(found["loss"]) == pytest.approx(summary["last_val_loss"], rel=1e-5)
-        assert found["doubt"] == "model selection used the test set"
+        assert found["warning"] == "model selection used the test set"
         folders = {path.parent.name for path in map(tiny_run.joinpath, found["files"])}
         assert folders == {"plots", "analysis"}
         assert all(tiny_run.joinpath(path).is_file() for path in found["files"])
@@ -56,7 +56,18 @@ class TestEvaluate:
         found = json.loads(mnistlin("evaluate", tiny_run, "--json").stdout)
         assert 0 <= found["accuracy_interval"][0] < found["accuracy"]
         assert [score["label"] for score in found["classes"]] == list(range(10))
-        assert len(found["files"]) == 4
+        assert len(found["files"]) == 6
+
+    def test_it_says_whether_probabilities_can_be_trusted(self, mnistlin, tiny_run):
+        """With the error that chance alone would give, and a row per bin in a table."""
+        found = json.loads(mnistlin("evaluate", tiny_run, "--json").stdout)
+        low, high = found["expected_calibration_error_interval"]
+        assert low <= found["expected_calibration_error"] <= high
+        assert 0 < found["brier_score"] < 2
+        assert "expected calibration error" in found["explanation"]
+        rows = rows_of(tiny_run / "analysis" / "evaluation-val-last_calibration.csv")
+        assert sum(int(row["n_samples"]) for row in rows) == 100
+        assert (tiny_run / "plots" / "evaluation-val-last_calibration.png").is_file()
 
     def test_other_data_has_its_name_in_the_files(self, mnistlin, tiny_run):
         """So that it does not overwrite the evaluation of the run's own data."""
@@ -70,7 +81,7 @@ class TestEvaluate:
         values_of(mnistlin("evaluate", tiny_run, "--out", "elsewhere", "--format", "svg"))
         assert sorted(tiny_run.rglob("*")) == before
         endings = sorted(path.suffix for path in (workplace / "elsewhere").iterdir())
-        assert endings == [".csv", ".csv", ".svg", ".svg"]
+        assert endings == [".csv"] * 3 + [".svg"] * 3
 
     def test_a_split_that_is_not_there_is_a_usage_error(self, mnistlin, tiny_run):
         """Exit 2."""

@@ -1,9 +1,11 @@
 """The confusion matrix: true classes down, predicted ones across, recall beside."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from mnistlin.figures.confusion import accuracy, confusion_figure, recall, row_shares
+from mnistlin.figures.confusion import accuracy, confusion_figure, counts_figure, recall, row_shares
 from mnistlin.figures.style import INK, is_dark
 
 COUNTS = np.array([[8, 2, 0], [0, 0, 0], [1, 0, 3]])
@@ -87,3 +89,16 @@ def test_many_classes_make_the_page_grow_and_keep_their_counts(make_run, make_da
     figure = confusion_figure(run)
     assert figure.get_figheight() > confusion_figure(softmax_run).get_figheight()
     assert len(figure.axes[0].texts) == np.count_nonzero(run.confusion)
+
+
+def test_long_names_of_classes_do_not_overlap():
+    """Those of the columns are turned, and very long ones are cut."""
+    names = ["T-shirt/top", "Ankle boot", "a name that is much too long for a figure"]
+    figure = counts_figure(("", "", ""), COUNTS, names, "test images")
+    figure.draw_without_rendering()
+    columns, rows = (axis.get_ticklabels() for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis))
+    assert [label.get_text() for label in rows[:2]] == names[:2]
+    assert len(rows[2].get_text()) < len(names[2])
+    assert {label.get_rotation() for label in columns} == {40.0}
+    boxes = [label.get_window_extent() for label in rows]
+    assert all(a.y0 > b.y1 for a, b in pairwise(boxes))
