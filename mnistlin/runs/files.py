@@ -115,7 +115,8 @@ def write_bytes(
     content : bytes
         All of it.
     durable : bool
-        Whether to wait until file and name are on the disk, so that they survive a power cut.
+        Whether to wait until the content is on the disk, so that after a power cut the name stands
+        for the old content or the new one; `sync_folder` makes sure that it is the new one.
     option : str
         The option that chooses another folder, for the error.
 
@@ -137,8 +138,6 @@ def write_bytes(
                     file.flush()
                     os.fsync(file.fileno())
             temporary.replace(path)
-            if durable:
-                sync_folder(path.parent)
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
@@ -177,7 +176,9 @@ def remove_leftovers(folder: Path, older_than: float = 0) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Wait until the names of all files in a folder are on the disk, where the system can."""
-    if os.name == "posix":
+    if os.name != "posix":
+        return
+    with os_errors_as_run_errors("write", folder):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

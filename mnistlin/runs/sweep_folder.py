@@ -22,6 +22,7 @@ from mnistlin.runs.files import (
     marks_failure,
     remove_leftovers,
     sole_writer,
+    sync_folder,
     write_bytes,
 )
 from mnistlin.runs.folder import Run, load_run, read_config
@@ -289,6 +290,7 @@ class SweepWriter:
     def _write_info(self) -> None:
         content = json_bytes(self._info.model_dump(mode="json"))
         write_bytes(self.path / "sweep.json", content, durable=True)
+        sync_folder(self.path)
 
     def _write_table(self) -> None:
         rows = [self._rows[key] for key in self._names if key in self._rows]

@@ -21,6 +21,7 @@ from mnistlin.runs.files import (
     marks_failure,
     npz_bytes,
     remove_leftovers,
+    sync_folder,
     write_bytes,
     write_into,
 )
@@ -144,6 +145,7 @@ class RunWriter:
     def _write_info(self) -> None:
         content = json_bytes(self._info.model_dump(mode="json"))
         write_bytes(self.path / "run.json", content, durable=True)
+        sync_folder(self.path)  # for all files before it, too
 
 
 def _table(path: Path, columns: Sequence[str], end: TableEnd) -> GrowingFile:
