@@ -60,8 +60,9 @@ class Result:
         return ""
 
     def warnings(self) -> Sequence[str]:
-        """Return what limits the result, such as a choice made on the test images."""
-        return ()
+        """Return what limits the result: the warnings of its run, unless a subclass knows more."""
+        run = getattr(self, "run", None)
+        return () if run is None else run.warnings
 
     def figure(self) -> "Figure | None":
         """Draw the result."""

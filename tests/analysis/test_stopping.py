@@ -95,3 +95,12 @@ def test_the_paragraph_says_what_each_end_of_the_patiences_keeps(long_run, patie
 def test_the_paragraph_tells_rules_that_outlast_the_run(long_run):
     words = apply_rules(long_run, [10_000]).explanation()
     assert "patience 10000 does not stop in the 80 epochs of this run" in words
+
+
+def test_a_finding_about_a_modified_run_carries_a_warning(train_tiny):
+    """As the run itself does; the findings are shown nevertheless."""
+    run = train_tiny(epochs=3)
+    with (run.path / "steps.csv").open("a") as file:
+        file.write("\n")
+    warnings = apply_rules(run, [1]).warnings()
+    assert any("modified since the run ended: steps.csv" in each for each in warnings)
