@@ -324,6 +324,7 @@ def _local_optima(evidence: Evidence) -> Finding:
     return Finding(
         "differs",
         f"the objective is convex: no local optima; {_repetition(found.measured)}",
+        explanation=found.explanation(),
         figure=found.figure,
     )
 

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 L2_LAMBDAS = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)
 FEWER_IMAGES = (500, 2000)
 
-_TOLERANCE = 1e-5
-"""Norm of the gradient at which a minimum is accurate enough for its predictions."""
-
 
 @dataclass(frozen=True, eq=False)
 class Minima:
@@ -192,7 +189,7 @@ def _minima(run: Run, train: Split, val: Split, l2_lambdas: Sequence[float]) -> 
     predictions = {}
     for l2_lambda in l2_lambdas:
         objective = objective_on(train, run.head, l2_lambda)
-        weights = minimise(objective, weights, _TOLERANCE).place.weights
+        weights = minimise(objective, weights).place.weights
         predictions[l2_lambda] = predict(val, weights, run.head)
     return Minima(train.n_samples, val.targets, predictions)
 

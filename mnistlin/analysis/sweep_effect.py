@@ -253,6 +253,7 @@ def _lambda_costs_accuracy(evidence: Evidence) -> Finding:
         f"{with_spread(summary.final_val_accuracy, '.2%')} over the last epoch "
         f"({found.n_pairs} seeds)",
         f"{signed(100 * found.mean, '.2f')} points{interval}",
+        effect.explanation(),
     )
 
 
