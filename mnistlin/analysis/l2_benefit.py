@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim
-from mnistlin.analysis.evaluate import evaluate
-from mnistlin.analysis.optimum import find_optimum, objective_on
+from mnistlin.analysis.lambda_path import explain_lambda
+from mnistlin.analysis.optimum import objective_on
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm, t_interval
@@ -255,15 +255,16 @@ def _lambda_under_fits(evidence: Evidence) -> Finding:
     Then the minimum is no more accurate than the run, and less accurate than the run with λ = 0.
     """
     runs = evidence.first.whole_sweep.by_lambda
-    with_lambda, without = (runs.get(value, {}) for value in (evidence.l2_lambda, 0.0))
-    seeds = sorted(with_lambda.keys() & without.keys())
-    if not seeds or not evidence.l2_lambda:
-        return Finding("inconclusive", "this λ and λ = 0 share no seed in the sweep")
-    run, zero = with_lambda[seeds[0]], without[seeds[0]]
-    found = evidence.ask(find_optimum, run)
-    val = load_own_splits(run).val
-    at_minimum = predict(val, found.found.place.weights, run.head).class_index == val.targets
-    of_run, of_zero = (evidence.ask(evaluate, each).is_correct for each in (run, zero))
+    if not evidence.l2_lambda or not (runs.get(evidence.l2_lambda) and runs.get(0.0)):
+        return Finding("inconclusive", "the sweep lacks this λ or λ = 0")
+    path = evidence.ask(explain_lambda, evidence.first.whole_sweep)
+    minimum = path.minima.get(evidence.l2_lambda)
+    if minimum is None:
+        return Finding("inconclusive", "the search for the minimum did not converge")
+    of_run, at_minimum, of_zero = (
+        model.val_is_correct
+        for model in (path.trained[evidence.l2_lambda], minimum, path.trained[0.0])
+    )
     gained, lost = PairedCounts.of(at_minimum, of_run), PairedCounts.of(of_zero, at_minimum)
     gained_p, lost_p = holm([gained.p_value, lost.p_value])
     verdict: Verdict = "inconclusive"
@@ -283,4 +284,5 @@ def _lambda_under_fits(evidence: Evidence) -> Finding:
             f"Against the run with λ = 0 it loses {lost.only_a} and gains {lost.only_b} "
             f"(p = {lost_p:.2g})."
         ),
+        figure=path.figure,
     )

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from mnistlin.analysis.claims import Evidence, Finding, claim
+from mnistlin.analysis.claims import Verdict as ClaimVerdict
 from mnistlin.analysis.optimum import objective_on
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
@@ -395,3 +397,19 @@ def _objective_on_some(split: Split, head: Head) -> Objective:
     chosen = np.unique(np.linspace(0, split.n_samples - 1, MAX_IMAGES).astype(np.intp))
     some = replace(split, rows=split.rows[chosen], targets=split.targets[chosen])
     return objective_on(some, head, l2_lambda=0.0)
+
+
+@claim("steps-overshoot")
+def _steps_overshoot(evidence: Evidence) -> Finding:
+    """The loss fluctuates because the steps overshoot, so a full batch leaves the fluctuation."""
+    found = evidence.ask(explain_stability, evidence.first.run)
+    verdicts: dict[Verdict, ClaimVerdict] = {"overshoot": "agrees", "noise": "differs"}
+    full, batches = fluctuation(found.full_batch), fluctuation(found.batches)
+    batch = evidence.first.run.config.training.batch_size
+    return Finding(
+        verdicts.get(found.verdict, "inconclusive"),
+        f"the validation loss fluctuates by {batches:.2g} nats with batches of {batch:,}, by "
+        f"{full:.2g} with the full training set",
+        explanation=found.explanation(),
+        figure=found.figure,
+    )

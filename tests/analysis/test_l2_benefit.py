@@ -75,20 +75,12 @@ def under_fit(sweep_of_three, monkeypatch):
     """Return a function that judges `lambda-under-fits` by accuracies on 200 images."""
 
     def verdict(of_run, at_minimum, of_zero, l2_lambda=1.0):
-        def class_index(accuracy):  # all targets are 0
-            return (np.arange(200) >= round(200 * accuracy)).astype(int)
+        def model(accuracy):
+            return Made(val_is_correct=np.arange(200) < round(200 * accuracy))
 
-        def evaluate(run):
-            accuracy = of_run if run.config.training.l2_lambda else of_zero
-            return Made(is_correct=class_index(accuracy) == 0)
-
-        minimum = Made(found=Made(place=Made(weights=None)))
-        splits = Made(val=Made(targets=np.zeros(200, dtype=int)))
-        predictions = Made(class_index=class_index(at_minimum))
-        monkeypatch.setattr(module, "evaluate", evaluate)
-        monkeypatch.setattr(module, "find_optimum", lambda _: minimum)
-        monkeypatch.setattr(module, "load_own_splits", lambda _: splits)
-        monkeypatch.setattr(module, "predict", lambda *_: predictions)
+        trained = {1.0: model(of_run), 0.0: model(of_zero)}
+        path = Made(trained=trained, minima={1.0: model(at_minimum)}, figure=None)
+        monkeypatch.setattr(module, "explain_lambda", lambda _: path)
         sweep = TrainedExperiment("sweep", sweep=sweep_of_three)
         return judge("lambda-under-fits", Evidence((sweep,), l2_lambda=l2_lambda)).verdict
 

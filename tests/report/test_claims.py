@@ -1,10 +1,12 @@
 """The claims of the report, tested on results that were altered to support or refute them."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from mnistlin.analysis import stability
 from mnistlin.analysis.claims import Evidence, TrainedExperiment, judge, verdict_on_all
 
 
@@ -167,3 +169,19 @@ def test_chance_agrees_with_few_claims():
     rng = np.random.default_rng(1)
     found = [verdict_on_all(rng.normal(size=(3, 5))) for _ in range(400)]
     assert found.count("inconclusive") >= 0.92 * len(found)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [("overshoot", "agrees"), ("noise", "differs"), ("inconclusive", "inconclusive")],
+)
+def test_overshoot_is_judged_by_the_experiment(experiments, monkeypatch, found, expected):
+    made = SimpleNamespace(
+        verdict=found,
+        full_batch=np.ones(300),
+        batches=np.ones(300),
+        explanation=lambda: "because",
+        figure=None,
+    )
+    monkeypatch.setattr(stability, "explain_stability", lambda _: made)
+    assert verdict("steps-overshoot", experiments["plain"]) == expected
