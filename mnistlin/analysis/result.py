@@ -56,7 +56,7 @@ class Result:
         return {**self.values(), **self.tables()}
 
     def explanation(self) -> str:
-        """Return what the values mean, as a paragraph."""
+        """Return what the values mean, as paragraphs; one that is indented is kept as it is."""
         return ""
 
     def warnings(self) -> Sequence[str]:

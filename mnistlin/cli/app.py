@@ -10,7 +10,19 @@ from typing import Any
 import click
 
 import mnistlin
-from mnistlin.cli import check, config, data, evaluate, explain, predict, report, runs, sweep, train
+from mnistlin.cli import (
+    check,
+    config,
+    data,
+    evaluate,
+    explain,
+    identify,
+    predict,
+    report,
+    runs,
+    sweep,
+    train,
+)
 from mnistlin.cli.options import debug_option, wants_debug
 from mnistlin.cli.terminal import log, open_closed_streams
 from mnistlin.errors import MnistlinError
@@ -73,7 +85,20 @@ def cli() -> None:
     """
 
 
-for _module in (train, sweep, runs, evaluate, explain, predict, check, report, data, config):
+_MODULES = (
+    train,
+    sweep,
+    runs,
+    evaluate,
+    explain,
+    identify,
+    predict,
+    check,
+    report,
+    data,
+    config,
+)
+for _module in _MODULES:
     for _command in _module.COMMANDS:
         cli.add_command(_command)
 

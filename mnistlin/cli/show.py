@@ -122,11 +122,20 @@ def show(result: "Result", files: Sequence[Path] = (), *, as_json: bool) -> None
     for rows in filter(None, result.tables().values()):
         echo("\n" + "\n".join(_aligned(rows)))
     if words := result.explanation():
-        echo(f"\n{click.wrap_text(words, width=88)}\n")
+        echo(f"\n{_wrapped(words)}\n")
     for warning in result.warnings():
         echo(f"warning: {warning}")
     for path in files:
         echo(f"file: {path}")
+
+
+def _wrapped(text: str) -> str:
+    """Wrap each paragraph that is not indented, as a command is."""
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(
+        words if words.startswith("    ") else click.wrap_text(words, width=88)
+        for words in paragraphs
+    )
 
 
 def _as_object(result: "Result", files: Sequence[Path]) -> Mapping[str, Any]:

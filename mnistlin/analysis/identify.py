@@ -1,0 +1,518 @@
+"""Which protocol gives a published number? Compares it with the histories of many protocols.
+
+A protocol says which rows a model is trained and validated on, how they are scaled, and in which
+order they come. `protocols` trains each once; here the rules of early stopping are replayed over
+each history, and what they give is compared with the numbers as they were typed.
+"""
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import (
+    ROUND_DOWN,
+    ROUND_HALF_EVEN,
+    ROUND_HALF_UP,
+    Decimal,
+    InvalidOperation,
+    localcontext,
+)
+from fractions import Fraction
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistlin.analysis.protocols import EPOCHS, History, OnTrained, histories, shipped_protocols
+from mnistlin.analysis.result import Result, Values
+from mnistlin.config import EarlyStoppingConfig, ExperimentConfig
+from mnistlin.errors import ConfigError
+
+MAX_PATIENCE = 50
+MIN_DELTAS = (0.0, 1e-3)
+COURSE_PATIENCE = 10
+"""What the assignment asks for; of equivalent rules the one nearest to it is named."""
+
+LOSS_TOLERANCE = 1e-12
+"""Losses with many decimals are compared up to this, in nats: sums round differently."""
+
+NEAR_COUNT = {"epoch": 1, "step": 6}
+NEAR_ACCURACY = Fraction(1, 200)
+NEAR_LOSS = 0.02
+"""How far a number may be off, relative to the loss, in a near miss."""
+
+MAX_ANSWERS = 5
+N_NEAR_MISSES = 3
+
+Quantity: TypeAlias = Literal[
+    "stop_epoch", "stop_step", "train_accuracy", "val_accuracy", "val_loss"
+]
+Outcome: TypeAlias = Mapping[Quantity, Any]
+
+NAMES: Mapping[Quantity, str] = {
+    "stop_epoch": "epoch",
+    "stop_step": "step",
+    "train_accuracy": "training accuracy",
+    "val_accuracy": "validation accuracy",
+    "val_loss": "validation loss",
+}
+
+
+@dataclass(frozen=True)
+class TypedNumber:
+    """A decimal number as somebody typed it, with as many decimals as were typed."""
+
+    value: Decimal
+
+    @classmethod
+    def parse(cls, text: str) -> "TypedNumber":
+        """Return the number in a text such as `97.6`, `97.6%` or `0.9764`.
+
+        Raises
+        ------
+        ConfigError
+            If it is not a finite decimal number of at least 0.
+        """
+        try:
+            value = Decimal(text.strip().removesuffix("%").strip())
+        except InvalidOperation:
+            value = Decimal("nan")
+        if not value.is_finite() or value < 0 or abs(value.adjusted()) > 20:
+            raise ConfigError(f"found {text!r}; a number such as 97.6 or 0.976 is allowed")
+        return cls(value)
+
+    def is_rounding_of(self, exact: Fraction) -> bool:
+        """Whether it is the exact number cut off, or rounded half up or half to even."""
+        decimals = max(0, -int(self.value.as_tuple().exponent))
+        with localcontext() as context:
+            context.prec = 80
+            number = Decimal(exact.numerator) / Decimal(exact.denominator)
+            if decimals > 12:
+                return abs(number - self.value) <= Decimal(LOSS_TOLERANCE)
+            unit = Decimal(1).scaleb(-decimals)
+            modes = (ROUND_DOWN, ROUND_HALF_UP, ROUND_HALF_EVEN)
+            return any(number.quantize(unit, mode) == self.value for mode in modes)
+
+    def is_accuracy(self, exact: Fraction) -> bool:
+        """Whether it is a rounding of a fraction; above 1 it is a percentage."""
+        return self.is_rounding_of(100 * exact if self.value > 1 else exact)
+
+    def as_fraction(self) -> Fraction:
+        """Return the accuracy that was meant, as a fraction."""
+        return Fraction(self.value) / (100 if self.value > 1 else 1)
+
+
+@dataclass(frozen=True)
+class Published:
+    """The numbers that somebody gives, of one trained model.
+
+    Epochs and steps count from 0. Accuracies above 1 are percentages, others are fractions.
+    """
+
+    stop_epoch: int | None = None
+    stop_step: int | None = None
+    train_accuracy: TypedNumber | None = None
+    val_accuracy: TypedNumber | None = None
+    val_loss: TypedNumber | None = None
+
+    def given(self) -> dict[Quantity, Any]:
+        """Return the numbers that were given."""
+        return {name: value for name in NAMES if (value := getattr(self, name)) is not None}
+
+    def misses(self, outcome: Outcome) -> list[str] | None:
+        """Return in words what differs; None if a number is not even near."""
+        found = [_COMPARISONS[name](value, outcome[name]) for name, value in self.given().items()]
+        return None if None in found else [words for words in found if words]
+
+
+def _compare_count(unit: str) -> Callable[[int, int], str | None]:
+    def compare(typed: int, found: int) -> str | None:
+        if typed == found:
+            return ""
+        if typed == found + 1:
+            return f"{unit} {found}, which is {typed} if {unit}s are counted from 1"
+        near = abs(typed - found) <= NEAR_COUNT[unit]
+        return f"{unit} {found} instead of {typed}" if near else None
+
+    return compare
+
+
+def _compare_accuracy(name: str) -> Callable[[TypedNumber, Fraction], str | None]:
+    def compare(typed: TypedNumber, found: Fraction) -> str | None:
+        if abs(typed.as_fraction() - found) > NEAR_ACCURACY:
+            return None
+        return "" if typed.is_accuracy(found) else f"{name} {_shown(found)}"
+
+    return compare
+
+
+def _compare_loss(typed: TypedNumber, found: float) -> str | None:
+    if abs(float(typed.value) - found) > NEAR_LOSS * found:
+        return None
+    return "" if typed.is_rounding_of(Fraction(found)) else f"validation loss {found:.6g}"
+
+
+_COMPARISONS: Mapping[Quantity, Callable[[Any, Any], str | None]] = {
+    "stop_epoch": _compare_count("epoch"),
+    "stop_step": _compare_count("step"),
+    "train_accuracy": _compare_accuracy(NAMES["train_accuracy"]),
+    "val_accuracy": _compare_accuracy(NAMES["val_accuracy"]),
+    "val_loss": _compare_loss,
+}
+"""For each quantity: "" if the typed number is what was found, words if it is near, else None."""
+
+
+def _shown(value: Any) -> str:
+    """Return a quantity as people read it."""
+    if isinstance(value, Fraction):
+        return f"{float(value):.4f} ({float(value):.2%})"
+    return f"{value:.6g}"
+
+
+@dataclass(frozen=True)
+class StoppingRule:
+    """Stop after so many checks (or epochs) in a row that do not improve the validation loss."""
+
+    patience: int
+    min_delta: float = 0.0
+    unit: Literal["checks", "epochs"] = "checks"
+
+    @property
+    def distance(self) -> tuple[float, bool, int]:
+        """How far it is from the rule of the assignment; smaller is nearer."""
+        return self.min_delta, self.unit == "epochs", abs(self.patience - COURSE_PATIENCE)
+
+    def __str__(self) -> str:
+        words = f"patience {self.patience}"
+        if self.unit == "epochs":
+            words += " counted in epochs, by the last check of each"
+        if self.min_delta:
+            words += f", improvements of more than {self.min_delta:g} nats"
+        if self.patience > 1 and self.patience != COURSE_PATIENCE:
+            less = self.patience - 1
+            words += f" (or a counter compared with > {less} instead of >= {less})"
+        return words
+
+
+def stops(history: History) -> dict[int, StoppingRule]:
+    """Return each check at which a rule stops, with the rule nearest to that of the assignment.
+
+    "The lowest of the last N + 1 checks is the first of them", as the official solution of 2022 has
+    it, stops where patience N does; if the very first check is the lowest of the first N, it
+    stops one check earlier, where patience N - 1 does.
+    """
+    found: dict[int, StoppingRule] = {}
+    for rule, check in _all_stops(history):
+        if check not in found or rule.distance < found[check].distance:
+            found[check] = rule
+    return found
+
+
+def _all_stops(history: History) -> Iterator[tuple[StoppingRule, int]]:
+    every = np.arange(len(history.step))
+    last_of_epochs = np.flatnonzero(np.diff(history.epoch, append=history.epoch[-1] + 1))
+    units: dict[Literal["checks", "epochs"], NDArray[np.intp]]
+    units = {"checks": every, "epochs": last_of_epochs}
+    for unit, checks in units.items():
+        for min_delta in MIN_DELTAS:
+            waited = _checks_without_improvement(history.val_loss[checks], min_delta)
+            reached = np.maximum.accumulate(waited)
+            for patience in range(1, MAX_PATIENCE + 2):  # one more, for a counter compared with >
+                first = int(np.searchsorted(reached, patience))
+                if first < len(checks):
+                    yield StoppingRule(patience, min_delta, unit), int(checks[first])
+
+
+def _checks_without_improvement(losses: NDArray[np.float64], min_delta: float) -> NDArray[np.int64]:
+    """Return, for each check, how many in a row up to it did not improve on the best."""
+    waited, best, count = np.empty(len(losses), np.int64), np.inf, 0
+    for i, loss in enumerate(losses.tolist()):
+        improves = loss < best - min_delta
+        best, count = (loss, 0) if improves else (best, count + 1)
+        waited[i] = count
+    return waited
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One way to the numbers: a config, where its training ends, and what it gives there."""
+
+    config: ExperimentConfig
+    rule: StoppingRule | None
+    """None if training goes on to its last epoch."""
+    outcome: Outcome
+    misses: tuple[str, ...]
+    shipped: str
+    """The shipped config with the fewest different keys."""
+    changes: Mapping[str, Any]
+    """The keys in which it differs from that one."""
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        """Sorts answers: matches, then unchanged shipped protocols, then few changed keys."""
+        patience = self.rule.distance if self.rule else (0.0, False, 0)
+        n_misses = sum(1 if "counted from 1" in miss else 2 for miss in self.misses)
+        return n_misses, len(self.changes), self.config.training.seed, patience, self.shipped
+
+    @property
+    def command(self) -> str:
+        """The command that reproduces it."""
+        settings = dict(self.changes)
+        words = [f"--set {shlex.quote(f'{key}={_yaml(value)}')}" for key, value in settings.items()]
+        return " ".join(["mnistlin train --config", self.shipped, *words])
+
+    def sentence(self) -> str:
+        """Return what a student needs to know."""
+        keys = [
+            f"{key} {_yaml(value)}" for key, value in self.changes.items() if "stopping" not in key
+        ]
+        how = f" with {', '.join(keys)}" if keys else ""
+        stop = (
+            f"{self.rule}"
+            if self.rule
+            else f"no early stopping, {self.config.training.epochs} epochs"
+        )
+        missed = f", but {' and '.join(self.misses)}" if self.misses else ""
+        return f"{self.shipped}{how}, {stop}{missed}"
+
+    def row(self) -> Values:
+        """Return the keys and numbers of this answer."""
+        return {
+            "config": self.shipped,
+            **_keys(self.config),
+            **{name: _plain(value) for name, value in self.outcome.items()},
+            "changes": dict(self.changes),
+            "sentence": self.sentence(),
+            "command": self.command,
+        }
+
+
+def _plain(value: Any) -> int | float:
+    return float(value) if isinstance(value, Fraction) else value
+
+
+def _yaml(value: Any) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _keys(config: ExperimentConfig) -> dict[str, Any]:
+    """Return the keys that make a protocol, by dotted name."""
+    data, training, stopping = config.data, config.training, config.early_stopping
+    names = ("train_size", "train_rows", "val_size", "val_rows", "val_from", "scaling")
+    is_random = training.shuffle or "sample" in (data.train_rows, data.val_rows)
+    return {
+        **{f"data.{name}": getattr(data, name) for name in names},
+        "training.epochs": training.epochs,
+        "training.batch_size": training.batch_size,
+        "training.learning_rate": training.learning_rate,
+        "training.dtype": training.dtype,
+        "training.shuffle": training.shuffle,
+        "training.order": training.order if is_random else "legacy",
+        "training.seed": training.seed if is_random else 0,
+        "early_stopping.patience": stopping.patience if stopping else None,
+        "early_stopping.min_delta": stopping.min_delta if stopping else None,
+    }
+
+
+@dataclass(frozen=True)
+class Identification(Result):
+    """The protocols that give some published numbers, and those that nearly do."""
+
+    published: Published
+    model: str
+    n_protocols: int
+    matches: tuple[Answer, ...]
+    near_misses: tuple[Answer, ...]
+
+    title = "Which protocol gives these numbers?"
+
+    @property
+    def stem(self) -> str:
+        """identify-logistic or identify-softmax."""
+        return f"identify-{self.model}"
+
+    def values(self) -> Values:
+        """Return the numbers as they were typed, and how many protocols give them."""
+        given: dict[str, Any] = {
+            name: value if isinstance(value, int) else str(value.value)
+            for name, value in self.published.given().items()
+        }
+        return {
+            "model": self.model,
+            **given,
+            "n_protocols": self.n_protocols,
+            "n_matches": len(self.matches),
+        }
+
+    def as_object(self) -> Values:
+        """Return the values, and all answers with their keys and numbers, the simplest first."""
+        return {
+            **self.values(),
+            "matches": [answer.row() for answer in self.matches],
+            "near_misses": [answer.row() for answer in self.near_misses],
+        }
+
+    def explanation(self) -> str:
+        """List the answers, each with its command, and what would tell them apart."""
+        parts = [self._about_matches()]
+        parts += _listed(self.matches[:MAX_ANSWERS])
+        if self.near_misses:
+            parts.append("Near misses:")
+            parts += _listed(self.near_misses)
+        if len(self.matches) > 1:
+            parts.append(self._telling_apart())
+        return "\n\n".join(parts)
+
+    def _about_matches(self) -> str:
+        searched = f"{self.n_protocols:,} protocols and all rules of early stopping up to patience "
+        searched += f"{MAX_PATIENCE}"
+        if not self.matches:
+            near = "" if self.near_misses else ", and none comes near"
+            return f"None of {searched} gives these numbers{near}."
+        if len(self.matches) == 1:
+            return f"Of {searched}, one combination gives these numbers."
+        shown = min(MAX_ANSWERS, len(self.matches))
+        return (
+            f"Of {searched}, {len(self.matches):,} combinations give these numbers. The {shown} "
+            "nearest to a shipped config:"
+        )
+
+    def _telling_apart(self) -> str:
+        """Name the further number that distinguishes most of the matches."""
+        given = self.published.given()
+        values = {
+            name: list(dict.fromkeys(_shown(answer.outcome[name]) for answer in self.matches))
+            for name in NAMES
+            if name not in given
+        }
+        name = max(values, key=lambda name: len(values[name]), default=None)
+        if name is None or len(values[name]) < 2:
+            return "No further number of the last check would tell these apart."
+        first = " or ".join(values[name][:3])
+        more = f" or one of {len(values[name]) - 3} others" if len(values[name]) > 3 else ""
+        return f"The {NAMES[name]} would tell most of them apart: {first}{more}."
+
+
+def _listed(answers: Sequence[Answer]) -> list[str]:
+    return [f"{i}. {each.sentence()}:\n\n    {each.command}" for i, each in enumerate(answers, 1)]
+
+
+def identify(
+    published: Published,
+    model: str = "logistic",
+    dataset: str = "mnist",
+    on_trained: OnTrained | None = None,
+) -> Identification:
+    """Find the protocols that give some published numbers.
+
+    Parameters
+    ----------
+    published : Published
+        At least one number.
+    model : {"logistic", "softmax"}
+        Which task of the assignment the numbers are about.
+    dataset : str
+        Data to train on; its histories are cached by the content of its files.
+    on_trained : callable, optional
+        Called with how many protocols were just trained, where histories are not cached.
+
+    Raises
+    ------
+    ConfigError
+        If no number is given.
+    DataError
+        If the dataset is missing or damaged.
+    """
+    if not published.given():
+        raise ConfigError(
+            "no number to identify; give at least one, such as --stop-epoch 16 --val-accuracy 97.6"
+        )
+    trained = histories(model, dataset, on_trained)
+    shipped = {name: _keys(config) for name, config in shipped_protocols(model, dataset).items()}
+    answers = sorted(
+        (
+            _answer(ended, rule, outcome, tuple(misses), shipped)
+            for config, history in trained
+            for ended, rule, outcome in _endings(config, history)
+            if (misses := published.misses(outcome)) is not None
+        ),
+        key=lambda answer: answer.rank,
+    )
+    n_matches = sum(not answer.misses for answer in answers)
+    return Identification(
+        published,
+        model,
+        len(trained),
+        tuple(answers[:n_matches]),
+        _nearest(answers[n_matches:]),
+    )
+
+
+def _endings(
+    config: ExperimentConfig, history: History
+) -> Iterator[tuple[ExperimentConfig, StoppingRule | None, Outcome]]:
+    """Yield each way in which a training may end: by a rule, or with its last epoch."""
+    yield config, None, _outcome(history, len(history.step) - 1)
+    if config.training.epochs < EPOCHS[config.model][0]:
+        return  # a shorter training has the checks of the longer one, but for its last
+    for check, rule in stops(history).items():
+        stopping = EarlyStoppingConfig(patience=rule.patience, min_delta=rule.min_delta)
+        update: dict[str, Any] = {"early_stopping": stopping}
+        if rule.unit == "epochs":  # no key says this: train to the end of the epoch
+            epochs = int(history.epoch[check]) + 1
+            update = {"training": config.training.model_copy(update={"epochs": epochs})}
+        yield config.model_copy(update=update), rule, _outcome(history, check)
+
+
+def _outcome(history: History, check: int) -> Outcome:
+    return {
+        "stop_epoch": int(history.epoch[check]),
+        "stop_step": int(history.step[check]),
+        "train_accuracy": Fraction(int(history.train_correct[check]), history.n_train),
+        "val_accuracy": Fraction(int(history.val_correct[check]), history.n_val),
+        "val_loss": float(history.val_loss[check]),
+    }
+
+
+def _answer(
+    config: ExperimentConfig,
+    rule: StoppingRule | None,
+    outcome: Outcome,
+    misses: tuple[str, ...],
+    shipped: Mapping[str, Mapping[str, Any]],
+) -> Answer:
+    """Return an answer, told by the shipped config that it differs from in the fewest keys."""
+    keys = _keys(config)
+    stop_epoch = outcome["stop_epoch"] if config.early_stopping else None
+    changes_from = {name: _changes(keys, theirs, stop_epoch) for name, theirs in shipped.items()}
+    nearest = min(
+        shipped,
+        key=lambda name: (len(changes_from[name]), not name.startswith("tdt4265/"), name),
+    )
+    return Answer(config, rule, outcome, misses, nearest, changes_from[nearest])
+
+
+def _changes(
+    keys: Mapping[str, Any], theirs: Mapping[str, Any], stop_epoch: int | None
+) -> dict[str, Any]:
+    """Return the keys to change in a shipped config; more epochs only if a rule needs them."""
+    changes = {key: value for key, value in keys.items() if theirs[key] != value}
+    if stop_epoch is not None and theirs["training.epochs"] > stop_epoch:
+        changes.pop("training.epochs", None)
+    if (
+        keys["early_stopping.patience"] is None
+        and changes.pop("early_stopping.patience", 1) is None
+    ):
+        changes.pop("early_stopping.min_delta")
+        changes["early_stopping"] = None
+    return changes
+
+
+def _nearest(misses: Sequence[Answer]) -> tuple[Answer, ...]:
+    """Return the first miss of each protocol, a few in all."""
+    first: dict[str, Answer] = {}
+    for answer in misses:
+        protocol = answer.config.model_copy(update={"early_stopping": None})
+        first.setdefault(protocol.model_dump_json(), answer)
+    return tuple(first.values())[:N_NEAR_MISSES]

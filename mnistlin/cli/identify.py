@@ -1,0 +1,68 @@
+"""`mnistlin identify`: find the protocol that gives published numbers."""
+
+from typing import Any
+
+import click
+
+from mnistlin.cli.options import debug_option
+from mnistlin.cli.show import show
+from mnistlin.cli.terminal import bar, fetch_data
+
+
+class _Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.2
+    """A number with the decimals that were typed."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from mnistlin.analysis.identify import TypedNumber
+        from mnistlin.errors import ConfigError
+
+        try:
+            return TypedNumber.parse(str(value))
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.option("--stop-epoch", type=click.IntRange(min=0), help="Epoch of the stop, from 0.")
+@click.option("--stop-step", type=click.IntRange(min=0), help="Step of the stop, from 0.")
+@click.option("--train-accuracy", type=_Number(), help="Training accuracy at the last check.")
+@click.option("--val-accuracy", type=_Number(), help="Validation accuracy at the last check.")
+@click.option("--val-loss", type=_Number(), help="Validation loss at the last check, in nats.")
+@click.option(
+    "--model",
+    type=click.Choice(["logistic", "softmax"]),
+    default="logistic",
+    show_default=True,
+    help="The task that the numbers are about.",
+)
+@click.option(
+    "--dataset", default="mnist", show_default=True, metavar="NAME|DIR", help="Data to train on."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print all answers as a JSON object.")
+@debug_option
+def identify(*, model: str, dataset: str, as_json: bool, **numbers: Any) -> None:
+    """Find the protocol that gives published numbers.
+
+    Trains the protocols of all years of the assignment once (rows, order, shuffling, scaling, seeds
+    0 and 1), which takes a minute or two, and keeps their histories in the cache. Then applies all
+    rules of early stopping to them. Accuracies above 1 are percentages. Type the numbers with the
+    decimals that were published.
+
+    \b
+    Examples:
+      mnistlin identify --stop-epoch 16 --val-accuracy 97.6
+      mnistlin identify --model softmax --train-accuracy 92.3 --val-accuracy 91.6
+    """
+    from mnistlin.analysis.identify import Published
+    from mnistlin.analysis.identify import identify as identify_numbers
+    from mnistlin.analysis.protocols import grid
+
+    fetch_data(dataset, quiet=as_json)
+    with bar(len(grid(model, dataset)), "protocol", quiet=as_json) as progress:
+        found = identify_numbers(Published(**numbers), model, dataset, progress.update)
+    show(found, as_json=as_json)
+
+
+COMMANDS = (identify,)
