@@ -206,7 +206,7 @@ class TestEnds:
         sweep = sweep_of(result)
         assert result.exit_code == 5
         assert "MemoryError: no room" in result.stderr
-        assert f"`mnistlin sweep-lambda --resume {sweep.path}`" in result.stderr
+        assert f"`mnistlin sweep --resume {sweep.path}`" in result.stderr
         assert mnistlin("sweep-lambda", "--resume", sweep.path, "--no-plots").exit_code == 0
 
     @pytest.mark.usefixtures("long_yaml")

@@ -202,7 +202,7 @@ class TestLost:
         with pytest.raises(RunError, match=words) as caught:
             run_sweep(config, tmp_path / "runs", after_first_stack(act), scheduler=address)
         (path,) = (tmp_path / "runs").iterdir()
-        assert f"`mnistlin sweep-lambda --resume {path}`" in str(caught.value)
+        assert f"`mnistlin sweep --resume {path}`" in str(caught.value)
         sweep = load_sweep(path)
         assert (sweep.status, sweep.failures) == ("failed", [])
         assert sweep.members
