@@ -182,7 +182,7 @@ class TestEnds:
         """The others are finished and in the table."""
         result = mnistlin(*TINY_SWEEP, "--lambdas", "1000,0")
         assert result.exit_code == 5
-        assert "λ = 1000 with seed 0: training diverged" in result.stderr
+        assert "lambda-1000_seed-0: training diverged" in result.stderr
         assert "learning_rate x l2_lambda is 50" in result.stderr
         assert ends(result.stdout)["status"] == "partly_failed"
         assert row(result, "1000")["runs"] == "0 of 1"
