@@ -1,5 +1,7 @@
 """`evaluate`: how good are the weights of a run on a set of images, and where do they err?"""
 
+import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +17,7 @@ from mnistlin.analysis.own_data import load_own_splits, split_named
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import wilson_interval
 from mnistlin.config import DataConfig
+from mnistlin.data.catalog import DATASETS
 from mnistlin.data.idx import by_text
 from mnistlin.data.splits import Split, Splits, load_splits
 from mnistlin.errors import DataError
@@ -62,8 +65,8 @@ class Evaluation(Result):
     @property
     def stem(self) -> str:
         """evaluation, then the dataset if it is not the run's own, the split and the weights."""
-        other = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(self.dataset).name)
-        parts = ["evaluation", "" if self.is_own_data else other, self.split_name, self.weights]
+        other = "" if self.is_own_data else _file_part(self.dataset)
+        parts = ["evaluation", other, self.split_name, self.weights]
         return "-".join(filter(None, parts))
 
     @property
@@ -301,6 +304,18 @@ def _split_of_other(run: Run, dataset: str, split_name: str) -> Split:
     index_of = np.array([run.classes.index(label) for label in split.classes])
     targets = index_of[split.targets]
     return replace(split, targets=targets, classes=run.classes, scaling=run.scaling)
+
+
+def _file_part(dataset: str) -> str:
+    """Return how files name a dataset: a folder by a hash of its path too, for names may be equal.
+
+    Files have names of ASCII letters; names in another script would all become dashes.
+    """
+    if dataset in DATASETS:
+        return dataset
+    path = Path(dataset).resolve()
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.name)[:40]
+    return f"{name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
 
 
 def _fraction(part: int, whole: int) -> float | None:

@@ -16,6 +16,7 @@ from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Values
 from mnistlin.analysis.statistics import CONFIDENCE, POWER, PairedCounts
 from mnistlin.data.splits import Split, Splits
+from mnistlin.errors import RunError
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, GREEN, INK, ORANGE
 from mnistlin.model.linear import Head, squared_norm
@@ -267,11 +268,16 @@ def find_optimum(
     Raises
     ------
     RunError
-        If its weights cannot be read.
+        If it diverged before its first check, or its weights cannot be read.
     DataError, ConfigError
         If its data is missing, or not the same as it was.
     """
     W = run.weights[weights].astype(np.float64)
+    if not len(run.metrics["step"]):
+        raise RunError(
+            f"{run.path}: training diverged before its first check, so there are no trained "
+            "weights to compare with the minimum; train with a smaller training.learning_rate"
+        )
     splits, head = load_own_splits(run), run.head
     objective = objective_on(splits.train, head, run.config.training.l2_lambda)
     descent = minimise(objective, W, on_pass=on_pass)

@@ -146,6 +146,17 @@ class TestOtherData:
         with pytest.raises(DataError, match=r"labels 9 of .* which are 1, 2, 7"):
             evaluate(finished_run, dataset=str(folder))
 
+    def test_files_of_different_folders_have_different_names(
+        self, finished_run, write_dataset, tmp_path
+    ):
+        """Of folders with the same name, and of names that have no ASCII letter."""
+        data = self.images_of(finished_run)
+        names = ("a/digits", "b/digits", "数字", "字数")
+        folders = [write_dataset(tmp_path / name, data, data) for name in names]
+        stems = [evaluate(finished_run, dataset=str(folder)).stem for folder in folders]
+        assert len({*stems, evaluate(finished_run).stem}) == len(stems) + 1
+        assert all(stem.isascii() for stem in stems)
+
     def test_images_of_another_shape_are_refused(self, finished_run, write_dataset, tmp_path):
         """Both shapes are told."""
         images, labels = self.images_of(finished_run)

@@ -11,6 +11,7 @@ from mnistlin.analysis import optimum as analysis
 from mnistlin.analysis.evaluate import evaluate
 from mnistlin.analysis.optimum import find_optimum
 from mnistlin.analysis.own_data import load_own_splits
+from mnistlin.errors import RunError
 from mnistlin.model.optimum import minimise
 
 
@@ -146,3 +147,11 @@ def test_a_search_that_is_cut_short_claims_nothing(train_tiny, monkeypatch, l2_l
     assert "is the lowest found" in found.explanation()
     assert "J*" not in found.explanation()
     assert ("at most" in found.explanation()) == (l2_lambda > 0)
+
+
+@pytest.mark.parametrize("l2_lambda", [0.0, 1.0])
+def test_a_run_without_a_check_is_not_compared(train_tiny, l2_lambda):
+    """Its weights are those before training."""
+    run = train_tiny(learning_rate=1e30, l2_lambda=l2_lambda)
+    with pytest.raises(RunError, match=r"diverged before its first check.*smaller .*learning_rate"):
+        find_optimum(run)

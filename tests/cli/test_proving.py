@@ -1,5 +1,6 @@
 """`mnistlin check-gradients`."""
 
+import numpy as np
 import pytest
 
 from mnistlin.model.linear import Head, gradient
@@ -49,3 +50,17 @@ def test_a_wrong_residual_of_the_trainer_is_found(name, wrong, mnistlin, monkeyp
     result = mnistlin("check-gradients")
     assert result.exit_code == 1
     assert "ok" not in result.stdout.split()
+
+
+def test_data_of_one_class_is_refused_as_train_refuses_it(mnistlin, workplace, write_dataset):
+    """There is no gradient to compare."""
+    images, labels = np.zeros((20, 4, 5)), np.full(20, 7)
+    write_dataset(workplace / "one", (images, labels), (images, labels))
+    (workplace / "one.yaml").write_text(
+        "{name: one, model: softmax, data: {dataset: one, train_size: null, val_size: null}, "
+        "training: {epochs: 1, batch_size: 4, learning_rate: 0.1}}"
+    )
+    for command in ("check-gradients", "train"):
+        result = mnistlin(command, "--config", "one.yaml")
+        assert result.exit_code == 2
+        assert "data.classes: the data has only the class 7" in result.stderr
