@@ -4,7 +4,7 @@ Progress is reported to the caller; nothing is printed or drawn.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from mnistlin.training.evaluation import confusion_counts, predict
 from mnistlin.training.schedule import Setup
 from mnistlin.training.segments import Check, MemberState, Segment
 from mnistlin.training.sgd import train
+
+RISEN = 10
+"""A run whose training loss ends at this many times that of zero weights has a warning."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,8 @@ def conclude(
     head = HEADS[writer.config.model]
     predicted = predict(splits.val, end.state.last, head).class_index
     n_classes = len(splits.val.classes)
+    if status in {"finished", "early_stopped"}:
+        writer.warn(*_about_risen_loss(writer.config, head.loss_at_zero(n_classes), checks[-1]))
     writer.finish(
         status,
         {"last": end.state.last, "best": end.state.best},
@@ -214,6 +219,15 @@ def _train(
 def _prefixed(prefix: str, check: Check | None) -> dict[str, Any]:
     """Return a check's values under names such as last_val_loss; None for each without a check."""
     return {f"{prefix}_{name}": getattr(check, name, None) for name in Check._fields}
+
+
+def _about_risen_loss(config: ExperimentConfig, at_start: float, last: Check) -> Iterator[str]:
+    """Yield a warning if training ends with a loss that is far above that of zero weights."""
+    if last.train_loss >= RISEN * at_start:
+        yield (
+            f"training loss rose from {at_start:.3g} nats at the start to {last.train_loss:.3g}: "
+            f"lower training.learning_rate {config.training.learning_rate:g}"
+        )
 
 
 def _test_score(splits: Splits, end: Segment, head: Head) -> dict[str, float]:

@@ -193,6 +193,17 @@ class TestDivergence:
             assert "nan" not in text
             assert "inf" not in text
 
+    def test_a_loss_that_ends_far_above_its_start_is_a_warning(self, make_config, tmp_path):
+        """It is in run.json; a run that learned something has none."""
+        wild = run_experiment(make_config(learning_rate=1e4, epochs=2), tmp_path)
+        assert wild.status == "finished"
+        assert wild.metrics["train_loss"][-1] > 10 * np.log(3)
+        (*others, about_loss) = wild.info.warnings
+        assert about_loss.startswith("training loss rose from 1.1 nats at the start to ")
+        assert "lower training.learning_rate 10000" in about_loss
+        calm = run_experiment(make_config(epochs=2), tmp_path)
+        assert list(calm.info.warnings) == others
+
     def test_at_the_first_check_zero_weights_are_kept(self, make_config, tmp_path):
         """There is no last or best check to tell of."""
         run = run_experiment(make_config(learning_rate=1e30), tmp_path)

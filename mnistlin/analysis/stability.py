@@ -22,6 +22,7 @@ from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.config import TrainingConfig
 from mnistlin.data.splits import Split, Splits
+from mnistlin.errors import ConfigError, DataError
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, INK, VERMILION, name_axes, page
 from mnistlin.model.linear import Head, gradient, logits, stack, unstack
@@ -390,6 +391,28 @@ def stable_rate_like(learning_rate: float, objective: Objective) -> float:
     while learning_rate >= limit:
         learning_rate /= 10
     return learning_rate
+
+
+def likely_cause_of_divergence(run: Run) -> str:
+    """Return the likely cause why a run diverged, and a learning rate that would have been stable.
+
+    The penalty alone multiplies every weight by 1 - 2 η λ a step, which grows it if η λ > 1.
+    """
+    how = run.config.training
+    product = how.learning_rate * how.l2_lambda
+    cause = f"likely cause: training.learning_rate {how.learning_rate:g} is too large"
+    if product > 1:
+        cause = (
+            f"likely cause: learning_rate x l2_lambda is {product:g}, and above 1 the penalty "
+            "alone makes the weights larger with every step"
+        )
+    try:
+        train = load_own_splits(run).train
+    except (DataError, ConfigError):  # a worker may have trained the run where the data is
+        return f"{cause}; lower the learning rate"
+    objective = replace(_objective_on_some(train, run.head), l2_lambda=how.l2_lambda)
+    rate = stable_rate_like(how.learning_rate / 10, objective)
+    return f"{cause}; try training.learning_rate={rate:g}"
 
 
 def _objective_on_some(split: Split, head: Head) -> Objective:

@@ -473,14 +473,14 @@ def _exit_code(sweep: "Sweep", request: StopRequest) -> int:
 
 def _problems(sweep: "Sweep") -> Iterator[str]:
     """Yield what went wrong with stacks and members, and what to do about it."""
-    from mnistlin.analysis.own_data import likely_cause_of_divergence
+    from mnistlin.analysis.stability import likely_cause_of_divergence
     from mnistlin.runs.sweep_folder import DIVERGED
 
     runs = {run.path.name: run for run in sweep.members.values()}
     for failure in sweep.failures:
         which, error = ", ".join(failure["runs"]), failure["error"]
         if error == DIVERGED:
-            yield f"{which}: {error}; {likely_cause_of_divergence(runs[which].config)}"
+            yield f"{which}: {error}; {likely_cause_of_divergence(runs[which])}"
         else:
             yield f"{which} failed: {error}; `{sweep.resume_command}` trains them again"
 

@@ -188,9 +188,9 @@ def _result_lines(run: "Run") -> dict[str, Any]:
 
 def _exit_code(run: "Run", request: StopRequest) -> int:
     if run.status == "diverged":
-        from mnistlin.analysis.own_data import likely_cause_of_divergence
+        from mnistlin.analysis.stability import likely_cause_of_divergence
 
-        cause = likely_cause_of_divergence(run.config)
+        cause = likely_cause_of_divergence(run)
         log(f"error: training diverged; {cause}")
         return EXIT_DIVERGED
     return request.exit_code if run.status == "interrupted" else 0

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import mnistlin
 from mnistlin.analysis.claims import TrainedExperiment
-from mnistlin.analysis.own_data import likely_cause_of_divergence
+from mnistlin.analysis.stability import likely_cause_of_divergence
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import SplitLoader
 from mnistlin.errors import RunError
@@ -187,8 +187,8 @@ def _check_is_done(name: str, folder: Folder) -> None:
     if folder.status in DONE:
         return
     advice = "look at that folder, or remove it and run the report again"
-    if folder.status == "diverged":
-        advice = likely_cause_of_divergence(folder.config)
+    if isinstance(folder, Run) and folder.status == "diverged":
+        advice = likely_cause_of_divergence(folder)
     raise RunError(
         f"experiment {name} ended as {folder.status.replace('_', ' ')} ({folder.path}), so the "
         f"report has nothing to show of it; {advice}"

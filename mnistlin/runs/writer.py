@@ -83,6 +83,10 @@ class RunWriter:
         )
         save_checkpoint(self.path, Checkpoint(epoch, state, metrics, steps, train_seconds))
 
+    def warn(self, *warnings: str) -> None:
+        """Add warnings to run.json, when it is written next."""
+        self._info = self._info.updated(warnings=(*self._info.warnings, *warnings))
+
     def finish(
         self,
         status: Status,

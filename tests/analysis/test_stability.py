@@ -1,5 +1,7 @@
 """Overshoot or noise: the limits of the step size, and the experiment that decides."""
 
+import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +14,7 @@ from mnistlin.analysis.stability import (
     N_STEPS,
     explain_stability,
     fluctuation,
+    likely_cause_of_divergence,
     stable_rate_like,
     unstable_members,
 )
@@ -157,3 +160,24 @@ def test_a_rate_is_divided_by_ten_until_it_is_stable(at_rate):
     stable = stable_rate_like(1e-3, objective)
     assert stable == 1e-3
     assert stable_rate_like(1e29, objective) == pytest.approx(stable_rate_like(1e5, objective))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"learning_rate": 1e30}, {"learning_rate": 1e9, "l2_lambda": 0.1}, {"l2_lambda": 1000.0}],
+)
+@pytest.mark.parametrize("model", ["logistic", "softmax"])
+def test_the_rate_that_is_advised_after_divergence_trains(train_tiny, model, settings):
+    """To the end, and without a warning that the loss rose."""
+    diverged = train_tiny(model, epochs=20, **settings)
+    assert diverged.status == "diverged"
+    advised = re.search(r"try training\.learning_rate=(\S+)$", likely_cause_of_divergence(diverged))
+    again = train_tiny(model, epochs=20, **{**settings, "learning_rate": float(advised[1])})
+    assert again.status == "finished"
+    assert again.warnings == diverged.info.warnings
+
+
+def test_the_cause_of_divergence_is_named_without_the_data_too(movable_run):
+    run, folder = movable_run()
+    shutil.rmtree(folder)
+    assert likely_cause_of_divergence(run).endswith("is too large; lower the learning rate")
