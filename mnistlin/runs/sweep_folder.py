@@ -133,7 +133,7 @@ class Sweep:
     def _repr_html_(self) -> str:
         """Return sweep.csv as a table, one row per member, which notebooks show."""
         rows = [_row(key, run) for key, run in self.members.items()]
-        return html_table([_header(self.settings.swept), *rows])
+        return html_table([csv_columns(self.settings.swept), *rows])
 
     @property
     def status(self) -> SweepStatus:
@@ -294,7 +294,7 @@ class SweepWriter:
 
     def _write_table(self) -> None:
         rows = [self._rows[key] for key in self._names if key in self._rows]
-        write_bytes(self.path / "sweep.csv", csv_text([_header(self._keys), *rows]).encode())
+        write_bytes(self.path / "sweep.csv", csv_text([csv_columns(self._keys), *rows]).encode())
 
 
 def record_choice(path: Path, choice: ChoiceRecord) -> None:
@@ -313,7 +313,7 @@ def record_choice(path: Path, choice: ChoiceRecord) -> None:
         write_bytes(path / "sweep.json", content, durable=True)
 
 
-def _header(keys: Iterable[str]) -> tuple[str, ...]:
+def csv_columns(keys: Iterable[str]) -> tuple[str, ...]:
     """Return the columns of sweep.csv."""
     numbers = (_RENAMED.get(name, name) for name in _FROM_SUMMARY)
     return (*map(column_of, keys), "seed", *numbers, "status", "run")
