@@ -23,7 +23,7 @@ from mnistlin.figures.captions import signed
 from mnistlin.report.runner import train_all
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "explain.md")
+DOCUMENTS = (ROOT / "docs" / "sweeps.md", ROOT / "docs" / "explain.md")
 BLOCK = re.compile(r"(<!-- numbers: ([a-z-]+) -->\n).*?(<!-- /numbers -->)", re.DOTALL)
 
 
