@@ -51,7 +51,7 @@ runs_dir_option = click.option(
     help="Where run folders are.",
 )
 
-format_option = click.option(
+_format_option = click.option(
     "--format",
     "file_format",
     type=click.Choice(["png", "svg", "pdf"]),
@@ -59,6 +59,29 @@ format_option = click.option(
     show_default=True,
     help="File format of the figures.",
 )
+
+
+def _use_style(ctx: click.Context, _: click.Parameter, value: str) -> None:
+    if value != "page":
+        from mnistlin.figures.style import drawn_for_paper
+
+        ctx.with_resource(drawn_for_paper())
+
+
+_style_option = click.option(
+    "--style",
+    type=click.Choice(["page", "paper"]),
+    default="page",
+    show_default=True,
+    expose_value=False,
+    callback=_use_style,
+    help="Figures for a screen, or for a column of a paper: 3.4 in wide, no title, no footer.",
+)
+
+
+def figure_options(command: Command) -> Command:
+    """Give a command the options about the look of figures; it gets `file_format` alone."""
+    return _format_option(_style_option(command))
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -77,6 +100,7 @@ class TrainingOptions:
     with_plots: bool
     as_json: bool
     quiet: bool
+    file_format: str
 
     def load(self, configs: Sequence[str]) -> "ExperimentConfig":
         """Load and merge config files, with the overrides applied."""
@@ -114,6 +138,7 @@ _TRAINING_OPTIONS = (
     click.option("--name", help="Short for --set name=NAME."),
     runs_dir_option,
     click.option("--no-plots", is_flag=True, help="Draw no figures."),
+    figure_options,
     click.option("--json", "as_json", is_flag=True, help="Print the summary as a JSON object."),
     click.option("-q", "--quiet", is_flag=True, help="No bar and no log, only the result."),
     debug_option,
@@ -140,6 +165,7 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
         no_plots: bool,
         as_json: bool,
         quiet: bool,
+        file_format: str,
         **rest: Any,
     ) -> None:
         overrides = dict(settings)
@@ -147,7 +173,7 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
             overrides["training.seed"] = seed
         if name is not None:
             overrides["name"] = name
-        options = TrainingOptions(overrides, runs_dir, not no_plots, as_json, quiet)
+        options = TrainingOptions(overrides, runs_dir, not no_plots, as_json, quiet, file_format)
         command(options=options, **rest)
 
     for option in reversed(_TRAINING_OPTIONS):

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from mnistlin.cli.options import debug_option, format_option, runs_dir_option
+from mnistlin.cli.options import debug_option, figure_options, runs_dir_option
 from mnistlin.cli.terminal import echo, log
 
 
 @click.command()
 @click.argument("run_dirs", nargs=-1, required=True, metavar="RUN_DIR...")
-@format_option
+@figure_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to draw to.")
 @runs_dir_option
 @debug_option
@@ -22,7 +22,7 @@ def plot(run_dirs: tuple[str, ...], file_format: str, out: Path | None, runs_dir
 
     \b
     Examples:
-      mnistlin plot runs/20260114T093012Z_binary --format svg
+      mnistlin plot runs/20260114T093012Z_binary --format pdf --style paper
       mnistlin plot runs/*_binary runs/*_binary-shuffled
       mnistlin plot runs/20260114T093512Z_sweep-lambda_softmax
     """

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnistlin.cli.options import debug_option, format_option
+from mnistlin.cli.options import debug_option, figure_options
 from mnistlin.cli.terminal import bar, echo, fetch_data, log
 from mnistlin.errors import RunError
 
@@ -82,7 +82,7 @@ _OUTPUT_OPTIONS = (
         type=click.Path(path_type=Path, file_okay=False),
         help="Folder for figures and tables, instead of plots/ and analysis/ in the run folder.",
     ),
-    format_option,
+    figure_options,
     json_option,
     debug_option,
 )

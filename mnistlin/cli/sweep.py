@@ -308,7 +308,10 @@ def run(
 
     choice = explain_choice(found, how.choose_by, dict(how.reference) or None)
     if options.with_plots and any(found.by_setting.values()):
-        options.draw_with_warning("sweep", lambda: draw(found, found.path / "plots", choice=choice))
+        plots = found.path / "plots"
+        options.draw_with_warning(
+            "sweep", lambda: draw(found, plots, options.file_format, choice=choice)
+        )
     _print_result(found, choice, as_json=options.as_json)
     if found.status == "interrupted":
         options.log(f"resume with: {found.resume_command}")
@@ -322,7 +325,8 @@ def _show_seeds(sweep: "Sweep", options: TrainingOptions) -> None:
 
     spread = explain_seeds(sweep)
     if options.with_plots and spread.runs:
-        options.draw_with_warning("sweep", lambda: draw(sweep, sweep.path / "plots"))
+        plots = sweep.path / "plots"
+        options.draw_with_warning("sweep", lambda: draw(sweep, plots, options.file_format))
     ends = {"status": sweep.status, "run": str(sweep.path)}
     if options.as_json:
         warnings, failures = sweep.info.warnings, sweep.failures

@@ -74,7 +74,7 @@ def train(  # noqa: PLR0913 (one for each option)
         run = _train_with_bar(experiment, resume, data, options, request)
     _warn_of_changes(run, options)
     if options.with_plots and run.status != "diverged":
-        options.draw_with_warning("run", lambda: _draw(run))
+        options.draw_with_warning("run", lambda: _draw(run, options))
     _print_result(run, as_json=options.as_json)
     if run.status == "interrupted":
         options.log(f"resume with: {run.resume_command}")
@@ -121,10 +121,10 @@ def _warn_of_changes(run: "Run", options: TrainingOptions) -> None:
             )
 
 
-def _draw(run: "Run") -> None:
+def _draw(run: "Run", options: TrainingOptions) -> None:
     from mnistlin.figures.draw import draw_run
 
-    draw_run(run, run.path / "plots")
+    draw_run(run, run.path / "plots", options.file_format)
 
 
 def _train_with_bar(

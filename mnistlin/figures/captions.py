@@ -7,7 +7,7 @@ from typing import Any
 
 from mnistlin.config import WITHOUT_EFFECT, ExperimentConfig
 from mnistlin.runs.folder import Run
-from mnistlin.runs.sweep_folder import Sweep
+from mnistlin.runs.sweep_folder import Sweep, is_sweep
 
 __all__ = [
     "SHORT_NAME",
@@ -230,12 +230,18 @@ def ending(run: Run) -> str:
 
 def footer(runs: Sequence[Run | Sweep]) -> str:
     """Return the folders, the versions of the package, and the warnings of runs."""
-    names = ", ".join(plain(run.path.name, MAX_NAMES) for run in runs)
+    names = ", ".join(plain(_folder(run), MAX_NAMES) for run in runs)
     if len(names) > MAX_NAMES:
-        names = f"{plain(runs[0].path.name, MAX_NAMES)} and {len(runs) - 1} more"
+        names = f"{plain(_folder(runs[0]), MAX_NAMES)} and {len(runs) - 1} more"
     versions = ", ".join(sorted({plain(run.info.mnistlin or "?") for run in runs}))
     warnings = sorted({plain(warning) for run in runs for warning in run.info.warnings})
     return "  ·  ".join([names, f"mnistlin {versions}", *warnings])
+
+
+def _folder(run: Run | Sweep) -> str:
+    """Return the name of a folder, after that of its sweep if it is a member of one."""
+    parent = run.path.parent
+    return f"{parent.name}/{run.path.name}" if is_sweep(parent) else run.path.name
 
 
 def _n_images(run: Run) -> str:

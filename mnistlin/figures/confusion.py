@@ -12,7 +12,17 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mnistlin.figures import captions
-from mnistlin.figures.style import BLUE, HEIGHT, INK, is_dark, page
+from mnistlin.figures.style import (
+    BLUE,
+    HEIGHT,
+    INK,
+    PAPER_WIDTH,
+    WIDTH,
+    is_dark,
+    is_for_paper,
+    page,
+    smallest_type,
+)
 from mnistlin.runs.folder import Run
 
 __all__ = ["Counts", "accuracy", "confusion_figure", "counts_figure", "recall", "row_shares"]
@@ -28,7 +38,7 @@ MAX_TICKS = 30
 MAX_NAME = 14
 """Letters of a class's name; longer ones are cut."""
 
-LARGEST_TYPE, SMALLEST_TYPE = 9.5, 4.5
+LARGEST_TYPE = 9.5
 """Points; what would have to be smaller still is not written."""
 
 CELLS_WIDTH, CELLS_HEIGHT = 4.4, 1.7
@@ -65,16 +75,22 @@ def counts_figure(
     )
     with page(words, note, height) as figure:
         matrix, strip = figure.subplots(1, 2, width_ratios=[4.3, 1.2])
-        cell = CELLS_WIDTH / len(labels), (height - CELLS_HEIGHT) / len(labels)
+        part = PAPER_WIDTH / WIDTH if is_for_paper() else 1.0
+        cell = part * CELLS_WIDTH / len(labels), (height - CELLS_HEIGHT) / len(labels)
         norm = PowerNorm(GAMMA, 0, 1)
         image = matrix.imshow(row_shares(counts), cmap="Blues", norm=norm, aspect="auto")
         _write_labels(matrix, labels, *cell)
-        _write_counts(matrix, image, counts, _type_size(*cell, len(str(counts.max()))))
+        size = _type_size(*cell, len(str(counts.max())))
+        _write_counts(matrix, image, counts, size)
         _draw_recall(strip, counts, _type_size(*cell))
+        if is_for_paper() and size is not None:  # there the counts do for a scale of the colours
+            return figure
         bar = figure.colorbar(image, ax=strip, ticks=[0, 0.05, 0.2, 0.5, 1], fraction=0.12)
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=2, labelsize=8.5)
-        bar.ax.set_title("share of row", loc="left", fontsize=8.5, pad=8)
+        bar.ax.set_title(
+            "share of row", loc="right" if is_for_paper() else "left", fontsize=8.5, pad=8
+        )
     return figure
 
 
@@ -131,7 +147,7 @@ def _type_size(width: float, height: float, n_letters: int = 1) -> float | None:
     """Return the type size in points for words in cells of some inches, None if too small."""
     digit_width, line_height = 0.75, 1.4
     size = 72 * min(width / (digit_width * n_letters), height / line_height)
-    return min(size, LARGEST_TYPE) if size >= SMALLEST_TYPE else None
+    return min(size, LARGEST_TYPE) if size >= smallest_type() else None
 
 
 def _draw_recall(axes: Axes, counts: Counts, size: float | None) -> None:
@@ -151,7 +167,8 @@ def _draw_recall(axes: Axes, counts: Counts, size: float | None) -> None:
     if size is None:
         return
     for row, value, total in zip(rows, recalls, totals, strict=True):
-        words = f"{value:.3f}  of {total:,}" if total else "no images"
+        of_all = "" if is_for_paper() else f"  of {total:,}"
+        words = f"{value:.3f}{of_all}" if total else "no images"
         axes.annotate(
             words,
             (1.0, row),

@@ -26,6 +26,7 @@ from mnistlin.figures.style import (
     OKABE_ITO,
     SKY,
     VERMILION,
+    is_for_paper,
     name_axes,
     page,
     say_instead,
@@ -207,7 +208,8 @@ def _end(values: NDArray[Any], n_runs: int) -> str:
     """Return what the legend adds to the label of one of some runs."""
     if not len(values):
         return "no check"
-    return f"{values[-1]:.4f} at the end" if n_runs <= FEW_RUNS else ""
+    has_space = n_runs <= FEW_RUNS and not is_for_paper()
+    return f"{values[-1]:.4f} at the end" if has_space else ""
 
 
 def _looks(runs: Sequence[Run]) -> list[dict[str, Any]]:

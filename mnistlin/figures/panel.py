@@ -19,7 +19,7 @@ from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from mnistlin.data.splits import Split
-from mnistlin.figures.style import FAINT, INK, MUTED, legend_beside, name_axes
+from mnistlin.figures.style import FAINT, INK, MUTED, is_for_paper, legend_beside, name_axes
 from mnistlin.runs.folder import Run
 
 SETTLED_AFTER = 0.1
@@ -48,6 +48,8 @@ class Limits:
     low: float
     high: float
     is_log: bool = False
+    ceiling: float = np.inf
+    """No value can be larger: of an accuracy, 1."""
 
     @property
     def padded(self) -> tuple[float, float]:
@@ -55,7 +57,7 @@ class Limits:
         if self.is_log:
             return self.low / 1.3, self.high * 1.3
         pad = 0.05 * (self.high - self.low) or 0.05 * abs(self.high) or 0.05
-        return self.low - pad, self.high + pad
+        return self.low - pad, min(self.high + pad, self.ceiling + 0.2 * pad)
 
 
 def robust_limits(
@@ -130,6 +132,9 @@ MANY_CHECKS = 400
 LEGEND_LETTERS, LEGEND_LINES = 24, 24
 """Labels are wrapped at this many letters, and set smaller if they take more lines."""
 
+SMALLEST_LABEL = 6.5
+"""Points."""
+
 STEPS_BELOW, EPOCHS_BELOW = 5, 19
 """How far the rows of numbers stand below a panel, in points."""
 
@@ -144,6 +149,10 @@ def step_axes(axes: Axes, y_title: str, runs: Sequence[Run]) -> None:
 
 def name_steps(axes: Axes, runs: Sequence[Run]) -> None:
     """Write a row of steps under a panel, and one of epochs if all runs have the same."""
+    if is_for_paper():  # too narrow for two rows of numbers with their units beside them
+        axes.set_xlabel("step (update)")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        return
     _name_row(axes, axes.xaxis, "step (update)", STEPS_BELOW)
     lengths = {steps_per_epoch(run) for run in runs}
     length = lengths.pop()
@@ -166,7 +175,7 @@ def steps_per_epoch(run: Run) -> int | None:
 
 
 def _round_counts() -> MaxNLocator:
-    return MaxNLocator(nbins=9, steps=[1, 2, 5, 10], integer=True)
+    return MaxNLocator(nbins=4 if is_for_paper() else 9, steps=[1, 2, 5, 10], integer=True)
 
 
 def _name_row(axes: Axes, axis: XAxis, unit: str, points_below: float) -> None:
@@ -197,8 +206,12 @@ def fit_y(axes: Axes, limits: Limits | None, curves: Sequence[Curve], fmt: str) 
         axes.set_yscale("log")
         name_axes(axes, f"{axes.get_title('left')}, log scale", axes.get_xlabel())
     axes.set_ylim(*limits.padded)
+    hidden = off_scale(curves, limits, fmt)
+    if is_for_paper() and hidden:
+        name_axes(axes, f"{axes.get_title('left')}\n{hidden}", axes.get_xlabel())
+        return
     axes.annotate(
-        off_scale(curves, limits, fmt),
+        hidden,
         (1.0, 1.0),
         (0, 6),
         xycoords="axes fraction",
@@ -250,12 +263,12 @@ def add_legend(axes: Axes) -> None:
         handles=handles,
         labels=["\n".join(label) for label in lines],
         handlelength=1.8,
-        fontsize=9.0 * min(1.0, LEGEND_LINES / n_lines),
+        fontsize=max(SMALLEST_LABEL, 9.0 * min(1.0, LEGEND_LINES / n_lines)),
     )
 
 
 def _wrap(line: str) -> list[str]:
-    return wrap(line, LEGEND_LETTERS, break_long_words=False)
+    return wrap(line, LEGEND_LETTERS)
 
 
 def draw_images(

@@ -5,9 +5,11 @@ questions can use the names of this module.
 """
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,12 @@ FORMATS = ("png", "svg", "pdf")
 DPI = 150
 
 WIDTH, HEIGHT = 9.0, 5.2
+PAPER_WIDTH = 3.4
+"""Inches: a column of a journal with two."""
+
+SMALLEST, SMALLEST_ON_PAPER, LARGEST_ON_PAPER = 6.0, 7.0, 8.0
+"""Points of the type."""
+
 MARGIN = 0.4
 HEADER, FOOTER, NOTE = 0.80, 0.45, 0.30
 """Heights of title and settings, of the footer, and of a note above the footer, if there is one."""
@@ -59,7 +67,22 @@ _RC: Any = {
     "lines.linewidth": 1.8,
     "lines.solid_joinstyle": "round",
     "svg.hashsalt": "mnistlin",  # else the ids in an SVG file are random
+    "pdf.fonttype": 42,  # TrueType, which publishers ask for
+    "axes.formatter.useoffset": False,  # "+1" in a corner is overlooked
 }
+
+_FALLBACK_FONTS = (
+    "Noto Sans CJK JP",
+    "Hiragino Sans",
+    "Yu Gothic",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "WenQuanYi Zen Hei",
+    "Arial Unicode MS",
+)
+"""Fonts for letters that DejaVu Sans lacks, used if they are installed; DejaVu is always first."""
+
+_log = logging.getLogger("mnistlin.figures")
 
 # No dates, so that the same run gives the same bytes.
 _METADATA: dict[str, dict[str, Any]] = {
@@ -69,20 +92,50 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 
 
+_PAPER_RC: Any = {"font.size": 7.5, "lines.linewidth": 1.2, "savefig.pad_inches": 0.0}
+_is_for_paper: ContextVar[bool] = ContextVar("is_for_paper", default=False)
+
+
+@contextmanager
+def drawn_for_paper() -> Iterator[None]:
+    """Draw for a column of a paper inside: PAPER_WIDTH wide, large type, nothing but the panels."""
+    token = _is_for_paper.set(True)
+    try:
+        yield
+    finally:
+        _is_for_paper.reset(token)
+
+
+def is_for_paper() -> bool:
+    """Say whether figures are drawn for a column of a paper."""
+    return _is_for_paper.get()
+
+
+def smallest_type() -> float:
+    """Return in points below which size nothing is written."""
+    return SMALLEST_ON_PAPER if is_for_paper() else SMALLEST
+
+
 @contextmanager
 def house_style() -> Iterator[None]:
     """Draw in our style inside, whatever the user's matplotlibrc says; also a decorator.
 
-    No warnings come out of it: a run from elsewhere may hold names in a script that the font lacks,
-    which are drawn as boxes, and numbers that overflow, which no axis can show.
+    No warnings come out of it: a run from elsewhere may hold numbers that overflow, which no axis
+    can show, and names in a script that no font here has, which `save` reports.
     """
     import matplotlib as mpl
+    from matplotlib.font_manager import fontManager
 
     with mpl.rc_context(), np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         warnings.filterwarnings("ignore", message="constrained_layout not applied")
         mpl.rcdefaults()
-        mpl.rcParams.update(_RC)
+        mpl.rcParams.update(_RC | _PAPER_RC if is_for_paper() else _RC)
+        installed = set(fontManager.get_font_names())
+        mpl.rcParams["font.family"] = [
+            _RC["font.family"],
+            *(name for name in _FALLBACK_FONTS if name in installed),
+        ]
         yield
 
 
@@ -105,16 +158,45 @@ def page(words: tuple[str, str, str], note: str = "", height: float = HEIGHT) ->
     with house_style():
         figure = Figure(figsize=(WIDTH, height), dpi=DPI)
         FigureCanvasAgg(figure)
-        title, settings, footer = words
-        figure.set_label(title)
-        _write_line(figure, title, height - 0.40, fontsize=14, fontweight="bold")
-        _write_line(figure, settings, height - 0.65, fontsize=9.5, color=MUTED)
-        _write_line(figure, footer, 0.16, fontsize=7.5, color=MUTED)
-        _write_line(figure, note, FOOTER, fontsize=8.5, color=MUTED)
-        left, bottom = MARGIN / WIDTH, (FOOTER + (NOTE if note else 0)) / height
-        rect = (left, bottom, 1 - 2 * left, 1 - HEADER / height - bottom)
-        figure.set_layout_engine("constrained", rect=rect)
-        yield figure
+        figure.set_label(words[0])
+        if is_for_paper():
+            body = height - HEADER - FOOTER - (NOTE if note else 0)
+            figure.set_size_inches(PAPER_WIDTH, 0.6 * body)
+            figure.set_dpi(2 * DPI)
+            figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02)
+            yield figure
+            _set_type_for_paper(figure)
+            figure.set_figheight(figure.get_figheight() + _height_of_legends(figure))
+        else:
+            _write_around(figure, words, note)
+            yield figure
+
+
+def _write_around(figure: "Figure", words: tuple[str, str, str], note: str) -> None:
+    """Write the words of a page above and below its axes, and keep those between them."""
+    height, (title, settings, footer) = figure.get_figheight(), words
+    _write_line(figure, title, height - 0.40, fontsize=14, fontweight="bold")
+    _write_line(figure, settings, height - 0.65, fontsize=9.5, color=MUTED)
+    _write_line(figure, footer, 0.16, fontsize=7.5, color=MUTED)
+    _write_line(figure, note, FOOTER, fontsize=8.5, color=MUTED)
+    left, bottom = MARGIN / WIDTH, (FOOTER + (NOTE if note else 0)) / height
+    rect = (left, bottom, 1 - 2 * left, 1 - HEADER / height - bottom)
+    figure.set_layout_engine("constrained", rect=rect)
+
+
+def _set_type_for_paper(figure: "Figure") -> None:
+    """Keep all type between the smallest and the largest size on paper, in one weight."""
+    from matplotlib.text import Text
+
+    figure.draw_without_rendering()  # makes the numbers of the axes
+    texts: list[Any] = figure.findobj(Text)
+    for text in texts:
+        text.set_fontsize(np.clip(text.get_fontsize(), SMALLEST_ON_PAPER, LARGEST_ON_PAPER))
+
+
+def _height_of_legends(figure: "Figure") -> float:
+    """Return how many inches the legend below the panels takes."""
+    return sum(legend.get_window_extent().height for legend in figure.legends) / figure.dpi
 
 
 def stacked(figure: "Figure", heights: Sequence[float]) -> "list[SubFigure]":
@@ -130,8 +212,23 @@ def name_axes(axes: "Axes", y_title: str, x_title: str = "") -> None:
 
 
 def legend_beside(axes: "Axes", **look: Any) -> None:
-    """Put a legend of all that has a label to the right of a panel."""
-    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), labelspacing=0.8, **look)
+    """Put a legend of all that has a label to the right of a panel; on paper, below all panels.
+
+    On paper, the first legend of a figure is its only one.
+    """
+    if not is_for_paper():
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), labelspacing=0.8, **look)
+        return
+    figure: Any = axes.get_figure(root=True)
+    if figure.legends:
+        return
+    handles, labels = axes.get_legend_handles_labels()
+    look = {"handles": handles, "labels": labels, "columnspacing": 1.2} | look
+    for n_columns in (2, 1):
+        legend = figure.legend(loc="outside lower left", ncols=n_columns, **look)
+        if n_columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def _write_line(figure: "Figure", words: str, y: float, fontsize: float, **look: Any) -> None:
@@ -139,12 +236,13 @@ def _write_line(figure: "Figure", words: str, y: float, fontsize: float, **look:
     width, height = figure.get_size_inches()
     line = figure.text(MARGIN / width, y / height, words, fontsize=fontsize, **look)
     available = (width - 2 * MARGIN) * DPI
-    for _ in range(4):  # small type runs a little wider than its size would have it
-        taken = line.get_window_extent().width if words else 0
-        if taken <= available:
-            break
-        fontsize *= 0.99 * available / taken
-        line.set_fontsize(fontsize)
+    while words and (taken := line.get_window_extent().width) > available:
+        if fontsize > SMALLEST:  # small type runs a little wider than its size would have it
+            fontsize = max(SMALLEST, 0.99 * fontsize * available / taken)
+            line.set_fontsize(fontsize)
+        else:
+            words = words[: int(len(words) * available / taken) - 2].rstrip("\\") + "…"
+            line.set_text(words)
 
 
 def say_instead(figure: "Figure", *lines: str) -> None:
@@ -209,14 +307,50 @@ def as_svg(figure: "Figure") -> str:
 @house_style()
 def _rendered(figure: "Figure", fmt: str) -> bytes:
     _fix_layout(figure)
+    if missing := _letters_without_font(figure):
+        _log.warning(
+            "warning: no font here has the letters %s, which are drawn as boxes; "
+            "install one that has them, such as Noto Sans CJK",
+            missing,
+        )
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=fmt, dpi=DPI, metadata=_METADATA[fmt])
+    figure.savefig(buffer, format=fmt, dpi=figure.dpi, metadata=_METADATA[fmt])
     return buffer.getvalue()
+
+
+def _letters_without_font(figure: "Figure") -> str:
+    """Return the letters on a figure that neither DejaVu Sans nor a fallback font has."""
+    import matplotlib as mpl
+    from matplotlib.font_manager import findfont, get_font
+    from matplotlib.text import Text
+
+    texts: list[Any] = figure.findobj(Text)
+    letters = {letter for text in texts for letter in text.get_text() if letter.isprintable()}
+    for family in mpl.rcParams["font.family"]:
+        font = get_font(findfont(family))
+        letters = {letter for letter in letters if not font.get_char_index(ord(letter))}
+    return "".join(sorted(letters))
 
 
 def _fix_layout(figure: "Figure") -> None:
     """Lay the page out now, to places that are rounded: the solver's last bits vary."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    _thin_numbers(figure)
     for axes in figure.axes:
         axes.set_position(np.round(axes.get_position(original=True).bounds, 6).tolist())
+
+
+def _thin_numbers(figure: "Figure") -> None:
+    """Leave out numbers of an x axis that would touch those before them."""
+    for axes in figure.axes:
+        right = -np.inf
+        labels = [label for label in axes.get_xticklabels() if label.get_text()]
+        if any(label.get_rotation() for label in labels):
+            continue
+        for label in labels:
+            extent = label.get_window_extent()
+            if extent.x0 < right:
+                label.set_visible(False)
+            else:
+                right = extent.x1 + 0.2 * extent.height

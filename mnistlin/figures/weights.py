@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mnistlin.figures import captions
 from mnistlin.figures.captions import signed
-from mnistlin.figures.style import FAINT, HEIGHT, MUTED, page, say_instead
+from mnistlin.figures.style import FAINT, HEIGHT, MUTED, is_for_paper, page, say_instead
 from mnistlin.runs.folder import Run
 
 __all__ = ["add_colorbar", "draw_tile", "n_columns", "weights_figure"]
@@ -48,7 +48,8 @@ def weights_figure(run: Run) -> Figure:
     columns = n_columns(len(pixels), run.image_shape)
     rows = -(-len(pixels) // columns)
     height = HEIGHT + max(0, rows - ROWS_PER_PAGE) * ROW_HEIGHT
-    shows_bias = len(pixels) <= FEW_TILES and captions.has_short_names(run)
+    has_space = len(pixels) <= FEW_TILES and not is_for_paper()
+    shows_bias = has_space and captions.has_short_names(run)
     with page(words, _note(run, biases, shows_bias=shows_bias), height) as figure:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         scale = symmetric_scale(pixels)
@@ -103,8 +104,9 @@ def add_colorbar(figure: Figure, image: AxesImage, tiles: Sequence[Axes], run: R
             f"for {captions.plain(name, 14)} (y = {y})"
             for name, y in zip(run.class_names, (1, 0), strict=True)
         )
-    bar.ax.set_title(above, fontsize=9.5, loc="left")
-    bar.ax.set_xlabel(below, loc="left")
+    side: Any = "right" if is_for_paper() else "left"  # of the bar, which is at the very edge there
+    bar.ax.set_title(above, fontsize=9.5, loc=side)
+    bar.ax.set_xlabel(below, loc=side)
 
 
 def _labels(run: Run) -> list[str]:

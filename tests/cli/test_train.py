@@ -37,6 +37,15 @@ def test_figures_are_drawn_unless_they_are_not_wanted(mnistlin, workplace, tiny_
     assert names == {"loss.png", "accuracy.png", "weights.png", "confusion.png"}
 
 
+def test_figures_have_the_format_and_the_style_that_are_asked_for(mnistlin, workplace):
+    """A page for a paper is 3.4 inches wide: 244.8 points."""
+    look = ("--format", "svg", "--style", "paper")
+    result = mnistlin("train", "--config", "tiny.yaml", *look)
+    plots = load_run(values(result.stdout)["run"]).path / "plots"
+    assert {path.suffix for path in plots.iterdir()} == {".svg"}
+    assert 'width="244.8pt"' in (plots / "loss.svg").read_text()
+
+
 def test_json_is_the_summary_as_one_object(mnistlin):
     """--json prints strict JSON and nothing else."""
     result = mnistlin("train", "--config", "tiny.yaml", "--no-plots", "--json")
@@ -170,7 +179,7 @@ def test_a_figure_that_fails_is_only_a_warning(mnistlin, monkeypatch):
     def fail(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("mnistlin.figures.draw_run", fail)
+    monkeypatch.setattr("mnistlin.figures.draw.draw_run", fail)
     result = mnistlin("train", "--config", "tiny.yaml")
     assert result.exit_code == 0
     assert "warning" in result.stderr

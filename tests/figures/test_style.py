@@ -2,6 +2,8 @@
 
 import matplotlib as mpl
 import pytest
+from matplotlib.font_manager import fontManager
+from matplotlib.text import Text
 
 from mnistlin.errors import RunError
 from mnistlin.figures.style import (
@@ -9,6 +11,7 @@ from mnistlin.figures.style import (
     MARGIN,
     OKABE_ITO,
     WIDTH,
+    drawn_for_paper,
     house_style,
     is_dark,
     name_axes,
@@ -88,8 +91,36 @@ def test_a_folder_that_cannot_be_made_is_a_run_error(tmp_path):
         save(empty(), tmp_path / "plots", "loss")
 
 
-def test_letters_that_the_font_lacks_are_no_warning(tmp_path):
-    """Warnings are errors here."""
+def test_letters_that_no_font_has_are_reported_where_the_figure_is_written(tmp_path, caplog):
+    """They are drawn as boxes; the message names them, and what to install."""
+    with page(("softmax", "", "")) as figure:
+        figure.text(0.5, 0.5, "\U00012000")
+    assert save(figure, tmp_path, "loss").stat().st_size
+    assert "the letters \U00012000" in caplog.text
+
+
+def test_letters_that_the_font_has_are_no_warning(tmp_path, caplog):
+    """The names of λ and of the norm are in the font that comes with matplotlib."""
+    with page(("‖W‖ at λ = 0.1", "", "")) as figure:
+        pass
+    save(figure, tmp_path, "loss")
+    assert not caplog.text
+
+
+def test_a_japanese_name_is_set_in_a_font_that_has_it_or_is_reported(tmp_path, caplog):
+    """Which of the two depends on the machine."""
     with page(("日本", "", "")) as figure:
         pass
-    assert save(figure, tmp_path, "loss").stat().st_size
+    save(figure, tmp_path, "loss")
+    has_font = "Noto Sans CJK JP" in fontManager.get_font_names()
+    assert not (has_font and caplog.text)
+
+
+def test_a_figure_for_a_paper_has_neither_title_nor_footer_and_large_type():
+    """It is as wide as one of two columns; the caption is the author's."""
+    with drawn_for_paper(), page(("title", "settings", "footer"), "note") as figure:
+        axes = figure.subplots()
+        axes.set_title("cross entropy", fontsize=5)
+    assert figure.get_figwidth() == 3.4
+    assert not figure.texts
+    assert all(7 <= text.get_fontsize() <= 8 for text in figure.findobj(Text))
