@@ -83,7 +83,7 @@ class Answers:
         self._known: dict[Any, Any] = {}
 
     def ask(self, question: Callable[..., T], *subjects: Any, **options: Any) -> T:
-        """Return `question(*subjects, **options)`; runs and sweeps are told apart by folder."""
+        """Return `question(*subjects, **options)`; runs and sweeps are distinguished by folder."""
         folders = tuple(getattr(subject, "path", subject) for subject in subjects)
         key = (question, folders, tuple(sorted(options.items())))
         if key not in self._known:

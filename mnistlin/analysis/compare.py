@@ -158,7 +158,7 @@ class Comparison(Result):
         }
 
     def figure(self) -> "Figure":
-        """Draw a pair with the images that tell it apart, or all pairs as a matrix."""
+        """Draw a pair with the images on which both differ, or all pairs as a matrix."""
         return _pair_figure(self.pairs[0]) if len(self.pairs) == 1 else _pairs_figure(self)
 
 
@@ -257,7 +257,7 @@ def _pair_values(pair: Pair) -> dict[str, Any]:
 
 
 def _pair_figure(pair: Pair) -> "Figure":
-    """Draw the difference of two runs with its interval, and the images that tell them apart."""
+    """Draw the difference of two runs with its interval, and the images on which they differ."""
     from mnistlin.figures.panel import draw_images
     from mnistlin.figures.style import page, stacked
 

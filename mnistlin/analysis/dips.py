@@ -1,4 +1,4 @@
-"""`explain dips`: why does validation accuracy dip again and again, and which steps lower it?
+"""`explain dips`: why does validation accuracy dip regularly, and which steps lower it?
 
 The period of the dips is predicted and measured. Their cause is tested by an experiment: from the
 last weights of an unshuffled run, one more epoch in the same order, evaluated after every step.

@@ -238,7 +238,7 @@ class Answer:
 
     config: ExperimentConfig
     rule: StoppingRule | None
-    """None if training goes on to its last epoch."""
+    """None if training continues to its last epoch."""
     outcome: Outcome
     misses: tuple[str, ...]
     shipped: str
@@ -354,7 +354,7 @@ class Identification(Result):
         }
 
     def explanation(self) -> str:
-        """List the answers, each with its command, and what would tell them apart."""
+        """List the answers, each with its command, and what would distinguish them."""
         parts = [self._about_matches()]
         parts += _listed(self.matches[:MAX_ANSWERS])
         if self.near_misses:
@@ -388,10 +388,10 @@ class Identification(Result):
         }
         name = max(values, key=lambda name: len(values[name]), default=None)
         if name is None or len(values[name]) < 2:
-            return "No further number of the last check would tell these apart."
+            return "No further number of the last check would distinguish these."
         first = " or ".join(values[name][:3])
         more = f" or one of {len(values[name]) - 3} others" if len(values[name]) > 3 else ""
-        return f"The {NAMES[name]} would tell most of them apart: {first}{more}."
+        return f"The {NAMES[name]} would distinguish most of them: {first}{more}."
 
 
 def _listed(answers: Sequence[Answer]) -> list[str]:
@@ -482,7 +482,7 @@ def _answer(
     misses: tuple[str, ...],
     shipped: Mapping[str, Mapping[str, Any]],
 ) -> Answer:
-    """Return an answer, told by the shipped config that it differs from in the fewest keys."""
+    """Return an answer, described by the shipped config that it differs from in the fewest keys."""
     keys = _keys(config)
     stop_epoch = outcome["stop_epoch"] if config.early_stopping else None
     changes_from = {name: _changes(keys, theirs, stop_epoch) for name, theirs in shipped.items()}

@@ -69,7 +69,7 @@ class History:
 
 
 Trained = tuple[ExperimentConfig, History]
-"""A protocol whose `training.epochs` says for how long, and what came out."""
+"""A protocol whose `training.epochs` says for how long, and the result."""
 
 
 def shipped_protocols(model: str, dataset: str) -> dict[str, ExperimentConfig]:

@@ -1,7 +1,7 @@
 """Means, intervals and tests: of a few numbers, of fractions, and of two paired classifiers.
 
 "Paired" means evaluated on the same images: most of these are easy or hard for both classifiers,
-and only those that one classifies correctly and the other does not tell them apart.
+and only those on which exactly one is correct distinguish them.
 """
 
 from collections.abc import Sequence

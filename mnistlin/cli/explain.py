@@ -45,7 +45,7 @@ def optimum(run_dir: str, weights: "WeightsName", output: Output) -> None:
 @click.argument("run_dir", metavar="RUN_DIR")
 @output_options
 def dips(run_dir: str, output: Output) -> None:
-    """Find what makes validation accuracy dip again and again without shuffling.
+    """Find what makes validation accuracy dip regularly without shuffling.
 
     The period of the dips is predicted from the config and measured in metrics.csv. One more epoch
     in the same order, evaluated after every step, shows which steps lower accuracy.

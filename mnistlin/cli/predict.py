@@ -61,7 +61,7 @@ def predict(
 def play(
     run_dir: str, weights: "WeightsName", seed: int | None, out: Path | None, *, as_json: bool
 ) -> None:
-    """Write a page on which one draws digits and watches the model answer.
+    """Write a page on which you draw digits and see the model's answer.
 
     play.html needs no other file and no network. Of a sweep it holds all λ, with a slider.
 

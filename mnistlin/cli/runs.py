@@ -15,10 +15,10 @@ from mnistlin.cli.terminal import echo, log
 @runs_dir_option
 @debug_option
 def plot(run_dirs: tuple[str, ...], file_format: str, out: Path | None, runs_dir: Path) -> None:
-    """Draw the figures of a run or a sweep again, or lay several runs over one another.
+    """Draw the figures of a run or a sweep again, or overlay several runs.
 
     The figures of one run or sweep go to its folder plots/; those of several runs to a new folder
-    beside the runs. Several runs are told apart by the config keys in which they differ.
+    beside the runs. Several runs are labelled by the config keys in which they differ.
 
     \b
     Examples:

@@ -42,7 +42,7 @@ def log(text: object) -> None:
 
 
 def open_closed_streams() -> None:
-    """Connect standard streams that were closed to nothing, lest a file takes their place."""
+    """Connect standard streams that were closed to nothing, so that no file takes their place."""
     for number in range(3):
         try:
             os.fstat(number)

@@ -124,7 +124,7 @@ class TrainingConfig(Section):
     order: Literal["independent", "legacy"] = Field(
         "independent",
         description="independent: the order of an epoch depends on seed and epoch alone. legacy: "
-        "one numpy.random.RandomState(seed) shuffles the images anew in each epoch, as in scripts "
+        "one numpy.random.RandomState(seed) shuffles the images again in each epoch, as in scripts "
         "of the course; sampled rows are drawn from it first.",
     )
     skip_orders: int = Field(

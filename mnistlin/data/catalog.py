@@ -21,7 +21,7 @@ _MAX_NAME = 60
 
 @dataclass(frozen=True)
 class KnownFile:
-    """One file of a known dataset; its content decides, whether it is raw or compressed anew."""
+    """One file of a known dataset; its content decides, whether it is raw or compressed again."""
 
     title: str
     part: str
@@ -236,7 +236,7 @@ def find_candidates(folder: Path) -> dict[str, list[Path]]:
     try:
         present = {path.name for path in folder.iterdir()}
         found = {part: [folder / name for name in names_of(part)] for part in PARTS}
-        # Some archives hold a folder with the name of the file, and the file beside it.
+        # Some archives hold a folder with the name of the file, and the file next to it.
         files = {
             part: [path for path in paths if path.name in present and path.is_file()]
             for part, paths in found.items()

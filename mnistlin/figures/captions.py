@@ -1,4 +1,4 @@
-"""The words on figures: titles, settings and footers, labels that tell runs apart, and numbers."""
+"""The words on figures: titles, settings and footers, labels that distinguish runs, and numbers."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -52,10 +52,10 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
 
 
 def run_labels(runs: Sequence[Run]) -> list[str]:
-    """Return a label a run, all different, such as "shuffle: false", with a line a key.
+    """Return one label per run, all different, such as "shuffle: false", with one line per key.
 
     If only names differ, or more than MAX_KEYS keys do, the label is the name. Runs that still have
-    the same label are told apart by their folders.
+    the same label are distinguished by their folders.
     """
     keys = differing_keys(runs)
     is_name_enough = keys == ["name"] or len(keys) > MAX_KEYS

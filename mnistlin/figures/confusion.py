@@ -1,4 +1,4 @@
-"""Which class is taken for which: the confusion matrix, and beside it the recall of each class."""
+"""Which classes are confused: the confusion matrix, and the recall of each class."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -151,7 +151,7 @@ def _type_size(width: float, height: float, n_letters: int = 1) -> float | None:
 
 
 def _draw_recall(axes: Axes, counts: Counts, size: float | None) -> None:
-    """Draw a dot a class, in line with its row of the matrix, and write its value beside it."""
+    """Draw one dot per class, in line with its row of the matrix, with its value next to it."""
     recalls, totals = recall(counts), counts.sum(axis=1)
     rows = np.arange(len(counts))
     axes.plot(recalls, rows, "o", color=BLUE, markersize=5.5 if size else 3.0, clip_on=False)

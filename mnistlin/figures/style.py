@@ -120,7 +120,7 @@ def smallest_type() -> float:
 def house_style() -> Iterator[None]:
     """Draw in our style inside, whatever the user's matplotlibrc says; also a decorator.
 
-    No warnings come out of it: a run from elsewhere may hold numbers that overflow, which no axis
+    It gives no warnings: a run from elsewhere may hold numbers that overflow, which no axis
     can show, and names in a script that no font here has, which `save` reports.
     """
     import matplotlib as mpl

@@ -17,7 +17,7 @@ from mnistlin.runs.folder import Run
 
 __all__ = ["add_colorbar", "draw_tile", "n_columns", "weights_figure"]
 
-COLORMAP = "RdBu_r"  # white at 0; can be told apart by the colour-blind
+COLORMAP = "RdBu_r"  # white at 0; colour-blind readers can distinguish the signs
 TILES_ASPECT = 2.0
 """Width of the tiles' part of a page by its height."""
 

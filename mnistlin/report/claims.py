@@ -37,7 +37,7 @@ class Row:
 
     @property
     def key(self) -> str:
-        """What tells it apart from the other rows, in links and file names."""
+        """What distinguishes it from the other rows, in links and file names."""
         return f"{self.part}-claim-{self.number}"
 
 

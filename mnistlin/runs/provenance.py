@@ -157,7 +157,7 @@ def check_config_is_unchanged(path: Path, info: Origin, config: ExperimentConfig
         )
         raise RunError(
             f"{path / 'config.yaml'} was changed while this was unfinished: {listed}; undo that, "
-            f"or train anew with it: --config {path / 'config.yaml'}"
+            f"or start a new run with it: --config {path / 'config.yaml'}"
         )
 
 

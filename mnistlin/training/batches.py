@@ -33,7 +33,7 @@ def epoch_orders(
     """Yield the order of the samples in each epoch, from one epoch on, as indices (n_samples,).
 
     An independent order depends on the seed and the epoch alone. Legacy orders come from one
-    stream, from which rows were drawn first (see `Splits.drawn_from`); it is drawn anew up to the
+    stream, from which rows were drawn first (see `Splits.drawn_from`); it is drawn again up to the
     first epoch, so that a resumed run needs no random state in either case.
     """
     if not training.shuffle:
