@@ -3,6 +3,7 @@
 import click
 
 from mnistlin.cli.options import debug_option
+from mnistlin.cli.run_dirs import TRAINED_RUN
 from mnistlin.cli.show import json_option, show
 from mnistlin.cli.terminal import bar, echo, stop_request
 
@@ -38,7 +39,7 @@ def check_gradients(ctx: click.Context, config: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run_dir", metavar="RUN_DIR")
+@click.argument("run_dir", type=TRAINED_RUN, metavar="RUN_DIR")
 @click.option("-q", "--quiet", is_flag=True, help="No bar.")
 @json_option
 @debug_option

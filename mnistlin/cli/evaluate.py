@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mnistlin.cli.options import runs_dir_option
+from mnistlin.cli.run_dirs import TRAINED_RUN
 from mnistlin.cli.show import (
     Output,
     load_with_data,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run_dir", metavar="RUN_DIR")
+@click.argument("run_dir", type=TRAINED_RUN, metavar="RUN_DIR")
 @weights_option
 @split_option
 @click.option("--dataset", metavar="NAME|DIR", help="Other data than the run's own.")
@@ -52,7 +53,7 @@ def evaluate(
 
 
 @click.command()
-@click.argument("run_dirs", nargs=-1, required=True, metavar="RUN_DIR...")
+@click.argument("run_dirs", type=TRAINED_RUN, nargs=-1, required=True, metavar="RUN_DIR...")
 @weights_option
 @split_option
 @runs_dir_option

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mnistlin.cli.options import WholeList
+from mnistlin.cli.run_dirs import SWEEP, TRAINED_RUN
 from mnistlin.cli.show import Output, load_with_data, output_options, weights_option
 from mnistlin.cli.terminal import fetch_data
 
@@ -19,7 +20,7 @@ def explain() -> None:
 
 
 @explain.command()
-@click.argument("run_dir", metavar="RUN_DIR")
+@click.argument("run_dir", type=TRAINED_RUN, metavar="RUN_DIR")
 @weights_option
 @output_options
 def optimum(run_dir: str, weights: "WeightsName", output: Output) -> None:
@@ -42,7 +43,7 @@ def optimum(run_dir: str, weights: "WeightsName", output: Output) -> None:
 
 
 @explain.command()
-@click.argument("run_dir", metavar="RUN_DIR")
+@click.argument("run_dir", type=TRAINED_RUN, metavar="RUN_DIR")
 @output_options
 def dips(run_dir: str, output: Output) -> None:
     """Find what makes validation accuracy dip regularly without shuffling.
@@ -67,7 +68,7 @@ def _finite(_: click.Context, __: click.Parameter, values: tuple[float, ...]) ->
 
 
 @explain.command("early-stopping")
-@click.argument("run_dir", metavar="RUN_DIR")
+@click.argument("run_dir", type=TRAINED_RUN, metavar="RUN_DIR")
 @click.option(
     "--patience",
     "patiences",
@@ -108,7 +109,7 @@ def early_stopping(
 
 
 @explain.command()
-@click.argument("run_dir", metavar="RUN_DIR")
+@click.argument("run_dir", type=TRAINED_RUN, metavar="RUN_DIR")
 @output_options
 def stability(run_dir: str, output: Output) -> None:
     """Find out whether the loss of a run fluctuates by overshoot or by noise of its batches.
@@ -130,7 +131,7 @@ def stability(run_dir: str, output: Output) -> None:
 
 
 @explain.command("lambda")
-@click.argument("sweep_dir", metavar="SWEEP_DIR")
+@click.argument("sweep_dir", type=SWEEP, metavar="SWEEP_DIR")
 @output_options
 def lambda_path(sweep_dir: str, output: Output) -> None:
     """Compare each λ of a sweep at the exact minimum with what training reached.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from mnistlin.cli.terminal import log
 
@@ -44,6 +45,7 @@ debug_option = click.option(
 runs_dir_option = click.option(
     "--runs-dir",
     type=click.Path(path_type=Path, file_okay=False),
+    is_eager=True,  # names of runs, wherever they stand, are looked up in it
     default="runs",
     envvar="MNISTLIN_RUNS_DIR",
     show_default=True,
@@ -82,6 +84,11 @@ _style_option = click.option(
 def figure_options(command: Command) -> Command:
     """Give a command the options about the look of figures; it gets `file_format` alone."""
     return _format_option(_style_option(command))
+
+
+def matching(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    """Return the words that begin with what has been typed, as completions."""
+    return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
 def _setting(text: str) -> tuple[str, Any]:

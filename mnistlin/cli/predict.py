@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mnistlin.cli.options import debug_option
+from mnistlin.cli.run_dirs import TRAINED_RUN, TRAINED_RUN_OR_SWEEP
 from mnistlin.cli.show import Output, output_options, weights_option
 from mnistlin.cli.terminal import echo, fetch_data, log
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run_dir", metavar="RUN_DIR")
+@click.argument("run_dir", type=TRAINED_RUN, metavar="RUN_DIR")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @weights_option
 @click.option(
@@ -48,7 +49,7 @@ def predict(
 
 
 @click.command()
-@click.argument("run_dir", metavar="RUN_DIR|SWEEP_DIR")
+@click.argument("run_dir", type=TRAINED_RUN_OR_SWEEP, metavar="RUN_DIR|SWEEP_DIR")
 @weights_option
 @click.option("--seed", type=int, help="Of a sweep: whose runs.  [default: the first]")
 @click.option(

@@ -1,15 +1,25 @@
-"""Commands that look at runs that are there: `plot` and `runs`."""
+"""Commands about the runs that are there: `plot`, `runs` and `runs rm`."""
 
+import json
+import shutil
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from mnistlin.cli.options import debug_option, figure_options, runs_dir_option
+from mnistlin.cli.options import debug_option, figure_options, matching, runs_dir_option
+from mnistlin.cli.run_dirs import RUN_OR_SWEEP
+from mnistlin.cli.show import json_option
 from mnistlin.cli.terminal import echo, log
+
+if TYPE_CHECKING:
+    from mnistlin.runs.listing import Filter
 
 
 @click.command()
-@click.argument("run_dirs", nargs=-1, required=True, metavar="RUN_DIR...")
+@click.argument("run_dirs", type=RUN_OR_SWEEP, nargs=-1, required=True, metavar="RUN_DIR...")
 @figure_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to draw to.")
 @runs_dir_option
@@ -46,31 +56,134 @@ def _draw(run_dirs: tuple[str, ...], out: Path | None, runs_dir: Path, fmt: str)
     return draw_overlay(runs, out or make_folder(runs_dir, "overlay"), fmt)
 
 
-@click.command()
+class _FilterType(click.ParamType["Filter"]):
+    """A condition such as `training.seed=1`."""
+
+    name = "filter"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "Filter":
+        """Parse the text; an error is a ConfigError."""
+        from mnistlin.runs.listing import parse_filter
+
+        del param, ctx
+        return parse_filter(str(value))
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete the key."""
+        from mnistlin.runs.listing import known_keys
+
+        del ctx, param
+        return matching(known_keys(), incomplete)
+
+
+@click.group(invoke_without_command=True)
 @click.option("--verify", is_flag=True, help="Compare the SHA-256 of all result files.")
+@click.option(
+    "--filter",
+    "filters",
+    type=_FilterType(),
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="List only runs with this value of a key of config or summary, or of status; also "
+    "'KEY!=VALUE', 'KEY<VALUE', '<=', '>', '>='. May be given several times.",
+)
+@click.option("--sort", metavar="KEY", help="Sort by this key; -KEY for descending order.")
+@json_option
 @runs_dir_option
 @debug_option
-def runs(runs_dir: Path, *, verify: bool) -> None:
-    """List all runs and sweeps, newest first, with what to do about those not in order.
+@click.pass_context
+def runs(  # noqa: PLR0913 (one for each option)
+    ctx: click.Context,
+    *,
+    verify: bool,
+    filters: tuple["Filter", ...],
+    sort: str | None,
+    as_json: bool,
+    runs_dir: Path,
+) -> None:
+    """List runs and sweeps, newest first, with what to do about those not in order.
 
+    A column is shown for each config key in which the listed runs differ; a sweep is one line. Any
+    command takes @last, @-2 (the last but one) or the name of a listed folder instead of its path.
     Result files are checked by their size; --verify compares their SHA-256 too.
 
     \b
     Examples:
       mnistlin runs
-      mnistlin runs --verify
+      mnistlin runs --filter data.dataset=mnist --filter 'last_val_accuracy>0.9'
+      mnistlin runs --sort=-last_val_accuracy
+      mnistlin runs rm @last
     """
-    from mnistlin.runs.index import find_runs, notes, table, verified
+    if ctx.invoked_subcommand is not None:
+        if verify or filters or sort or as_json:
+            raise click.UsageError(f"options of the list do not apply to {ctx.invoked_subcommand}.")
+        return
+    from mnistlin.runs.index import find_runs, verified
+    from mnistlin.runs.listing import full_key, notes, sorted_by, table
 
-    found = find_runs(runs_dir)
+    key = full_key(sort.removeprefix("-")) if sort else None
+    everything = find_runs(runs_dir)
+    found = [entry for entry in everything if all(each.matches(entry) for each in filters)]
     if verify:
         found = [verified(entry) for entry in found]
-    if not found:
+    if key:
+        found = sorted_by(found, key, descending=str(sort).startswith("-"))
+    if as_json:
+        echo(json.dumps({"runs": [entry.as_object() for entry in found]}))
+        return
+    if not everything:
         log(f"no runs in {runs_dir}; `mnistlin train --config quickstart` makes one")
-    for line in table(found):
+    elif not found:
+        log(f"none of the {len(everything)} runs and sweeps in {runs_dir} matches the filters")
+    width = shutil.get_terminal_size().columns
+    lines, left_out = table(found, width)
+    for line in lines:
         echo(line)
+    if left_out:
+        log(f"left out to fit {width} columns: {', '.join(left_out)}; --json shows all")
     for note in notes(found):
         log(note)
+
+
+@runs.command()
+@click.argument("run_dirs", type=RUN_OR_SWEEP, nargs=-1, required=True, metavar="RUN_DIR...")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@runs_dir_option
+@debug_option
+def rm(run_dirs: tuple[str, ...], runs_dir: Path, *, yes: bool) -> None:
+    """Remove runs and sweeps for good, with all that is in their folders.
+
+    Only folders with a valid run.json or sweep.json are removed, and none that a process is
+    writing. If one of several cannot be removed, nothing is.
+
+    \b
+    Examples:
+      mnistlin runs rm @last
+      mnistlin runs rm runs/20260114T093012Z_binary --yes
+    """
+    from mnistlin.runs.removal import check_removable, remove_folders
+
+    del runs_dir  # RUN_OR_SWEEP has looked names up in it
+    paths = [Path(each) for each in dict.fromkeys(run_dirs)]
+    for path in paths:
+        check_removable(path)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("there is no terminal to ask on; --yes removes without asking.")
+        for path in paths:
+            log(path)
+        click.confirm(
+            f"Remove {'these folders' if len(paths) > 1 else 'this folder'} for good?",
+            abort=True,
+            err=True,
+        )
+    remove_folders(paths)
+    for path in paths:
+        echo(f"removed: {path}")
 
 
 COMMANDS = (plot, runs)

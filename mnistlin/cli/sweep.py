@@ -15,6 +15,7 @@ from mnistlin.cli.options import (
     config_option,
     training_options,
 )
+from mnistlin.cli.run_dirs import UNFINISHED_SWEEP
 from mnistlin.cli.terminal import StopRequest, bar, echo, fetch_data, log, stop_request
 
 if TYPE_CHECKING:
@@ -178,7 +179,12 @@ _SWEEP_OPTIONS = (
     click.option(
         "--scheduler", metavar="ADDRESS", help="Train on this Dask cluster: tcp://HOST:PORT."
     ),
-    click.option("--resume", metavar="DIR", help="Train the rest of an unfinished sweep."),
+    click.option(
+        "--resume",
+        type=UNFINISHED_SWEEP,
+        metavar="DIR",
+        help="Train the rest of an unfinished sweep.",
+    ),
 )
 
 

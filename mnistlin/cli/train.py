@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnistlin.cli.options import TrainingOptions, WholeList, config_option, training_options
+from mnistlin.cli.run_dirs import UNFINISHED_RUN
 from mnistlin.cli.terminal import StopRequest, bar, echo, fetch_data, log, show_epoch, stop_request
 from mnistlin.errors import ConfigError
 
@@ -21,7 +22,7 @@ EXIT_DIVERGED = 4
 
 @click.command()
 @config_option()
-@click.option("--resume", metavar="RUN_DIR", help="Resume an unfinished run.")
+@click.option("--resume", type=UNFINISHED_RUN, metavar="RUN_DIR", help="Resume an unfinished run.")
 @click.option(
     "--seeds",
     type=WholeList(),

@@ -21,6 +21,8 @@ from mnistlin.config.schema import (
     ExperimentConfig,
     SweepConfig,
     TrainingConfig,
+    config_keys,
+    flat,
     json_schema,
 )
 from mnistlin.config.yaml_text import dump_yaml
@@ -32,8 +34,10 @@ __all__ = [
     "ExperimentConfig",
     "SweepConfig",
     "TrainingConfig",
+    "config_keys",
     "dump_yaml",
     "editor_line",
+    "flat",
     "json_schema",
     "load_config",
     "parse_as",

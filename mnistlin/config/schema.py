@@ -189,6 +189,31 @@ def sweepable_keys() -> list[str]:
     return ["model", *(key for key in keys if key not in _NOT_SWEPT)]
 
 
+def config_keys() -> list[str]:
+    """Return the dotted keys of an experiment, in their order; those of `sweep` are not among them.
+
+    `early_stopping` itself is the key of a section that may be off.
+    """
+    keys: list[str] = []
+    for name in ExperimentConfig.model_fields:
+        section = _SECTIONS.get(name)
+        if name not in {"data", "training", "sweep"}:
+            keys.append(name)
+        keys += [f"{name}.{key}" for key in (section.model_fields if section else ())]
+    return keys
+
+
+def flat(config: "ExperimentConfig") -> dict[str, Any]:
+    """Return a config's values by dotted keys, as JSON has them; a section that is off is None."""
+    found: dict[str, Any] = {}
+    for name, section in config.model_dump(mode="json", exclude={"sweep"}).items():
+        if isinstance(section, dict):
+            found |= {f"{name}.{key}": value for key, value in section.items()}
+        else:
+            found[name] = section
+    return found
+
+
 def is_whole(key: str) -> bool:
     """Return whether the values of a dotted key are whole numbers, or null."""
     name, _, field = key.partition(".")

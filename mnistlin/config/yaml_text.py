@@ -107,9 +107,9 @@ _LIBYAML: Any = None
 """The loader that uses libyaml, six times as fast, if PyYAML was built with it."""
 
 with suppress(ImportError):
-    from yaml.cyaml import CParser
+    from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
-    class _FastLoader(Composer, CParser, Resolver):  # type: ignore[misc]
+    class _FastLoader(Composer, CParser, Resolver):
         """Composes the same nodes as `_Loader`, from the events of libyaml."""
 
         def __init__(self, stream: str) -> None:

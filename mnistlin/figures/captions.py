@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from mnistlin.config import WITHOUT_EFFECT, ExperimentConfig
+from mnistlin.config import WITHOUT_EFFECT, ExperimentConfig, flat
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep, is_sweep
 
@@ -44,7 +44,7 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
 
     The name counts only if nothing else differs.
     """
-    configs = [_flat(run.config) for run in runs]
+    configs = [flat(run.config) for run in runs]
     paths = dict.fromkeys(path for config in configs for path in config)
     differing = [path for path in paths if len({_text(config, path) for config in configs}) > 1]
     telling = [path for path in differing if path not in WITHOUT_EFFECT]
@@ -60,8 +60,7 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
     keys = differing_keys(runs)
     is_name_enough = keys == ["name"] or len(keys) > MAX_KEYS
     labels = [
-        plain(run.config.name) if is_name_enough else _label(_flat(run.config), keys)
-        for run in runs
+        plain(run.config.name) if is_name_enough else _label(flat(run.config), keys) for run in runs
     ]
     times = Counter(labels)
     return [
@@ -87,20 +86,9 @@ def ordered_values(runs: Sequence[Run]) -> list[float] | None:
 
 def _numbers(runs: Sequence[Run]) -> list[float] | None:
     keys = differing_keys(runs)
-    values: list[Any] = [_flat(run.config).get(key) for key in keys for run in runs]
+    values: list[Any] = [flat(run.config).get(key) for key in keys for run in runs]
     are_numbers = len(keys) == 1 and all(type(value) in (int, float) for value in values)
     return [float(value) for value in values] if are_numbers else None
-
-
-def _flat(config: ExperimentConfig) -> dict[str, Any]:
-    """Return a config's values by their paths; a section that is off is a value, None."""
-    flat: dict[str, Any] = {}
-    for name, section in config.model_dump(mode="json", exclude={"sweep"}).items():
-        if isinstance(section, dict):
-            flat |= {f"{name}.{key}": value for key, value in section.items()}
-        else:
-            flat[name] = section
-    return flat
 
 
 def _label(config: dict[str, Any], keys: Sequence[str]) -> str:

@@ -1,21 +1,23 @@
-"""Finding runs and sweeps in a folder and listing them, also those that are damaged."""
+"""Finding the runs and sweeps in a folder, also those that are damaged."""
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from mnistlin.errors import RunError, printable
+from mnistlin.config import flat
+from mnistlin.errors import RunError
 from mnistlin.runs.checkpoint import CHECKPOINT_NAME
-from mnistlin.runs.files import LOCK_NAME, is_locked
+from mnistlin.runs.files import LOCK_NAME, is_locked, read_json
 from mnistlin.runs.folder import Run, load_run, runs_folder
 from mnistlin.runs.records import ENDED
 from mnistlin.runs.sweep_folder import Sweep, is_sweep, load_sweep
-from mnistlin.runs.tables import aligned
 
-COLUMNS = ("name", "status", "last_val_accuracy", "best_val_accuracy", "stop_epoch", "run")
+RESUMABLE = frozenset({"unfinished", "interrupted", "failed"})
+"""Current statuses of runs and sweeps that can be resumed."""
 
 _STARTED = re.compile(r"[0-9]{8}T[0-9]{6}Z_.+")
 _FIRST_FILES = {"config.yaml", "metrics.csv", "steps.csv", CHECKPOINT_NAME, LOCK_NAME, "sweep.csv"}
@@ -26,18 +28,62 @@ _FIRST_FILES = {"config.yaml", "metrics.csv", "steps.csv", CHECKPOINT_NAME, LOCK
 class Entry:
     """One run, or one sweep with all its members, as it is listed.
 
-    `status` is that of run.json or sweep.json, or `unfinished` (its process has died), `damaged`
-    (something in it cannot be read) or `not started` (its process died before the first step);
-    `note` says what to do about it. Numbers are None for a sweep and where there is no check.
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    name : str
+        The name in its config, or that of the folder if the config cannot be read.
+    status : str
+        That of run.json or sweep.json, or `unfinished` (its process has died), `damaged` (something
+        in it cannot be read) or `not started` (its process died before the first step).
+    kind : {"run", "sweep"}
+    started_utc : str
+        When it was started, as run.json says; empty if that cannot be read.
+    settings : mapping of str to object
+        The config by dotted keys; a swept key has a tuple of all its values.
+    summary : mapping of str to object
+        summary.json; empty for a sweep, and while a run has none.
+    note : str
+        What to do about it, if anything.
     """
 
     path: Path
     name: str
     status: str
-    last_val_accuracy: float | None = None
-    best_val_accuracy: float | None = None
-    stop_epoch: int | None = None
+    kind: Literal["run", "sweep"] = "run"
+    started_utc: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    swept: frozenset[str] = frozenset()
     note: str = ""
+
+    def values_of(self, key: str) -> Sequence[Any]:
+        """Return the values of a key of its config, its summary or itself: several if swept."""
+        if key in self.swept:
+            return list(self.settings[key])
+        own = {
+            "name": self.name,
+            "kind": self.kind,
+            "status": self.status,
+            "started_utc": self.started_utc,
+            "run": self.path.name,
+        }
+        found = {**self.settings, **self.summary, **own}
+        return [found[key]] if key in found else []
+
+    def as_object(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "run": str(self.path),
+            "name": self.name,
+            "kind": self.kind,
+            "status": self.status,
+            "started_utc": self.started_utc,
+            "config": dict(self.settings),
+            "summary": dict(self.summary),
+            "note": self.note,
+        }
 
 
 def find_runs(runs_dir: str | Path | None = None) -> list[Entry]:
@@ -48,12 +94,16 @@ def find_runs(runs_dir: str | Path | None = None) -> list[Entry]:
     runs_dir : str or Path, optional
         Default: the environment variable MNISTLIN_RUNS_DIR, or runs.
     """
+    found = map(_entry, newest_first(runs_folder(runs_dir)))
+    return [entry for entry in found if entry is not None]
+
+
+def newest_first(folder: Path) -> list[Path]:
+    """Return the folders in a folder, whatever they are; none if it cannot be read."""
     try:
-        paths = filter(Path.is_dir, runs_folder(runs_dir).iterdir())
-        folders = sorted(paths, key=_order, reverse=True)
+        return sorted(filter(Path.is_dir, folder.iterdir()), key=_order, reverse=True)
     except OSError:
         return []
-    return [entry for path in folders if (entry := _entry(path)) is not None]
 
 
 def verified(entry: Entry) -> Entry:
@@ -67,37 +117,55 @@ def verified(entry: Entry) -> Entry:
     return replace(entry, note=f"modified since the run ended: {changed}" if changed else "")
 
 
-def table(entries: Sequence[Entry]) -> list[str]:
-    """Return the lines of a table of runs, header first; none for no runs."""
-    return aligned([COLUMNS, *map(_cells, entries)]) if entries else []
-
-
-def notes(entries: Sequence[Entry]) -> Iterator[str]:
-    """Yield what to do about runs that are not in order."""
-    for entry in entries:
-        if entry.note:
-            yield f"{entry.path.name}: {entry.note}"
-
-
-def _order(path: Path) -> list[tuple[int, int | str]]:
-    """Sort by time, then by name, numbers by their value: -2 before -10."""
+def _order(path: Path) -> tuple[str, list[tuple[int, int | str]]]:
+    """Sort by start, then by name, numbers by their value: -2 before -10."""
     parts = re.split(r"([0-9]+)", path.name)
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
+    named = [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
+    return _start(path), named
+
+
+def _start(path: Path) -> str:
+    """Return when a run was started: as its folder is called, or, if renamed, as it recorded."""
+    if _STARTED.fullmatch(path.name):
+        return path.name.partition("_")[0]
+    for name in ("run.json", "sweep.json"):
+        with suppress(RunError, TypeError, KeyError):
+            return str(read_json(path / name)["started_utc"]).replace("-", "").replace(":", "")
+    return ""
 
 
 def _entry(path: Path) -> Entry | None:
     has_info = any((path / f"{kind}.json").exists() for kind in ("run", "sweep"))
     if not has_info:
         return _not_started(path)
+    kind: Literal["run", "sweep"] = "sweep" if is_sweep(path) else "run"
     try:
-        if is_sweep(path):
-            sweep = load_sweep(path)
-            return Entry(path, sweep.config.name, sweep.current_status, note=_resume_note(sweep))
-        run = load_run(path)
-        note = _resume_note(run) or _size_note(run)
-        return Entry(path, run.config.name, run.current_status, **_figures(run), note=note)
+        found = load_sweep(path) if kind == "sweep" else load_run(path)
+        swept = _swept(found)
+        return Entry(
+            path,
+            found.config.name,
+            found.current_status,
+            kind,
+            found.info.started_utc,
+            settings={**flat(found.config), **swept},
+            summary=_summary(found),
+            swept=frozenset(swept),
+            note=_resume_note(found) or _size_note(found),
+        )
     except RunError as error:
-        return Entry(path, path.name.partition("_")[2], "damaged", note=str(error))
+        return Entry(path, path.name.partition("_")[2], "damaged", kind, note=str(error))
+
+
+def _swept(found: Run | Sweep) -> dict[str, tuple[Any, ...]]:
+    """Return the values of each key that a sweep varies, seeds among them."""
+    if isinstance(found, Run):
+        return {}
+    over = {**found.settings.swept, "training.seed": found.settings.seeds}
+    return {
+        key: tuple(list(value) if isinstance(value, tuple) else value for value in values)
+        for key, values in over.items()
+    }
 
 
 def _not_started(path: Path) -> Entry | None:
@@ -113,28 +181,16 @@ def _not_started(path: Path) -> Entry | None:
 
 
 def _resume_note(folder: Run | Sweep) -> str:
-    is_open = folder.current_status in {"unfinished", "interrupted", "failed"}
+    is_open = folder.current_status in RESUMABLE
     return f"resume with: {folder.resume_command}" if is_open else ""
 
 
-def _size_note(run: Run) -> str:
-    changed = run.resized
+def _size_note(found: Run | Sweep) -> str:
+    changed = found.resized if isinstance(found, Run) else ()
     return f"modified since the run ended: {', '.join(changed)}" if changed else ""
 
 
-def _figures(run: Run) -> dict[str, Any]:
-    """Return those numbers of an entry that the run's summary has, if it has one yet."""
-    names = ("last_val_accuracy", "best_val_accuracy", "stop_epoch")
-    if not (run.path / "summary.json").exists():
-        return {}
-    return {name: run.summary[name] for name in names}
-
-
-def _cells(entry: Entry) -> tuple[str, ...]:
-    numbers = (
-        "-" if value is None else f"{value:.4f}"
-        for value in (entry.last_val_accuracy, entry.best_val_accuracy)
-    )
-    stop_epoch = "-" if entry.stop_epoch is None else str(entry.stop_epoch)
-    cells = (entry.name, entry.status, *numbers, stop_epoch, str(entry.path))
-    return tuple(printable(cell).replace("\n", r"\n") for cell in cells)
+def _summary(found: Run | Sweep) -> Mapping[str, Any]:
+    """Return the summary of a run, if it has one yet."""
+    has_one = isinstance(found, Run) and (found.path / "summary.json").exists()
+    return found.summary if isinstance(found, Run) and has_one else {}

@@ -18,7 +18,8 @@ from mnistlin.cli.app import cli
 from mnistlin.data.splits import load_splits
 from mnistlin.experiment import setup_for
 from mnistlin.runs.checkpoint import load_checkpoint
-from mnistlin.runs.index import find_runs, table
+from mnistlin.runs.index import find_runs
+from mnistlin.runs.listing import table
 
 FEW = max(10, settings.default.max_examples // 10)
 MEMORY = 32 * 2**20
@@ -101,7 +102,7 @@ def test_reading_fuzz(data, unfinished, config, folder_of):
     tracemalloc.start()
     try:
         n_refused = read_all(folder, setup)
-        assert all(line.isprintable() for line in table(find_runs(folder.parent)))
+        assert all(line.isprintable() for line in table(find_runs(folder.parent))[0])
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -1,0 +1,137 @@
+"""The type of every RUN_DIR: a path, the name of a run in the runs folder, or `@last`, `@-2`."""
+
+import re
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+_RECENT = re.compile(r"@(?:last|-([1-9][0-9]{0,5}))")
+
+
+class RunDir(click.ParamType[str]):
+    """The folder of a run or a sweep, of the kind that a command accepts."""
+
+    name = "run_dir"
+
+    def __init__(self, what: str, accepts: Callable[[Path], bool]) -> None:
+        self.what = what
+        self._accepts = accepts
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the path; text that names nothing is kept, for the error of who opens it."""
+        text, folder = str(value), _runs_dir(ctx)
+        if _exists(Path(text)):
+            return text
+        if text.startswith("@"):
+            return str(self._recent(text, folder, param, ctx))
+        if text and _exists(folder / text):
+            return str(folder / text)
+        named = [path for path in _newest_first(folder) if path.name.partition("_")[2] == text]
+        if len(named) > 1:
+            names = ", ".join(path.name for path in named[:5])
+            self.fail(f"{len(named)} runs in {folder} are called {text}: {names}.", param, ctx)
+        return str(named[0]) if named else text
+
+    def _recent(
+        self, text: str, folder: Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        match = _RECENT.fullmatch(text)
+        if match is None:
+            self.fail(f"{text!r}: write @last, or @-2 for the last but one.", param, ctx)
+        position = int(match[1] or 1)
+        found = list(islice(filter(self._accepts, _newest_first(folder)), position))
+        if len(found) < position:
+            reason = f"{folder} has {len(found) or 'no'} {self.what}"
+            self.fail(f"{text}: {reason}; `mnistlin runs` lists what is there.", param, ctx)
+        return found[-1]
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem]":
+        """Complete the names of folders that the command accepts, newest first, and paths."""
+        from click.shell_completion import CompletionItem
+
+        del param
+        folder = _runs_dir(ctx)
+        accepted = list(filter(self._accepts, _newest_first(folder)))
+        names = [path.name for path in accepted]
+        paths = [str(path) for path in accepted]
+        recent = ["@last"] if accepted else []
+        found = [
+            CompletionItem(each)
+            for each in (*recent, *names, *(paths if incomplete else ()))
+            if each.startswith(incomplete)
+        ]
+        return found or [CompletionItem(incomplete, type="dir")]
+
+
+def _runs_dir(ctx: click.Context | None) -> Path:
+    """Return the runs folder: --runs-dir of this command or one above it, or the default."""
+    from mnistlin.runs.folder import runs_folder
+
+    here = ctx
+    while here is not None:
+        if here.get_parameter_source("runs_dir") == ParameterSource.COMMANDLINE:
+            return Path(here.params["runs_dir"])
+        here = here.parent
+    return runs_folder()
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    from mnistlin.runs.index import newest_first
+
+    return newest_first(folder)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "run.json").is_file()
+
+
+def _is_sweep(path: Path) -> bool:
+    return (path / "sweep.json").is_file()
+
+
+def _has_weights(path: Path) -> bool:
+    return _is_run(path) and (path / "weights.npz").is_file()
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Say whether a run or sweep can be resumed: no process is writing it, and it has not ended."""
+    from mnistlin.errors import RunError
+    from mnistlin.runs.folder import load_run
+    from mnistlin.runs.index import RESUMABLE
+    from mnistlin.runs.sweep_folder import load_sweep
+
+    try:
+        found = load_sweep(path) if _is_sweep(path) else load_run(path)
+    except RunError:
+        return False
+    return found.current_status in RESUMABLE
+
+
+TRAINED_RUN = RunDir("runs with weights", _has_weights)
+SWEEP = RunDir("sweeps", _is_sweep)
+RUN_OR_SWEEP = RunDir("runs or sweeps", lambda path: _is_run(path) or _is_sweep(path))
+TRAINED_RUN_OR_SWEEP = RunDir(
+    "sweeps, or runs with weights", lambda path: _has_weights(path) or _is_sweep(path)
+)
+UNFINISHED_RUN = RunDir(
+    "unfinished runs", lambda path: not _is_sweep(path) and _is_unfinished(path)
+)
+UNFINISHED_SWEEP = RunDir(
+    "unfinished sweeps", lambda path: _is_sweep(path) and _is_unfinished(path)
+)
