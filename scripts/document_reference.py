@@ -99,6 +99,7 @@ RUN = {
 }
 SWEEP = {
     "choice": "with `val_from: train`: the chosen member and its score on the test set",
+    "unstable": "settings that their step size made unstable; null if not tested yet",
     "failures": "members that could not be trained, and why",
 }
 MEMBER = {

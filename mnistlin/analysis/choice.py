@@ -17,6 +17,7 @@ import numpy as np
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import CONFIDENCE, Mean, holm, t_interval, wilson_interval
+from mnistlin.analysis.unstable import with_unstable_members
 from mnistlin.errors import ConfigError, RunError
 from mnistlin.runs.folder import Run
 from mnistlin.runs.records import ChoiceRecord
@@ -45,6 +46,8 @@ class Choice:
     """The simplest setting within one standard error of the best; None with a single seed."""
     p_values: Mapping[Key, float]
     """Of the tests against the reference, corrected for their number."""
+    standard_error: float | None = None
+    """Of the mean score of the best setting."""
 
 
 def choose(
@@ -72,13 +75,13 @@ def choose(
     best = max(means, key=means.__getitem__)
     against_best = _p_values(scores, best)
     similar = [key for key, p in against_best.items() if p >= 1 - CONFIDENCE]
-    n_seeds, simplest = len(scores[best]), None
+    n_seeds, simplest, error = len(scores[best]), None, None
     if n_seeds > 1:
         error = float(np.std(list(scores[best].values()), ddof=1)) / n_seeds**0.5
         within = [key for key, mean in means.items() if mean >= means[best] - error]
         simplest = min(within, key=lambda key: (cost(key), -means[key]))
     p_values = against_best if reference is None else _p_values(scores, reference)
-    return Choice(best, tuple(similar), simplest, p_values)
+    return Choice(best, tuple(similar), simplest, p_values, error)
 
 
 def _p_values(scores: Scores, reference: Key) -> dict[Key, float]:
@@ -190,7 +193,7 @@ class SweepChoice(Result):
 
     def _mark(self, key: Key) -> str:
         if key in self.excluded:
-            return self.excluded[key]
+            return self.excluded[key].partition(":")[0]
         if self.choice is None:
             return ""
         marks = {
@@ -204,11 +207,21 @@ class SweepChoice(Result):
     def explanation(self) -> str:
         """Say what was chosen, and what speaks against trusting it."""
         if self.choice is None:
-            return "No setting of this sweep can be chosen: every one failed or diverged."
+            return (
+                "No setting of this sweep can be chosen: every one failed, diverged or is "
+                f"unstable. {self._left_out()}"
+            )
         return " ".join(
             filter(
                 None,
-                [self._best(), self._similar(), self._simplest(), self._left_out(), self._tested()],
+                [
+                    self._best(),
+                    self._similar(),
+                    self._simplest(),
+                    self._left_out(),
+                    self._untested(),
+                    self._tested(),
+                ],
             )
         )
 
@@ -250,7 +263,21 @@ class SweepChoice(Result):
         if not self.excluded:
             return ""
         names = "; ".join(f"{self.named(key)} ({why})" for key, why in self.excluded.items())
-        return f"Excluded from the choice: {names}."
+        words = f"Excluded from the choice: {names}."
+        if self.sweep.unstable:
+            words += (
+                " With an unstable learning rate no run can stay at the minimum of its objective: "
+                "the step size made its result (`explain stability`)."
+            )
+        return words
+
+    def _untested(self) -> str:
+        if self.sweep.info.unstable is not None:
+            return ""
+        return (
+            "Unstable settings were not looked for, since the data of the sweep is missing or has "
+            "changed."
+        )
 
     def _tested(self) -> str:
         if not self.test:
@@ -285,7 +312,10 @@ class SweepChoice(Result):
                 else {},
                 best=self.choice.best,
                 similar=self.choice.similar,
-                excluded=tuple(self.excluded),
+                excluded={
+                    key: "diverged" if why.startswith("diverged") else "unstable"
+                    for key, why in self.excluded.items()
+                },
             ),
         )
 
@@ -312,6 +342,7 @@ def explain_choice(
     DataError
         If the test set is needed, and missing or not what it was.
     """
+    sweep = with_unstable_members(sweep)
     excluded = _excluded(sweep)
     usable = {key: runs for key, runs in sweep.by_setting.items() if runs and key not in excluded}
     scores = {
@@ -345,12 +376,16 @@ def _rank(summary: SettingSummary, field: str, sign: int, is_excluded: bool) -> 
 
 
 def _excluded(sweep: Sweep) -> dict[Key, str]:
-    """Return the settings of which a run diverged."""
+    """Return the settings of which a run diverged or is unstable, and which of both."""
     diverged: dict[Key, list[int]] = {}
     for (*values, seed), run in sweep.members.items():
         if run.status == "diverged":
             diverged.setdefault(tuple(values), []).append(seed)
-    return {
+    reasons = {
+        key: f"unstable: stable below a learning rate of {rate:.2g}"
+        for key, rate in sweep.unstable.items()
+    }
+    return reasons | {
         key: f"diverged with seed {', '.join(map(str, seeds))}" for key, seeds in diverged.items()
     }
 
@@ -367,8 +402,8 @@ def _reference(sweep: Sweep, wanted: Mapping[str, Any] | None, scores: Scores) -
     if len(matches) != 1:
         asked = ", ".join(f"{name}={value}" for name, value in wanted.items())
         raise ConfigError(
-            f"--reference {asked}: {len(matches)} settings of this sweep match and have runs; give "
-            f"one value of each of {', '.join(names)}"
+            f"--reference {asked}: {len(matches)} settings of this sweep match and can be chosen; "
+            f"give one value of each of {', '.join(names)}"
         )
     return matches[0]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistlin.analysis.choice import choose
 from mnistlin.analysis.optimum import objective_on
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
@@ -110,7 +111,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenLambda:
     """The λ of the highest accuracy, and the largest λ that is within one standard error of it."""
 
     best: float
@@ -118,16 +119,15 @@ class Choice:
     standard_error: float
 
     @classmethod
-    def of(cls, models: Mapping[float, Model]) -> "Choice":
-        """Choose among models by λ (Breiman et al. 1984, section 3.4.3).
-
-        The standard error is that of the best accuracy, a fraction of independent images.
-        """
-        best = max(models, key=lambda value: (models[value].val_accuracy, value))
-        accuracy, n = models[best].val_accuracy, len(models[best].val_is_correct)
-        error = float(np.sqrt(accuracy * (1 - accuracy) / n))
-        enough = [value for value, each in models.items() if each.val_accuracy >= accuracy - error]
-        return cls(best, max(enough), error)
+    def among(cls, models: Mapping[float, Model]) -> "ChosenLambda":
+        """Choose among models by λ as in a sweep, with images as repetitions instead of seeds."""
+        scores = {
+            (l2_lambda,): dict(enumerate(models[l2_lambda].val_is_correct.astype(float).tolist()))
+            for l2_lambda in sorted(models, reverse=True)  # of equal ones the largest is the best
+        }
+        found = choose(scores, lambda key: -key[0])
+        simplest = found.one_standard_error or found.best
+        return cls(found.best[0], simplest[0], found.standard_error or 0.0)
 
 
 @dataclass(frozen=True)
@@ -158,17 +158,17 @@ class LambdaPath(Result):
 
     def values(self) -> Values:
         """Return the best λ of both."""
-        run, minimum = Choice.of(self.trained), Choice.of(self.minima)
-        return {
+        values = {
             "run": str(self.sweep.path),
             "seed": self.runs[0].config.training.seed,
             "n_val": len(self.pairs[0].trained.val_is_correct),
-            "best_lambda_run": run.best,
-            "one_standard_error_lambda_run": run.one_standard_error,
-            "best_lambda_minimum": minimum.best,
-            "one_standard_error_lambda_minimum": minimum.one_standard_error,
-            "standard_error": minimum.standard_error,
         }
+        for name, models in (("run", self.trained), ("minimum", self.minima)):
+            chosen = ChosenLambda.among(models) if models else None
+            values[f"best_lambda_{name}"] = chosen and chosen.best
+            values[f"one_standard_error_lambda_{name}"] = chosen and chosen.one_standard_error
+            values[f"standard_error_{name}"] = chosen and chosen.standard_error
+        return values
 
     def tables(self) -> Tables:
         """Return one row per λ."""
@@ -204,13 +204,15 @@ class LambdaPath(Result):
     def _about_choice(self) -> str:
         words = []
         for name, models in (("trained models", self.trained), ("minima", self.minima)):
-            choice = Choice.of(models)
+            if not models:
+                continue
+            chosen = ChosenLambda.among(models)
             words.append(
-                f"Of the {name} λ = {choice.best:.3g} has the highest validation accuracy, "
-                f"{models[choice.best].val_accuracy:.4f}, and λ = {choice.one_standard_error:.3g} "
-                "is the largest within one standard error of it"
+                f"Of the {name} λ = {chosen.best:.3g} has the highest validation accuracy, "
+                f"{models[chosen.best].val_accuracy:.4f}, and λ = {chosen.one_standard_error:.3g} "
+                f"is the largest within one standard error ({chosen.standard_error:.4f}) of it."
             )
-        return f"{'. '.join(words)} (standard error {Choice.of(self.minima).standard_error:.4f})."
+        return " ".join(words)
 
     def figure(self) -> "Figure":
         """Draw accuracy, loss and norm of both against λ."""

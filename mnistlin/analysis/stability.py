@@ -4,8 +4,7 @@ Gradient descent is stable where learning_rate * sharpness < 2. The experiment d
 full training set as one batch, noise of the batches is gone and overshoot stays.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -20,8 +19,9 @@ from mnistlin.analysis.claims import Verdict as ClaimVerdict
 from mnistlin.analysis.optimum import objective_on
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
+from mnistlin.analysis.unstable import objective_on_some
 from mnistlin.config import TrainingConfig
-from mnistlin.data.splits import Split, Splits
+from mnistlin.data.splits import Splits
 from mnistlin.errors import ConfigError, DataError
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, INK, VERMILION, name_axes, page
@@ -32,7 +32,6 @@ from mnistlin.model.sharpness import (
     STABILITY_LIMIT,
     largest_stable_rate,
     sharpness,
-    sharpness_bound,
 )
 from mnistlin.runs.folder import Run
 from mnistlin.training.batches import PixelReader, epoch_orders
@@ -58,9 +57,6 @@ NEGLIGIBLE = 1e-3
 
 CLOSE = 0.8
 """From this fraction of the limit on, a learning rate is close to it."""
-
-MAX_IMAGES = 2000
-"""Images on which a sweep's members are tested for stability."""
 
 Verdict: TypeAlias = Literal["noise", "overshoot", "inconclusive", "no fluctuation"]
 
@@ -332,54 +328,6 @@ def _batch_steps(splits: Splits, head: Head, W: Floats, training: TrainingConfig
     return np.array(steps)
 
 
-@dataclass(frozen=True)
-class UnstableMember:
-    """A run whose learning rate lets no run stay at its minimum: its step size made its result."""
-
-    run: Run
-    sharpness_of_minimum: float
-
-    @property
-    def largest_stable_rate(self) -> float:
-        """The learning rate below which a run could stay at the minimum."""
-        return largest_stable_rate(self.sharpness_of_minimum)
-
-
-def unstable_members(runs: Sequence[Run], train: Split) -> list[UnstableMember]:
-    """Return the members of a sweep that cannot stay at their own minimum.
-
-    The sharpness of the minimum grows with λ, because weights are smaller and samples less certain.
-    So for each learning rate the members are tested from the largest λ down to the first stable
-    one, on at most MAX_IMAGES images.
-
-    Parameters
-    ----------
-    runs : sequence of Run
-        One for each setting; they share their training set.
-    train : Split
-        This set.
-    """
-    of_rate = defaultdict(list)
-    for run in runs:
-        if run.config.training.l2_lambda:
-            of_rate[run.config.training.learning_rate].append(run)
-    unstable = []
-    for rate, members in of_rate.items():
-        objective = _objective_on_some(train, members[0].head)
-        at_zero = np.zeros(members[0].weights_shape)
-        W = at_zero
-        for run in sorted(members, key=lambda run: -run.config.training.l2_lambda):
-            penalised = replace(objective, l2_lambda=run.config.training.l2_lambda)
-            if rate * sharpness_bound(penalised, at_zero) < STABILITY_LIMIT:
-                break
-            W = minimise(penalised, W, tolerance=1e-2).place.weights
-            found = sharpness(penalised, W, tolerance=1e-3)
-            if rate * found < STABILITY_LIMIT:
-                break
-            unstable.append(UnstableMember(run, found))
-    return unstable
-
-
 def stable_rate_like(learning_rate: float, objective: Objective) -> float:
     """Return a learning rate divided by 10 until training could have begun stably with it.
 
@@ -410,16 +358,9 @@ def likely_cause_of_divergence(run: Run) -> str:
         train = load_own_splits(run).train
     except (DataError, ConfigError):  # a worker may have trained the run where the data is
         return f"{cause}; lower the learning rate"
-    objective = replace(_objective_on_some(train, run.head), l2_lambda=how.l2_lambda)
+    objective = replace(objective_on_some(train, run.head), l2_lambda=how.l2_lambda)
     rate = stable_rate_like(how.learning_rate / 10, objective)
     return f"{cause}; try training.learning_rate={rate:g}"
-
-
-def _objective_on_some(split: Split, head: Head) -> Objective:
-    """Return J without a penalty on at most MAX_IMAGES images of a split, evenly spaced."""
-    chosen = np.unique(np.linspace(0, split.n_samples - 1, MAX_IMAGES).astype(np.intp))
-    some = replace(split, rows=split.rows[chosen], targets=split.targets[chosen])
-    return objective_on(some, head, l2_lambda=0.0)
 
 
 @claim("steps-overshoot")

@@ -316,7 +316,7 @@ def run(
     if options.with_plots and any(found.by_setting.values()):
         plots = found.path / "plots"
         options.draw_with_warning(
-            "sweep", lambda: draw(found, plots, options.file_format, choice=choice)
+            "sweep", lambda: draw(choice.sweep, plots, options.file_format, choice=choice)
         )
     _print_result(found, choice, as_json=options.as_json)
     if found.status == "interrupted":

@@ -7,7 +7,7 @@ from typing import Any
 
 from mnistlin.config import WITHOUT_EFFECT, ExperimentConfig, flat
 from mnistlin.runs.folder import Run
-from mnistlin.runs.sweep_folder import Sweep, is_sweep
+from mnistlin.runs.sweep_folder import Sweep, column_of, is_sweep, value_text
 
 __all__ = [
     "SHORT_NAME",
@@ -27,6 +27,7 @@ __all__ = [
     "settings",
     "signed",
     "title",
+    "unstable",
     "written",
 ]
 
@@ -34,6 +35,9 @@ UNORDERED = frozenset({"training.seed"})
 """Keys whose values are numbers that mean nothing by their size."""
 
 MAX_KEYS = 4
+
+MAX_UNSTABLE = 3
+"""Unstable settings of a sweep that a figure names."""
 
 SHORT_NAME = 3
 """Letters of a class's name that fits where a label does."""
@@ -143,7 +147,26 @@ def of_sweep(what: str, sweep: Sweep, runs: Sequence[Run]) -> tuple[str, str, st
     heading, shared, _ = of_runs(what, runs)
     n_seeds = len({run.config.training.seed for run in runs})
     seeds = f"mean ± sd of {n_seeds} seeds" if n_seeds > 1 else ""
-    return heading, ", ".join(filter(None, [shared, seeds])), footer([sweep])
+    words = ", ".join(filter(None, [shared, seeds]))
+    return heading, "; ".join(filter(None, [words, unstable(sweep)])), footer([sweep])
+
+
+def unstable(sweep: Sweep) -> str:
+    """Return which settings of a sweep cannot stay at their minimum; nothing if none."""
+    if not sweep.unstable:
+        return ""
+    names = ["λ" if key == "training.l2_lambda" else column_of(key) for key in sweep.settings.swept]
+    named = [
+        ", ".join(f"{name} {_number(value)}" for name, value in zip(names, key, strict=True))
+        for key in sweep.unstable
+    ]
+    more = f" and {len(named) - MAX_UNSTABLE} more" if len(named) > MAX_UNSTABLE else ""
+    shown = "; ".join(named[:MAX_UNSTABLE])
+    return f"unstable by their step size: {shown}{more}"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else plain(value_text(value))
 
 
 def title(what: str, run: Run) -> str:

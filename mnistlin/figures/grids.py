@@ -71,7 +71,8 @@ class Grid:
     """The same score on the training set, drawn where one key is swept; may be empty."""
     best: Key
     similar: Sequence[Key]
-    excluded: Sequence[Key]
+    excluded: Mapping[Key, str]
+    """Settings that cannot be chosen, and why in one word."""
 
 
 def grid_figure(sweep: Sweep, grid: Grid) -> Figure:
@@ -105,7 +106,8 @@ def _settings(sweep: Sweep) -> str:
     n_seeds = len(sweep.settings.seeds)
     seeds = [f"mean ± sd of {n_seeds} seeds"] if n_seeds > 1 else ["one seed"]
     swept = sweep.settings.swept
-    return ", ".join([text for key, text in fixed.items() if key not in swept] + seeds)
+    words = ", ".join([text for key, text in fixed.items() if key not in swept] + seeds)
+    return "; ".join(filter(None, [words, captions.unstable(sweep)]))
 
 
 def _by_size(swept: Values) -> list[str]:
@@ -137,17 +139,19 @@ def _curve(words: tuple[str, str, str], grid: Grid, swept: tuple[str, Sequence[A
         for mark, size in (*((each, 9) for each in grid.similar), (grid.best, 14)):
             at = (x[list(values).index(mark[0])], grid.means[mark])
             axes.plot(*at, marker="o", markersize=size, color="none", markeredgecolor=INK)
-        for mark in grid.excluded:
+        for mark, why in grid.excluded.items():
             at = x[list(values).index(mark[0])]
             axes.axvline(at, color=FAINT, linewidth=6, zorder=0)
+            low, high = axes.get_ylim()
+            is_below = grid.means.get(mark, high) < (low + high) / 2  # its point, if it has one
             axes.annotate(
-                "diverged",
-                (at, 0.02),
+                why,
+                (at, 0.98 if is_below else 0.02),
                 xycoords=axes.get_xaxis_transform(),
                 rotation=90,
                 color=MUTED,
                 ha="center",
-                va="bottom",
+                va="top" if is_below else "bottom",
             )
         is_log = _is_log(key, values)
         what = grid.what.removeprefix("validation ") if grid.train else grid.what
@@ -169,12 +173,16 @@ def _learning_curves(words: tuple[str, str, str], grid: Grid, swept: Values) -> 
         shown = [value for value in swept[other] if _is_number(value)]
         values = sorted(shown) if len(shown) == len(swept[other]) else swept[other]
         for value, color in zip(values, sequential_colors(len(values)), strict=True):
-            keys = {(size,): tuple({SIZE: size, other: value}[n] for n in names) for size in sizes}
+            keys: dict[Key, Key] = {
+                (size,): tuple({SIZE: size, other: value}[n] for n in names) for size in sizes
+            }
             means = {at: grid.means[key] for at, key in keys.items() if key in grid.means}
             sds = {at: grid.sds[key] for at, key in keys.items() if key in grid.sds}
             label = f"{_name(other)} {_label(value)}"
             _draw_series(axes, x, sizes, means, sds, color, label)
             for at, mean in means.items():
+                if keys[at] in grid.excluded:
+                    continue
                 is_better = min if "loss" in grid.what else max
                 best[at] = is_better(best.get(at, mean), mean)
         at, y = zip(*sorted((x[list(sizes).index(key[0])], best[key]) for key in best), strict=True)
@@ -270,6 +278,8 @@ def _heat_maps(  # noqa: PLR0913, PLR0917
     scale = Normalize(low, high if high > low else low + 1e-9)
     note = "Framed: the best setting"
     note += "; dots: not significantly different from it" if grid.similar else ""
+    is_hatched = any(key in grid.means for key in grid.excluded)
+    note += "; hatched: unstable, made by the step size" if is_hatched else ""
     note += "; ×: diverged, failed or not trained" if len(grid.means) < _size(swept) else ""
     note += f"; {len(panels) - len(shown)} panels left out" if len(panels) > len(shown) else ""
     with page(words, f"{note}.", HEADER + FOOTER + NOTE + body) as figure:
@@ -331,6 +341,15 @@ def _draw_cells(
                 axes.text(j, i, text, ha="center", va="center", linespacing=1.3, **look)
             if key in grid.similar:
                 axes.plot(j + 0.38, i - 0.32, marker="o", markersize=4, color=ink)
+            if key in grid.excluded:
+                look = {
+                    "fill": False,
+                    "hatch": "//",
+                    "edgecolor": ink,
+                    "linewidth": 0,
+                    "alpha": 0.5,
+                }
+                axes.add_patch(mpl.patches.Rectangle((j - 0.5, i - 0.5), 1, 1, **look))
             if key == grid.best:
                 frame = mpl.patches.Rectangle(
                     (j - 0.47, i - 0.46), 0.94, 0.92, fill=False, edgecolor=VERMILION, linewidth=2.5

@@ -164,6 +164,13 @@ class ChoiceRecord(_Record):
     test_loss: float
 
 
+class UnstableRecord(_Record):
+    """A member whose step size lets no run stay at its minimum."""
+
+    run: str
+    largest_stable_rate: Annotated[float, Field(gt=0)]
+
+
 class Origin(_Record):
     """What run.json and sweep.json share: where, when, by what and from which data."""
 
@@ -214,6 +221,8 @@ class SweepInfo(Origin):
 
     status: SweepStatus = "running"
     choice: ChoiceRecord | None = None
+    unstable: Annotated[tuple[UnstableRecord, ...] | None, Field(strict=False)] = None
+    """One seed for each setting; None if not tested yet."""
     failures: Annotated[tuple[FailureRecord, ...], Field(strict=False)] = ()
 
 

@@ -32,6 +32,7 @@ from mnistlin.runs.records import (
     FailureRecord,
     SweepInfo,
     SweepStatus,
+    UnstableRecord,
     read_record,
     utc_now,
 )
@@ -178,6 +179,16 @@ class Sweep:
             return {}
         return {l2_lambda: runs for (l2_lambda,), runs in self.by_setting.items()}
 
+    @cached_property
+    def unstable(self) -> Mapping[Key, float]:
+        """The settings that cannot stay at their minimum, with the largest learning rate that can.
+
+        Empty too if `info.unstable` is None: they were not tested yet.
+        """
+        keys = {name: key[:-1] for key, name in member_names(self.settings).items()}
+        found = self.info.unstable or ()
+        return {keys[each.run]: each.largest_stable_rate for each in found if each.run in keys}
+
     def _member(self, name: str) -> Run | None:
         """Return a member if its folder is complete."""
         try:
@@ -231,7 +242,7 @@ class SweepWriter:
         self._names = member_names(config.sweep)
         self._keys = list(config.sweep.swept)
         self._rows: dict[Key, Sequence[Value]] = {}
-        self._info = info.updated(failures=())
+        self._info = info.updated(failures=(), unstable=None)
         remove_leftovers(path)
         text = dump_yaml(config.model_dump(mode="json"))
         write_bytes(path / "config.yaml", text.encode(), durable=True)
@@ -288,8 +299,7 @@ class SweepWriter:
         self._write_info()
 
     def _write_info(self) -> None:
-        content = json_bytes(self._info.model_dump(mode="json"))
-        write_bytes(self.path / "sweep.json", content, durable=True)
+        _write_info(self.path, self._info)
         sync_folder(self.path)
 
     def _write_table(self) -> None:
@@ -309,8 +319,25 @@ def record_choice(path: Path, choice: ChoiceRecord) -> None:
         info = read_record(path / "sweep.json", SweepInfo)
         if info.choice is not None:
             raise RunError(f"{path / 'sweep.json'} has a choice already; it is made once")
-        content = json_bytes(info.updated(choice=choice).model_dump(mode="json"))
-        write_bytes(path / "sweep.json", content, durable=True)
+        _write_info(path, info.updated(choice=choice))
+
+
+def record_unstable(path: Path, unstable: Sequence[UnstableRecord]) -> None:
+    """Record in sweep.json which settings their step size made unstable.
+
+    Raises
+    ------
+    RunError
+        If it cannot be written.
+    """
+    with sole_writer(path):
+        info = read_record(path / "sweep.json", SweepInfo)
+        _write_info(path, info.updated(unstable=tuple(unstable)))
+
+
+def _write_info(path: Path, info: SweepInfo) -> None:
+    content = json_bytes(info.model_dump(mode="json"))
+    write_bytes(path / "sweep.json", content, durable=True)
 
 
 def csv_columns(keys: Iterable[str]) -> tuple[str, ...]:

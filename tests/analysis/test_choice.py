@@ -10,6 +10,7 @@ from scipy.stats import binomtest, norm
 from mnistlin.analysis.choice import choose, explain_choice
 from mnistlin.config import load_config
 from mnistlin.errors import ConfigError
+from mnistlin.figures.draw import SWEEP_FIGURES
 from mnistlin.runs.sweep_folder import load_sweep
 from mnistlin.sweep import run_sweep
 
@@ -101,6 +102,39 @@ def test_a_setting_that_diverged_is_excluded_and_named(make_config, tmp_path):
     assert found.excluded == {(1e6,): "diverged with seed 0"}
     assert found.choice.best != (1e6,)
     assert "Excluded from the choice: λ 1e+06 (diverged with seed 0)" in found.explanation()
+
+
+@pytest.fixture
+def with_an_unstable_setting(make_config, dataset, tmp_path):
+    """Run a sweep whose second λ is beyond the limit of its step size; return it and its data."""
+    mine = shutil.copytree(dataset, tmp_path / "mine")
+    config = make_config(data={"dataset": str(mine)}, epochs=1, learning_rate=5.0)
+    config = load_config(config, {"sweep": {"over": {"training.l2_lambda": [0.0, 0.21]}}})
+    return run_sweep(config, tmp_path / "runs"), mine
+
+
+def test_an_unstable_setting_is_excluded_and_named_also_without_the_data(with_an_unstable_setting):
+    """The sweep is tested once; figures and a later choice use what sweep.json keeps."""
+    sweep, data = with_an_unstable_setting
+    first = explain_choice(sweep)
+    shutil.rmtree(data)
+    for found in (first, explain_choice(load_sweep(sweep.path))):
+        assert found.choice.best == (0.0,)
+        assert found.excluded[0.21,].startswith("unstable: stable below a learning rate of ")
+        assert "λ 0.21 (unstable" in found.explanation()
+        assert "not looked for" not in found.explanation()
+    for make in SWEEP_FIGURES.values():
+        words = [text.get_text() for text in make(load_sweep(sweep.path)).texts]
+        assert any("unstable by their step size: λ 0.21" in each for each in words)
+
+
+def test_without_its_data_a_sweep_says_that_it_was_not_tested(with_an_unstable_setting):
+    sweep, data = with_an_unstable_setting
+    shutil.rmtree(data)
+    found = explain_choice(sweep)
+    assert found.excluded == {}
+    assert "Unstable settings were not looked for" in found.explanation()
+    assert load_sweep(sweep.path).info.unstable is None
 
 
 def test_the_reference_is_a_setting_of_the_sweep(held_out):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from mnistlin.analysis.lambda_path import Choice, Model, Pair, explain_lambda
+from mnistlin.analysis.lambda_path import ChosenLambda, Model, Pair, explain_lambda
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.errors import RunError
 from mnistlin.runs.sweep_folder import load_sweep
@@ -86,9 +86,9 @@ def test_the_choice_is_the_best_and_the_largest_within_one_standard_error():
         value: model_with(*[1] * n, *[0] * (40 - n))
         for value, n in {0.01: 20, 0.1: 36, 1.0: 35, 10.0: 33}.items()
     }
-    choice = Choice.of(models)
+    choice = ChosenLambda.among(models)
     assert (choice.best, choice.one_standard_error) == (0.1, 1.0)
-    assert choice.standard_error == pytest.approx(np.sqrt(0.9 * 0.1 / 40))
+    assert choice.standard_error == pytest.approx(np.sqrt(0.9 * 0.1 / 39))
 
 
 def test_both_are_drawn_for_each_quantity(path):

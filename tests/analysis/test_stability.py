@@ -16,8 +16,8 @@ from mnistlin.analysis.stability import (
     fluctuation,
     likely_cause_of_divergence,
     stable_rate_like,
-    unstable_members,
 )
+from mnistlin.analysis.unstable import unstable_members
 
 L2_LAMBDA = 0.5
 

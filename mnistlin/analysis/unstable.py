@@ -1,0 +1,121 @@
+"""Which members of a sweep did their step size make, and not λ.
+
+A run cannot stay at its minimum where the learning rate times the sharpness there is 2 or more. A
+sweep is tested once, when it has ended, and sweep.json keeps the result, so that figures can name
+these members without the images.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mnistlin.analysis.optimum import objective_on
+from mnistlin.analysis.own_data import load_own_splits
+from mnistlin.data.splits import Split, SplitLoader, shared_loader, sharing
+from mnistlin.errors import ConfigError, DataError, RunError
+from mnistlin.model.linear import Head
+from mnistlin.model.optimum import Objective, minimise
+from mnistlin.model.sharpness import (
+    STABILITY_LIMIT,
+    largest_stable_rate,
+    sharpness,
+    sharpness_bound,
+)
+from mnistlin.runs.folder import Run
+from mnistlin.runs.records import UnstableRecord
+from mnistlin.runs.sweep_folder import Sweep, record_unstable
+
+MAX_IMAGES = 1000
+"""Images on which the members of a sweep are tested; more would cost over 5 % of training."""
+
+
+def with_unstable_members(sweep: Sweep) -> Sweep:
+    """Return a sweep that knows its unstable members; those of one that has ended are recorded.
+
+    `info.unstable` stays None if the data is missing, or not what it was.
+    """
+    if sweep.info.unstable is not None:
+        return sweep
+    try:
+        found = _tested(sweep)
+    except (ConfigError, DataError):
+        return sweep
+    if sweep.status in {"finished", "partly_failed"}:
+        with suppress(RunError):  # a read-only folder: the next command tests it again
+            record_unstable(sweep.path, found)
+    return replace(sweep, info=sweep.info.updated(unstable=found))
+
+
+def _tested(sweep: Sweep) -> tuple[UnstableRecord, ...]:
+    """Test one seed for each setting, those with the same training set together."""
+    groups: dict[str, list[Run]] = defaultdict(list)
+    for runs in sweep.by_setting.values():
+        for run in list(runs.values())[:1]:
+            if run.config.training.l2_lambda:
+                groups[f"{run.config.model} {run.config.data!r}"].append(run)
+    found: list[UnstableMember] = []
+    with sharing(shared_loader() or SplitLoader()):
+        for group in groups.values():
+            found += unstable_members(group, load_own_splits(group[0]).train)
+    return tuple(
+        UnstableRecord(run=each.run.path.name, largest_stable_rate=each.largest_stable_rate)
+        for each in found
+    )
+
+
+@dataclass(frozen=True)
+class UnstableMember:
+    """A run whose learning rate lets no run stay at its minimum: its step size made its result."""
+
+    run: Run
+    sharpness_of_minimum: float
+
+    @property
+    def largest_stable_rate(self) -> float:
+        """The learning rate below which a run could stay at the minimum."""
+        return largest_stable_rate(self.sharpness_of_minimum)
+
+
+def unstable_members(runs: Sequence[Run], train: Split) -> list[UnstableMember]:
+    """Return the members that cannot stay at their own minimum.
+
+    The sharpness of the minimum grows with λ, because weights are smaller and samples less certain.
+    So for each learning rate the members are tested from the largest λ down to the first stable
+    one, on at most MAX_IMAGES images.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        One for each setting; they share their training set.
+    train : Split
+        This set.
+    """
+    of_rate = defaultdict(list)
+    for run in runs:
+        if run.config.training.l2_lambda:
+            of_rate[run.config.training.learning_rate].append(run)
+    unstable = []
+    for rate, members in of_rate.items():
+        objective = objective_on_some(train, members[0].head)
+        at_zero = np.zeros(members[0].weights_shape)
+        W = at_zero
+        for run in sorted(members, key=lambda run: -run.config.training.l2_lambda):
+            penalised = replace(objective, l2_lambda=run.config.training.l2_lambda)
+            if rate * sharpness_bound(penalised, at_zero) < STABILITY_LIMIT:
+                break
+            W = minimise(penalised, W, tolerance=1e-2).place.weights
+            found = sharpness(penalised, W, tolerance=1e-2)
+            if rate * found < STABILITY_LIMIT:
+                break
+            unstable.append(UnstableMember(run, found))
+    return unstable
+
+
+def objective_on_some(split: Split, head: Head) -> Objective:
+    """Return J without a penalty on at most MAX_IMAGES images of a split, evenly spaced."""
+    chosen = np.unique(np.linspace(0, split.n_samples - 1, MAX_IMAGES).astype(np.intp))
+    some = replace(split, rows=split.rows[chosen], targets=split.targets[chosen])
+    return objective_on(some, head, l2_lambda=0.0)
