@@ -163,7 +163,7 @@ def test_made_up_numbers_find_nothing(trained):
 def test_several_matches_name_the_number_that_tells_them_apart(trained):
     result = identify(Published(stop_epoch=int(trained[0][1].epoch[50])))
     assert len(result.matches) > 1
-    assert "would tell most of them apart" in result.explanation()
+    assert "would distinguish most of them" in result.explanation()
 
 
 def test_no_number_is_an_error():
