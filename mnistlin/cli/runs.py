@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +16,30 @@ from mnistlin.cli.show import json_option
 from mnistlin.cli.terminal import echo, log
 
 if TYPE_CHECKING:
+    from mnistlin.runs.folder import Run
     from mnistlin.runs.listing import Filter
 
 
 @click.command()
 @click.argument("run_dirs", type=RUN_OR_SWEEP, nargs=-1, required=True, metavar="RUN_DIR...")
 @figure_options
+@click.option("--members", "with_members", is_flag=True, help="Draw the runs of a sweep together.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to draw to.")
 @runs_dir_option
 @debug_option
-def plot(run_dirs: tuple[str, ...], file_format: str, out: Path | None, runs_dir: Path) -> None:
+def plot(
+    run_dirs: tuple[str, ...],
+    *,
+    file_format: str,
+    with_members: bool,
+    out: Path | None,
+    runs_dir: Path,
+) -> None:
     """Draw the figures of a run or a sweep again, or overlay several runs.
 
     The figures of one run or sweep go to its folder plots/; those of several runs to a new folder
-    beside the runs. Several runs are labelled by the config keys in which they differ.
+    beside the runs. Several runs are labelled by the config keys in which they differ. Among
+    several folders, sweeps and folders that are no runs are left out, with a note.
 
     \b
     Examples:
@@ -36,24 +47,61 @@ def plot(run_dirs: tuple[str, ...], file_format: str, out: Path | None, runs_dir
       mnistlin plot runs/*_binary runs/*_binary-shuffled
       mnistlin plot runs/20260114T093512Z_sweep-lambda_softmax
     """
-    for path in _draw(run_dirs, out, runs_dir, file_format):
+    for path in _draw(run_dirs, out, runs_dir, file_format, with_members=with_members):
         echo(path)
 
 
-def _draw(run_dirs: tuple[str, ...], out: Path | None, runs_dir: Path, fmt: str) -> list[Path]:
+def _draw(
+    run_dirs: tuple[str, ...], out: Path | None, runs_dir: Path, fmt: str, *, with_members: bool
+) -> list[Path]:
     """Draw a sweep, a run or several runs; return the files."""
     from mnistlin.cli.sweep import draw as draw_sweep
     from mnistlin.figures.draw import draw_overlay, draw_run
-    from mnistlin.runs.folder import load_run, make_folder
+    from mnistlin.runs.folder import make_folder
     from mnistlin.runs.sweep_folder import is_sweep, load_sweep
 
-    if len(run_dirs) == 1 and is_sweep(Path(run_dirs[0])):
+    if len(run_dirs) == 1 and is_sweep(Path(run_dirs[0])) and not with_members:
         sweep = load_sweep(run_dirs[0])
         return draw_sweep(sweep, out or sweep.path / "plots", fmt)
-    runs = [load_run(path) for path in run_dirs]
+    runs = _distinct(_runs_in(run_dirs, with_members=with_members))
     if len(runs) == 1:
         return draw_run(runs[0], out or runs[0].path / "plots", fmt)
     return draw_overlay(runs, out or make_folder(runs_dir, "overlay"), fmt)
+
+
+def _runs_in(run_dirs: Sequence[str], *, with_members: bool) -> "list[Run]":
+    """Open the runs among several folders, and those in sweeps if wanted; the rest is noted."""
+    from mnistlin.errors import RunError
+    from mnistlin.runs.folder import load_run
+    from mnistlin.runs.sweep_folder import is_sweep, load_sweep
+
+    if len(run_dirs) == 1 and not with_members:
+        return [load_run(run_dirs[0])]
+    runs: list[Run] = []
+    for path in map(Path, run_dirs):
+        if is_sweep(path) and with_members:
+            runs += load_sweep(path).members.values()
+        elif is_sweep(path):
+            log(f"note: {path} is a sweep and left out; --members draws its runs")
+        elif path.is_dir() and not (path / "run.json").exists():
+            log(f"note: {path} is not a run and left out")
+        else:
+            runs.append(load_run(path))
+    if not runs:
+        raise RunError("there is no run in these folders; `mnistlin runs` lists runs")
+    return runs
+
+
+def _distinct(runs: "list[Run]") -> "list[Run]":
+    """Return each folder once; report runs of one config and data, whose curves coincide."""
+    distinct = list({run.path.resolve(): run for run in runs}.values())
+    for i, run in enumerate(distinct):
+        for other in distinct[:i]:
+            is_same = run.config.deciding() == other.config.deciding()
+            if is_same and run.info.data.identity == other.info.data.identity:
+                log(f"note: {other.path} and {run.path} have the same config and data")
+                break
+    return distinct
 
 
 class _FilterType(click.ParamType["Filter"]):

@@ -202,3 +202,37 @@ def test_links_in_a_run_are_not_followed_by_its_removal(mnistlin, two_runs):
     (two_runs / FIRST / "plots").symlink_to(keep)
     assert mnistlin("runs", "rm", FIRST, "--yes").exit_code == 0
     assert (keep / "precious").exists()
+
+
+def test_plot_leaves_out_what_is_no_run_with_a_note(mnistlin, two_runs):
+    """A folder of figures is noted, and the runs are drawn together."""
+    (two_runs / "20250103T000000Z_overlay").mkdir()
+    result = mnistlin("plot", *sorted(two_runs.iterdir()), "--out", "figures")
+    assert result.exit_code == 0
+    assert "20250103T000000Z_overlay is not a run and left out" in result.stderr
+    assert "figures/loss.png" in result.stdout
+
+
+def test_plot_takes_the_members_of_sweeps_if_asked(mnistlin, two_runs):
+    """Otherwise a sweep among runs is noted, with the option that draws its runs."""
+    options = ("--set", "training.epochs=1", "--no-plots", "-q", "--over", "training.l2_lambda=0,1")
+    assert mnistlin("sweep", "--config", "tiny.yaml", *options).exit_code == 0
+    result = mnistlin("plot", *two_runs.iterdir(), "--out", "figures")
+    assert "is a sweep and left out; --members draws its runs" in result.stderr
+    result = mnistlin("plot", *two_runs.iterdir(), "--out", "figures", "--members")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_plot_reports_runs_that_are_the_same(mnistlin, two_runs):
+    """Their curves coincide."""
+    shutil.copytree(two_runs / FIRST, two_runs / "20250103T000000Z_again")
+    result = mnistlin("plot", FIRST, "again", "--out", "figures")
+    assert result.exit_code == 0
+    assert "have the same config and data" in result.stderr
+
+
+def test_a_run_is_not_compared_with_itself(mnistlin, two_runs):
+    """One error, however the run is named."""
+    result = mnistlin("compare", FIRST, "@-2")
+    assert result.exit_code == 1
+    assert "is named 2 times" in result.stderr
