@@ -388,7 +388,7 @@ def _draw_accuracy(axes: "Axes", dips: Dips) -> None:
 
 def _draw_correlation(axes: "Axes", dips: Dips) -> None:
     """Draw the correlation by lag, with the measured and the predicted period."""
-    from mnistlin.figures.style import name_axes
+    from mnistlin.figures.style import legend_below, name_axes
 
     found, predicted = dips.measured, dips.predicted
     lags = np.arange(1, found.max_lag + 1)
@@ -405,10 +405,10 @@ def _draw_correlation(axes: "Axes", dips: Dips) -> None:
             axes.plot([predicted.lag], [1.0], "v", color=PREDICTED_COLOR, markersize=8)
     axes.plot([], [], "v", color=PREDICTED_COLOR, markersize=8, label=label)
     axes.axhline(0, color=MUTED, linewidth=1)
-    axes.set_ylim(-0.6, 1.9)
+    axes.set_ylim(-0.6, 1.15)
     axes.set_yticks([-0.5, 0, 0.5, 1])
     axes.set_xlim(0, last + 1)
-    axes.legend(loc="upper left")
+    legend_below(axes)
     name_axes(axes, "correlation of its fluctuation", "checks later")
 
 
@@ -427,7 +427,7 @@ def _draw_losses(axes: "Axes", losses: LossByPosition) -> None:
 
 def _draw_epoch(axes: "Axes", dips: Dips, epoch: OneMoreEpoch) -> None:
     """Draw the accuracy after each step of one more epoch, and the positions of the dips."""
-    from mnistlin.figures.style import name_axes
+    from mnistlin.figures.style import legend_below, name_axes
 
     after, positions = epoch.accuracy[1:], np.arange(len(epoch.change))
     axes.plot([-1, *positions], epoch.accuracy, color=BLUE, marker="o", markersize=3)
@@ -437,10 +437,10 @@ def _draw_epoch(axes: "Axes", dips: Dips, epoch: OneMoreEpoch) -> None:
     if 0 < len(dips.dip_positions) <= FEW_POSITIONS:
         for position in dips.dip_positions:
             label = "position of the deepest dips" if position == dips.dip_positions[0] else ""
-            axes.axvline(position, ymax=0.7, color=MUTED, linestyle="--", label=label or None)
+            axes.axvline(position, color=MUTED, linestyle="--", label=label or None)
     low, high = epoch.accuracy.min(), epoch.accuracy.max()
-    axes.set_ylim(low - 0.1 * (high - low or 0.01), high + 0.5 * (high - low or 0.01))
-    axes.legend(loc="upper left")
+    axes.set_ylim(low - 0.1 * (high - low or 0.01), high + 0.1 * (high - low or 0.01))
+    legend_below(axes)
     axes.locator_params("x", integer=True)
     name_axes(axes, "accuracy after each step of one more epoch", "position in the epoch (step)")
 

@@ -144,7 +144,7 @@ class L2Benefit(Result):
     def figure(self) -> "Figure":
         """Draw validation accuracy and loss at the minimum against λ."""
         from mnistlin.figures import captions
-        from mnistlin.figures.style import name_axes, page, sequential_colors
+        from mnistlin.figures.style import legend_below, name_axes, page, sequential_colors
 
         with page(captions.of_run("Accuracy at the minimum", self.run)) as figure:
             panels = figure.subplot_mosaic([["accuracy", "loss"]])
@@ -156,7 +156,7 @@ class L2Benefit(Result):
                     panels[name].plot(l2_lambdas, values, "o-", color=color, label=label)
             for axes in panels.values():
                 axes.set_xscale("log")
-            panels["loss"].legend()
+            legend_below(panels["loss"])
             name_axes(panels["accuracy"], "validation accuracy (fraction)", "λ (log scale)")
             name_axes(panels["loss"], "validation loss (nats)", "λ (log scale)")
         return figure

@@ -19,7 +19,7 @@ from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm
 from mnistlin.errors import RunError
 from mnistlin.figures import captions
-from mnistlin.figures.style import BLUE, GREEN, name_axes, page
+from mnistlin.figures.style import BLUE, GREEN, legend_below, name_axes, page
 from mnistlin.figures.sweeps import lambda_axis
 from mnistlin.model.linear import Head, squared_norm
 from mnistlin.model.optimum import minimise
@@ -228,7 +228,7 @@ class LambdaPath(Result):
             for axes, (quantity, title) in zip(panels, quantities.items(), strict=True):
                 self._draw(axes, quantity)
                 name_axes(axes, title, "λ (log scale)")
-            panels[0].legend(loc="best")
+            legend_below(panels[0])
         return figure
 
     def _draw(self, axes: "Axes", quantity: str) -> None:

@@ -343,7 +343,7 @@ def _as_test(paired: PairedCounts) -> str:
 
 
 def _minimum_figure(optimum: Optimum) -> "Figure":
-    from mnistlin.figures.style import name_axes, page
+    from mnistlin.figures.style import legend_below, name_axes, page
 
     note = (
         f"W* is the minimum, J* = {optimum.found.place.value:.6g}. J is convex: it rises on every "
@@ -355,8 +355,7 @@ def _minimum_figure(optimum: Optimum) -> "Figure":
         name_axes(excess, "J − J* at the checks, nats, log scale", "step (update)")
         _draw_lines(lines, optimum)
         name_axes(lines, "J on straight lines through W*, nats", "distance from W*")
-        # The marks of both panels, where there is nothing else: the excess falls from the left.
-        excess.legend(*lines.get_legend_handles_labels(), loc="upper right")
+        legend_below(lines)
     return figure
 
 
@@ -423,6 +422,8 @@ def _draw_lines(axes: "Axes", optimum: Optimum) -> None:
 
 def _draw_rays(axes: "Axes", optimum: Optimum) -> None:
     """Draw J at multiples of the weights."""
+    from mnistlin.figures.style import legend_below
+
     t = np.geomspace(0.25, MAX_FACTOR, N_POINTS)
     for name, performance, color in _both(optimum):
         W = performance.place.weights
@@ -432,11 +433,13 @@ def _draw_rays(axes: "Axes", optimum: Optimum) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yscale("log")
     axes.set_ylim(bottom=SMALLEST_J)
-    axes.legend(loc="lower left")
+    legend_below(axes)
 
 
 def _draw_probabilities(axes: "Axes", optimum: Optimum) -> None:
     """Draw the probability of each training image's true class, in increasing order."""
+    from mnistlin.figures.style import legend_below
+
     n = optimum.n_train
     for _, performance, color in _both(optimum):
         n_wrong = int((~performance.train_is_correct).sum())
@@ -447,7 +450,7 @@ def _draw_probabilities(axes: "Axes", optimum: Optimum) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylim(-0.02, 1.02)
-    axes.legend(loc="lower right")
+    legend_below(axes)
 
 
 def _both(optimum: Optimum) -> list[tuple[str, Performance, str]]:

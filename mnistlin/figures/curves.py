@@ -1,6 +1,7 @@
 """Loss and accuracy over steps: of one run, and of several runs on one page."""
 
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from mnistlin.figures.panel import (
 )
 from mnistlin.figures.style import (
     BLUE,
+    DASHES,
     HEIGHT,
     OKABE_ITO,
     SKY,
@@ -68,7 +70,7 @@ def accuracy_figure(run: Run) -> Figure:
     def draw(axes: Axes) -> None:
         step_axes(axes, "accuracy (fraction)", [run])
         curves = _draw_checks(axes, run, "accuracy")
-        fit_y(axes, robust_limits(curves), curves, ".3f")
+        fit_y(axes, robust_limits(curves), curves, ".3f", ceiling=1.0)
         _draw_marks(axes, run, "val_accuracy")
 
     return _figure("Accuracy", run, draw, _lack_of_checks(run))
@@ -156,9 +158,6 @@ def _draw_marks(axes: Axes, run: Run, column: str) -> None:
 PANELS = {"val": "validation", "train": "training"}
 PAGE_HEIGHT = HEIGHT + 0.8
 
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)))
-"""Line styles, one after the other, for more runs than there are colours."""
-
 FEW_RUNS = 3
 """Up to so many runs have the values at their ends in the legend."""
 
@@ -185,7 +184,8 @@ def _overlay(runs: Sequence[Run], what: str, y_title: str, fmt: str) -> Figure:
         panels = figure.subplots(2, 1, sharex=True, sharey=True)
         for axes, part, column in zip(panels, PANELS.values(), columns, strict=True):
             step_axes(axes, f"{part} {y_title}", runs)
-            fit_y(axes, limits, _draw_runs(axes, runs, column), fmt)
+            ceiling = 1.0 if what == "accuracy" else np.inf
+            fit_y(axes, limits, _draw_runs(axes, runs, column), fmt, ceiling=ceiling)
             if axes is panels[0] or len(runs) <= FEW_RUNS:
                 add_legend(axes)
         name_steps(panels[1], runs)
@@ -217,7 +217,11 @@ def _looks(runs: Sequence[Run]) -> list[dict[str, Any]]:
     values = captions.ordered_values(runs)
     if values is not None and len(set(values)) > 2:
         colors = dict(zip(sorted(set(values)), sequential_colors(len(set(values))), strict=True))
-        return [{"color": colors[value]} for value in values]
+        dashes = cycle(DASHES if len(runs) > FEW_RUNS else DASHES[:1])
+        return [
+            {"color": colors[value], "linestyle": dash}
+            for value, dash in zip(values, dashes, strict=False)
+        ]
     n_colors = len(OKABE_ITO)
     return [
         {"color": OKABE_ITO[i % n_colors], "linestyle": DASHES[i // n_colors % len(DASHES)]}

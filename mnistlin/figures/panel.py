@@ -31,6 +31,9 @@ FEW_POINTS = 10
 WIDE = 2.0
 """By what factor the beginning may stretch the scale and still be shown."""
 
+FEW_CURVES, UNSTEADY = 4, 5.0
+"""With fewer curves than this all count; from this ratio of fluctuations on, one does not."""
+
 HUGE_RATIO = 100.0
 """Settled losses that differ by more than this factor need a logarithmic scale."""
 
@@ -48,8 +51,6 @@ class Limits:
     low: float
     high: float
     is_log: bool = False
-    ceiling: float = np.inf
-    """No value can be larger: of an accuracy, 1."""
 
     @property
     def padded(self) -> tuple[float, float]:
@@ -57,7 +58,7 @@ class Limits:
         if self.is_log:
             return self.low / 1.3, self.high * 1.3
         pad = 0.05 * (self.high - self.low) or 0.05 * abs(self.high) or 0.05
-        return self.low - pad, min(self.high + pad, self.ceiling + 0.2 * pad)
+        return self.low - pad, self.high + pad
 
 
 def robust_limits(
@@ -80,6 +81,24 @@ def robust_limits(
     fits = not len(settled) or np.ptp(values) <= WIDE * np.ptp(settled)
     shown = values if fits else settled
     return Limits(float(shown.min()), float(shown.max()))
+
+
+def steady(curves: Sequence[Curve]) -> list[Curve]:
+    """Return the curves but for those that fluctuate UNSTEADY times as much as the median does.
+
+    A model whose steps are too large would squeeze all others into a line.
+    """
+    jumps = [_fluctuation(curve) for curve in curves]
+    if len(curves) < FEW_CURVES:
+        return list(curves)
+    most = UNSTEADY * float(np.median(jumps))
+    return [curve for curve, jump in zip(curves, jumps, strict=True) if jump <= most] or [*curves]
+
+
+def _fluctuation(curve: Curve) -> float:
+    """Return the standard deviation of the changes between values after the beginning."""
+    values = _points([curve], settled=True).values
+    return float(np.diff(values).std()) if len(values) > 1 else 0.0
 
 
 def off_scale(curves: Sequence[Curve], limits: Limits, fmt: str) -> str:
@@ -197,15 +216,26 @@ def draw_check_line(axes: Axes, run: Run, column: str, **look: Any) -> Curve:
     return steps, values
 
 
-def fit_y(axes: Axes, limits: Limits | None, curves: Sequence[Curve], fmt: str) -> None:
-    """Set the limits of y, and say above the panel which values of its curves they hide."""
+def fit_y(
+    axes: Axes,
+    limits: Limits | None,
+    curves: Sequence[Curve],
+    fmt: str,
+    *,
+    ceiling: float = np.inf,
+) -> None:
+    """Set the limits of y, and say above the panel which values of its curves they hide.
+
+    No value is above the ceiling, such as 1 for an accuracy, so y ends just there.
+    """
     if limits is None:
         axes.set_yticks([])
         return
     if limits.is_log:
         axes.set_yscale("log")
         name_axes(axes, f"{axes.get_title('left')}, log scale", axes.get_xlabel())
-    axes.set_ylim(*limits.padded)
+    low, high = limits.padded
+    axes.set_ylim(low, min(high, ceiling + 0.01 * (ceiling - low) if ceiling < np.inf else high))
     hidden = off_scale(curves, limits, fmt)
     if is_for_paper() and hidden:
         name_axes(axes, f"{axes.get_title('left')}\n{hidden}", axes.get_xlabel())

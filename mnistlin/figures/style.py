@@ -21,6 +21,7 @@ from mnistlin.runs.files import write_into
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.transforms import Bbox
 
 FORMATS = ("png", "svg", "pdf")
 DPI = 150
@@ -36,6 +37,9 @@ MARGIN = 0.4
 HEADER, FOOTER, NOTE = 0.80, 0.45, 0.30
 """Heights of title and settings, of the footer, and of a note above the footer, if there is one."""
 
+LEGEND_BELOW = 36
+"""Points between a panel and a legend below it, for the numbers and the name of x."""
+
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#e4e4e4"
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
     "#0072B2",
@@ -48,6 +52,9 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
 )
 OKABE_ITO = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 """Colours for things without an order (Okabe and Ito 2008); their yellow is too pale for lines."""
+
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)))
+"""Line styles, one after the other, for more lines than colours can tell apart."""
 
 _RC: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so all machines set the same type
@@ -195,8 +202,10 @@ def _set_type_for_paper(figure: "Figure") -> None:
 
 
 def _height_of_legends(figure: "Figure") -> float:
-    """Return how many inches the legend below the panels takes."""
-    return sum(legend.get_window_extent().height for legend in figure.legends) / figure.dpi
+    """Return how many inches the legends below the panels take."""
+    of_panels = [legend for axes in figure.axes if (legend := axes.get_legend())]
+    legends = [*figure.legends, *of_panels]
+    return sum(legend.get_window_extent().height for legend in legends) / figure.dpi
 
 
 def stacked(figure: "Figure", heights: Sequence[float]) -> "list[SubFigure]":
@@ -223,12 +232,23 @@ def legend_beside(axes: "Axes", **look: Any) -> None:
     if figure.legends:
         return
     handles, labels = axes.get_legend_handles_labels()
-    look = {"handles": handles, "labels": labels, "columnspacing": 1.2} | look
+    look |= {"columnspacing": 1.2, "fontsize": SMALLEST_ON_PAPER}
+    look = {"handles": handles, "labels": labels} | look
     for n_columns in (2, 1):
         legend = figure.legend(loc="outside lower left", ncols=n_columns, **look)
-        if n_columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+        if n_columns == 1 or legend.get_window_extent().width <= 0.97 * figure.bbox.width:
             return
         legend.remove()
+
+
+def legend_below(axes: "Axes") -> None:
+    """Put a legend of all that has a label below a panel, where it covers no curve."""
+    from matplotlib.transforms import ScaledTranslation
+
+    figure: Any = axes.get_figure(root=True)
+    below = ScaledTranslation(0, -LEGEND_BELOW / 72, figure.dpi_scale_trans)
+    look: Any = {"bbox_to_anchor": (0, 0), "bbox_transform": axes.transAxes + below}
+    axes.legend(loc="upper left", fontsize=8.5, **look)
 
 
 def _write_line(figure: "Figure", words: str, y: float, fontsize: float, **look: Any) -> None:
@@ -336,21 +356,22 @@ def _fix_layout(figure: "Figure") -> None:
     """Lay the page out now, to places that are rounded: the solver's last bits vary."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    _thin_numbers(figure)
+    _leave_out_covered_labels(figure)
     for axes in figure.axes:
         axes.set_position(np.round(axes.get_position(original=True).bounds, 6).tolist())
 
 
-def _thin_numbers(figure: "Figure") -> None:
-    """Leave out numbers of an x axis that would touch those before them."""
+def _leave_out_covered_labels(figure: "Figure") -> None:
+    """Hide numbers of an x axis, and labels of points, that would touch one before them."""
+    from matplotlib.text import Annotation
+
     for axes in figure.axes:
-        right = -np.inf
-        labels = [label for label in axes.get_xticklabels() if label.get_text()]
-        if any(label.get_rotation() for label in labels):
-            continue
-        for label in labels:
-            extent = label.get_window_extent()
-            if extent.x0 < right:
-                label.set_visible(False)
-            else:
-                right = extent.x1 + 0.2 * extent.height
+        numbers = [label for label in axes.get_xticklabels() if not label.get_rotation()]
+        for labels in (numbers, [text for text in axes.texts if isinstance(text, Annotation)]):
+            shown: list[Bbox] = []
+            for label in filter(lambda label: label.get_text(), labels):
+                extent = label.get_window_extent()
+                if extent.padded(0.1 * extent.height).count_overlaps(shown):
+                    label.set_visible(False)
+                else:
+                    shown.append(extent)

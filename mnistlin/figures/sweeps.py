@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,12 @@ from mnistlin.figures.panel import (
     fit_y,
     name_steps,
     robust_limits,
+    steady,
     step_axes,
 )
 from mnistlin.figures.style import (
     BLUE,
+    DASHES,
     HEIGHT,
     MUTED,
     VERMILION,
@@ -81,15 +84,18 @@ def val_accuracy_figure(sweep: Sweep) -> Figure:
     with page(words) as figure:
         axes = figure.subplots()
         step_axes(axes, "validation accuracy (fraction)", runs)
-        for (l2_lambda, members), color in zip(groups.items(), colors, strict=True):
+        dashes = cycle(DASHES if len(groups) > FEW_LAMBDAS else DASHES[:1])
+        for (l2_lambda, members), color, dash in zip(groups.items(), colors, dashes, strict=False):
             steps, mean, sd = over_seeds(members, "val_accuracy")
             end = f"\n{_end(members)}" if len(groups) <= FEW_LAMBDAS else ""
-            axes.plot(steps, mean, color=color, label=f"λ = {l2_lambda:.3g}{end}", **_LINE)
+            look = {"color": color, "linestyle": dash, **_LINE}
+            axes.plot(steps, mean, label=f"λ = {l2_lambda:.3g}{end}", **look)
             curves.append((steps, mean))
             if len(members) > 1:
                 axes.fill_between(steps, mean - sd, mean + sd, color=color, alpha=0.25, linewidth=0)
                 edges += [(steps, mean - sd), (steps, mean + sd)]
-        fit_y(axes, robust_limits([*curves, *edges]), curves, ".3f")
+        limits = robust_limits(steady(curves), edges if len(steady(curves)) == len(curves) else ())
+        fit_y(axes, limits, curves, ".3f", ceiling=1.0)
         name_steps(axes, runs)
         add_legend(axes)
     return figure
@@ -108,6 +114,7 @@ def final_accuracy_figure(sweep: Sweep) -> Figure:
         name_axes(axes, "accuracy (fraction)", "λ (log scale)")
         draw_points(axes, groups, "train_accuracy", color=BLUE, label="training set")
         draw_points(axes, groups, "val_accuracy", color=VERMILION, label="validation set")
+        axes.set_ylim(top=min(axes.get_ylim()[1], 1.005))
         add_legend(axes)
     return figure
 
@@ -255,8 +262,8 @@ def _label(axes: Axes, run: Run, *, is_beside: bool) -> None:
     if is_beside:
         axes.set_ylabel(f"{name}\n{norm}", rotation=0, ha="right", va="center", fontsize=8.5)
         return
-    axes.set_title(name, loc="left", pad=4, fontsize=9.5, fontweight="bold")
-    axes.set_title(norm, loc="right", pad=4, fontsize=8, color=MUTED)
+    axes.set_title(f"{name}\n{norm}", loc="left", pad=4, fontsize=8.5)
+    axes.set_title(f"{name}\n{norm}", loc="left", pad=4, fontsize=8.5)
 
 
 def root_scale(weights: NDArray[Any]) -> Normalize:
