@@ -96,7 +96,7 @@ class TestDips:
         result = mnistlin("explain", "dips", train("training.epochs=40"))
         assert result.exit_code == 0
         assert "predicted_period: none" in result.stdout
-        assert "With shuffle, every epoch has other batches" in result.stdout
+        assert "With shuffling every epoch has other batches" in result.stdout
         assert "mean_loss" not in result.stdout
 
     def test_a_short_run_is_refused(self, mnistlin, tiny_run):
