@@ -179,7 +179,7 @@ def compare(
     Raises
     ------
     RunError
-        If there are fewer than two runs, one is named twice, or its weights cannot be read.
+        If there are fewer than two runs, or the weights of one cannot be read.
     DataError
         If the split is not the same in all runs, or its data is missing or wrong.
     ConfigError
@@ -187,13 +187,6 @@ def compare(
     """
     if len(runs) < 2:
         raise RunError("a comparison needs two runs or more; name another run folder")
-    folders = [run.path.resolve() for run in runs]
-    for run, folder in zip(runs, folders, strict=True):
-        if folders.count(folder) > 1:
-            raise RunError(
-                f"{run.path} is named {folders.count(folder)} times; a run does not differ from "
-                "itself, so name each run once"
-            )
     _check_same_images(runs, split_name)
     splits: dict[Any, Splits] = {}  # runs that share their data share the loaded images
     for run in runs:

@@ -78,9 +78,20 @@ def compare(
     from mnistlin.analysis.compare import compare as compare_runs
     from mnistlin.runs.folder import make_folder
 
+    _check_distinct(run_dirs)
     runs = [load_with_data(run_dir, output) for run_dir in run_dirs]
     found = compare_runs(runs, weights, split_name)
     output.show(found, lambda: make_folder(runs_dir, found.stem))
+
+
+def _check_distinct(run_dirs: tuple[str, ...]) -> None:
+    homes = [Path(run_dir).resolve() for run_dir in run_dirs]
+    for run_dir, home in zip(run_dirs, homes, strict=True):
+        if homes.count(home) > 1:
+            raise click.UsageError(
+                f"{run_dir} is named {homes.count(home)} times; a run does not differ from itself, "
+                "so name each run once."
+            )
 
 
 COMMANDS = (evaluate, compare)

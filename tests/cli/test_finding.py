@@ -234,5 +234,5 @@ def test_plot_reports_runs_that_are_the_same(mnistlin, two_runs):
 def test_a_run_is_not_compared_with_itself(mnistlin, two_runs):
     """One error, however the run is named."""
     result = mnistlin("compare", FIRST, "@-2")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "is named 2 times" in result.stderr

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,7 +157,7 @@ class TestListing:
         for number in (2, 9, 10):
             (tiny_run.parent / f"20260101T000000Z_x-{number}").mkdir()
         lines = mnistlin("runs").stdout.splitlines()
-        numbers = [line.rpartition("-")[2] for line in lines if "_x-" in line]
+        numbers = [line.split()[0].rpartition("-")[2] for line in lines if "_x-" in line]
         assert numbers == ["10", "9", "2"]
 
     def test_verify_names_files_that_were_changed(self, mnistlin, tiny_run):
@@ -173,6 +174,7 @@ class TestReadOnly:
     @pytest.fixture
     def unwritable(self, tiny_run, monkeypatch):
         """Return a run whose folder, and the one beside it, cannot be written."""
+        shutil.copytree(tiny_run, tiny_run.parent / "same")
         mkdir, runs_dir = Path.mkdir, tiny_run.parent.resolve()
 
         def refuse(self, *arguments, **options):
@@ -183,7 +185,7 @@ class TestReadOnly:
         monkeypatch.setattr(Path, "mkdir", refuse)
         return tiny_run
 
-    @pytest.mark.parametrize("words", [["evaluate", "{run}"], ["compare", "{run}", "{run}"]])
+    @pytest.mark.parametrize("words", [["evaluate", "{run}"], ["compare", "{run}", "same"]])
     def test_findings_are_printed_before_a_warning(self, words, unwritable, mnistlin, tmp_path):
         words = [word.format(run=unwritable) for word in words]
         result = mnistlin(*words)
