@@ -59,6 +59,8 @@ class Evaluation(Result):
     split_name: str
     split: Split
     predictions: Predictions
+    is_own_data: bool
+    """Whether the split is one of the run, and not all rows of a dataset that was named."""
 
     title = "Evaluation"
 
@@ -73,11 +75,6 @@ class Evaluation(Result):
     def folder(self) -> Path:
         """The folder of the run."""
         return self.run.path
-
-    @property
-    def is_own_data(self) -> bool:
-        """Whether the dataset is the one that the run was trained on."""
-        return self.dataset == self.run.config.data.dataset
 
     def warnings(self) -> Sequence[str]:
         """Return those of the run; that it was selected on these images, only if it was."""
@@ -271,7 +268,9 @@ def evaluate(
         split = _split_of_other(run, dataset, split_name)
     predictions = predict(split, W, run.head)
     name = dataset or run.config.data.dataset
-    return Evaluation(run, weights, name, split_name, split, predictions)
+    return Evaluation(
+        run, weights, name, split_name, split, predictions, is_own_data=dataset is None
+    )
 
 
 def caption(evaluation: Evaluation, sample: int) -> tuple[str, str]:
