@@ -71,7 +71,7 @@ def compare_table(runs: Runs) -> str:
         (pair,) = compare([runs.get(config, {key: value}).run for value in values]).pairs
         counts, (low, high) = pair.counts, pair.counts.interval
         interval = f"({signed(low, '.4f')} to {signed(high, '.4f')})"
-        smallest = counts.smallest_gap
+        smallest = pair.smallest_gap
         rows.append(
             [
                 name,
