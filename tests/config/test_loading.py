@@ -128,7 +128,7 @@ def test_a_missing_key_is_named():
 
 
 def test_a_sweep_without_members_is_refused():
-    assert "sweep: nothing to sweep over" in refusal(f"{MINIMAL}sweep: {{}}")
+    assert "sweep: found {}; nothing to sweep over" in refusal(f"{MINIMAL}sweep: {{}}")
 
 
 def test_keys_that_stand_twice_are_all_reported():

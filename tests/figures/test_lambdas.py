@@ -237,7 +237,7 @@ class TestWeights:
         boxes = [axes.get_position() for axes in tiles]
         assert len(boxes) == n_lambdas
         assert all(0 < box.x0 < box.x1 < 1 and 0 < box.y0 < box.y1 < 1 for box in boxes)
-        names = [axes.get_title("left") for axes in tiles]
+        names = [axes.get_title("left").split("\n")[0] for axes in tiles]
         assert names == [f"λ = {value:.3g}" for value in sorted(l2_lambdas)]
 
 
