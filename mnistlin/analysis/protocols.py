@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby, product
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ Trained = tuple[ExperimentConfig, History]
 """A protocol whose `training.epochs` says for how long, and the result."""
 
 
+@cache  # the command asks for the grid, and its answers for the shipped configs, again
 def shipped_protocols(model: str, dataset: str) -> dict[str, ExperimentConfig]:
     """Return the shipped configs of a model that train without a penalty on a dataset, by name."""
     configs = {name: load_config(name) for name in shipped_configs()}
@@ -85,6 +87,7 @@ def shipped_protocols(model: str, dataset: str) -> dict[str, ExperimentConfig]:
     }
 
 
+@cache
 def grid(model: str, dataset: str) -> list[ExperimentConfig]:
     """Return the protocols of a model, each once, in float64 and without early stopping."""
     found: dict[str, ExperimentConfig] = {}
