@@ -121,8 +121,9 @@ def show_epoch(shown: "tqdm[Any]", progress: "Progress") -> None:
 class StopRequest:
     """The signal that asked to stop, if one did; a second one ends the process at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, announcer: int) -> None:
         self.signal: int | None = None
+        self._announcer = announcer
 
     @property
     def exit_code(self) -> int:
@@ -132,32 +133,30 @@ class StopRequest:
     def _take(self, number: int, _: FrameType | None) -> None:
         self.signal = number
         signal.signal(number, signal.SIG_DFL)
+        os.write(self._announcer, b"!")  # once a second signal has its effect
 
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
     """Take Ctrl-C and SIGTERM as requests to stop while inside.
 
-    The handler only sets a flag; another thread, which Python wakes with a byte in a pipe, says so.
+    The handler only sets a flag and wakes another thread, which reports the request.
     """
-    request = StopRequest()
-    numbers = (signal.SIGINT, signal.SIGTERM)
     reader, writer = os.pipe()
-    os.set_blocking(writer, False)
+    request = StopRequest(writer)
+    numbers = (signal.SIGINT, signal.SIGTERM)
     threading.Thread(target=_announce, args=(reader,), daemon=True).start()
-    wake_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     before = [signal.signal(number, request._take) for number in numbers]  # noqa: SLF001
     try:
         yield request
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-        signal.set_wakeup_fd(wake_before)
         os.close(writer)  # ends the thread
 
 
 def _announce(reader: int) -> None:
-    """Say once that a signal has come; end when the pipe is closed."""
+    """Report once that a signal has come; end when the pipe is closed."""
     with os.fdopen(reader, "rb", buffering=0) as pipe:
         if pipe.read(1):
             log("\nstopping after this epoch; once more to end at once")

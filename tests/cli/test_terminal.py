@@ -124,7 +124,7 @@ class TestListing:
     def test_a_run_that_was_killed_is_unfinished_and_can_be_resumed(
         self, mnistlin, workplace, wait_for, only_run
     ):
-        process = start("train", *LONG[:2], "--set", "training.epochs=5000", "--no-plots")
+        process = start("train", *LONG)
         wait_for_rows(wait_for, workplace)
         assert "running" in mnistlin("runs").stdout
         process.kill()

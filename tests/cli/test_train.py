@@ -8,6 +8,7 @@ import subprocess
 import sys
 import termios
 
+import numpy as np
 import pytest
 
 from mnistlin import load_run
@@ -206,11 +207,13 @@ def test_a_signal_ends_the_run_with_everything_written(
     assert f"resume with: mnistlin train --resume {run.path}" in stderr
 
 
-def test_a_second_signal_ends_the_run_at_once(started, wait_for, workplace):
-    """Whoever presses Ctrl-C twice does not wait for the epoch."""
+def test_a_second_signal_ends_the_run_at_once(started, wait_for, workplace, write_dataset):
+    """An epoch of two million steps, which takes over 20 seconds anywhere, is not waited for."""
+    many, few = (np.zeros((n, 1, 1), np.uint8) for n in (2_000_000, 2))
+    write_dataset(workplace / "many", (many, np.arange(len(many)) % 2), (few, [0, 1]))
     process = started(
-        *("train", "--config", "tiny.yaml", "--set", "training.epochs=1000000"),
-        *("--set", "data.train_size=4000", "--set", "training.batch_size=1"),
+        *("train", "--config", "tiny.yaml", "--set", "data={dataset: ./many}"),
+        *("--set", "training.batch_size=1", "--set", "training.checks_per_epoch=1"),
     )
     wait_for(lambda: list(workplace.glob("runs/*/steps.csv")))
     process.send_signal(signal.SIGINT)
