@@ -1,12 +1,12 @@
-"""Which protocol gives a published number? Compares it with the histories of many protocols.
+"""Which protocol gives a published number? Compares it with those of many protocols.
 
 A protocol says which rows a model is trained and validated on, how they are scaled, and in which
-order they come. `protocols` trains each once; here the rules of early stopping are replayed over
-each history, and what they give is compared with the numbers as they were typed.
+order they come. `protocols` trains each once and finds where each rule of early stopping ends it;
+here the numbers of these endings are compared with those that were typed.
 """
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import (
     ROUND_DOWN,
@@ -19,18 +19,11 @@ from decimal import (
 from fractions import Fraction
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mnistlin.analysis.protocols import EPOCHS, History, OnTrained, histories, shipped_protocols
+from mnistlin.analysis.protocols import Ending, OnTrained, all_endings, shipped_protocols
 from mnistlin.analysis.result import Result, Values
+from mnistlin.analysis.stopping_rules import MAX_PATIENCE, StoppingRule
 from mnistlin.config import EarlyStoppingConfig, ExperimentConfig
 from mnistlin.errors import ConfigError
-
-MAX_PATIENCE = 50
-MIN_DELTAS = (0.0, 1e-3)
-COURSE_PATIENCE = 10
-"""What the assignment asks for; of equivalent rules the one nearest to it is named."""
 
 LOSS_TOLERANCE = 1e-12
 """Losses with many decimals are compared up to this, in nats: sums round differently."""
@@ -46,7 +39,6 @@ N_NEAR_MISSES = 3
 Quantity: TypeAlias = Literal[
     "stop_epoch", "stop_step", "train_accuracy", "val_accuracy", "val_loss"
 ]
-Outcome: TypeAlias = Mapping[Quantity, Any]
 
 NAMES: Mapping[Quantity, str] = {
     "stop_epoch": "epoch",
@@ -55,6 +47,8 @@ NAMES: Mapping[Quantity, str] = {
     "val_accuracy": "validation accuracy",
     "val_loss": "validation loss",
 }
+_FIELDS = {name: name.removeprefix("stop_") for name in NAMES}
+"""What an ending calls them."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +112,12 @@ class Published:
         """Return the numbers that were given."""
         return {name: value for name in NAMES if (value := getattr(self, name)) is not None}
 
-    def misses(self, outcome: Outcome) -> list[str] | None:
+    def misses(self, ending: Ending) -> list[str] | None:
         """Return in words what differs; None if a number is not even near."""
-        found = [_COMPARISONS[name](value, outcome[name]) for name, value in self.given().items()]
+        found = [
+            _COMPARISONS[name](value, getattr(ending, _FIELDS[name]))
+            for name, value in self.given().items()
+        ]
         return None if None in found else [words for words in found if words]
 
 
@@ -169,82 +166,25 @@ def _shown(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class StoppingRule:
-    """Stop after so many checks (or epochs) in a row that do not improve the validation loss."""
-
-    patience: int
-    min_delta: float = 0.0
-    unit: Literal["checks", "epochs"] = "checks"
-
-    @property
-    def distance(self) -> tuple[float, bool, int]:
-        """How far it is from the rule of the assignment; smaller is nearer."""
-        return self.min_delta, self.unit == "epochs", abs(self.patience - COURSE_PATIENCE)
-
-    def __str__(self) -> str:
-        words = f"patience {self.patience}"
-        if self.unit == "epochs":
-            words += " counted in epochs, by the last check of each"
-        if self.min_delta:
-            words += f", improvements of more than {self.min_delta:g} nats"
-        if self.patience > 1 and self.patience != COURSE_PATIENCE:
-            less = self.patience - 1
-            words += f" (or a counter compared with > {less} instead of >= {less})"
-        return words
-
-
-def stops(history: History) -> dict[int, StoppingRule]:
-    """Return each check at which a rule stops, with the rule nearest to that of the assignment.
-
-    "The lowest of the last N + 1 checks is the first of them", as the official solution of 2022 has
-    it, stops where patience N does; if the very first check is the lowest of the first N, it
-    stops one check earlier, where patience N - 1 does.
-    """
-    found: dict[int, StoppingRule] = {}
-    for rule, check in _all_stops(history):
-        if check not in found or rule.distance < found[check].distance:
-            found[check] = rule
-    return found
-
-
-def _all_stops(history: History) -> Iterator[tuple[StoppingRule, int]]:
-    every = np.arange(len(history.step))
-    last_of_epochs = np.flatnonzero(np.diff(history.epoch, append=history.epoch[-1] + 1))
-    units: dict[Literal["checks", "epochs"], NDArray[np.intp]]
-    units = {"checks": every, "epochs": last_of_epochs}
-    for unit, checks in units.items():
-        for min_delta in MIN_DELTAS:
-            waited = _checks_without_improvement(history.val_loss[checks], min_delta)
-            reached = np.maximum.accumulate(waited)
-            for patience in range(1, MAX_PATIENCE + 2):  # one more, for a counter compared with >
-                first = int(np.searchsorted(reached, patience))
-                if first < len(checks):
-                    yield StoppingRule(patience, min_delta, unit), int(checks[first])
-
-
-def _checks_without_improvement(losses: NDArray[np.float64], min_delta: float) -> NDArray[np.int64]:
-    """Return, for each check, how many in a row up to it did not improve on the best."""
-    waited, best, count = np.empty(len(losses), np.int64), np.inf, 0
-    for i, loss in enumerate(losses.tolist()):
-        improves = loss < best - min_delta
-        best, count = (loss, 0) if improves else (best, count + 1)
-        waited[i] = count
-    return waited
-
-
-@dataclass(frozen=True)
 class Answer:
     """One way to the numbers: a config, where its training ends, and what it gives there."""
 
     config: ExperimentConfig
-    rule: StoppingRule | None
-    """None if training continues to its last epoch."""
-    outcome: Outcome
+    ending: Ending
     misses: tuple[str, ...]
     shipped: str
     """The shipped config with the fewest different keys."""
     changes: Mapping[str, Any]
     """The keys in which it differs from that one."""
+
+    @property
+    def rule(self) -> StoppingRule | None:
+        """The rule that ends training; None if it continues to its last epoch."""
+        return self.ending.rule
+
+    def value(self, name: Quantity) -> Any:
+        """Return what it gives for a number that is published."""
+        return getattr(self.ending, _FIELDS[name])
 
     @property
     def rank(self) -> tuple[Any, ...]:
@@ -279,7 +219,7 @@ class Answer:
         return {
             "config": self.shipped,
             **_keys(self.config),
-            **{name: _plain(value) for name, value in self.outcome.items()},
+            **{name: _plain(self.value(name)) for name in NAMES},
             "changes": dict(self.changes),
             "sentence": self.sentence(),
             "command": self.command,
@@ -382,7 +322,7 @@ class Identification(Result):
         """Name the further number that distinguishes most of the matches."""
         given = self.published.given()
         values = {
-            name: list(dict.fromkeys(_shown(answer.outcome[name]) for answer in self.matches))
+            name: list(dict.fromkeys(_shown(answer.value(name)) for answer in self.matches))
             for name in NAMES
             if name not in given
         }
@@ -428,14 +368,14 @@ def identify(
         raise ConfigError(
             "no number to identify; give at least one, such as --stop-epoch 16 --val-accuracy 97.6"
         )
-    trained = histories(model, dataset, on_trained)
+    trained = all_endings(model, dataset, on_trained)
     shipped = {name: _keys(config) for name, config in shipped_protocols(model, dataset).items()}
     answers = sorted(
         (
-            _answer(ended, rule, outcome, tuple(misses), shipped)
-            for config, history in trained
-            for ended, rule, outcome in _endings(config, history)
-            if (misses := published.misses(outcome)) is not None
+            _answer(config, ending, tuple(misses), shipped)
+            for config, endings in trained
+            for ending in endings
+            if (misses := published.misses(ending)) is not None
         ),
         key=lambda answer: answer.rank,
     )
@@ -449,48 +389,29 @@ def identify(
     )
 
 
-def _endings(
-    config: ExperimentConfig, history: History
-) -> Iterator[tuple[ExperimentConfig, StoppingRule | None, Outcome]]:
-    """Yield each way in which a training may end: by a rule, or with its last epoch."""
-    yield config, None, _outcome(history, len(history.step) - 1)
-    if config.training.epochs < EPOCHS[config.model][0]:
-        return  # a shorter training has the checks of the longer one, but for its last
-    for check, rule in stops(history).items():
-        stopping = EarlyStoppingConfig(patience=rule.patience, min_delta=rule.min_delta)
-        update: dict[str, Any] = {"early_stopping": stopping}
-        if rule.unit == "epochs":  # no key says this: train to the end of the epoch
-            epochs = int(history.epoch[check]) + 1
-            update = {"training": config.training.model_copy(update={"epochs": epochs})}
-        yield config.model_copy(update=update), rule, _outcome(history, check)
-
-
-def _outcome(history: History, check: int) -> Outcome:
-    return {
-        "stop_epoch": int(history.epoch[check]),
-        "stop_step": int(history.step[check]),
-        "train_accuracy": Fraction(int(history.train_correct[check]), history.n_train),
-        "val_accuracy": Fraction(int(history.val_correct[check]), history.n_val),
-        "val_loss": float(history.val_loss[check]),
-    }
-
-
 def _answer(
     config: ExperimentConfig,
-    rule: StoppingRule | None,
-    outcome: Outcome,
+    ending: Ending,
     misses: tuple[str, ...],
     shipped: Mapping[str, Mapping[str, Any]],
 ) -> Answer:
     """Return an answer, described by the shipped config that it differs from in the fewest keys."""
+    rule = ending.rule
+    stopping = None
+    if rule and rule.key:
+        stopping = EarlyStoppingConfig(patience=rule.key, min_delta=rule.min_delta)
+    else:  # no key says where it stops: train to the end of that epoch
+        training = config.training.model_copy(update={"epochs": ending.epoch + 1})
+        config = config.model_copy(update={"training": training})
+    config = config.model_copy(update={"early_stopping": stopping})
     keys = _keys(config)
-    stop_epoch = outcome["stop_epoch"] if config.early_stopping else None
+    stop_epoch = ending.epoch if stopping else None
     changes_from = {name: _changes(keys, theirs, stop_epoch) for name, theirs in shipped.items()}
     nearest = min(
         shipped,
         key=lambda name: (len(changes_from[name]), not name.startswith("tdt4265/"), name),
     )
-    return Answer(config, rule, outcome, misses, nearest, changes_from[nearest])
+    return Answer(config, ending, misses, nearest, changes_from[nearest])
 
 
 def _changes(
@@ -506,6 +427,8 @@ def _changes(
     ):
         changes.pop("early_stopping.min_delta")
         changes["early_stopping"] = None
+    if theirs["early_stopping.patience"] is None and not keys["early_stopping.min_delta"]:
+        changes.pop("early_stopping.min_delta", None)  # the default
     return changes
 
 

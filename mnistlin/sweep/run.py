@@ -4,16 +4,13 @@ Only this process writes, so workers need no disk that they share with it. A sta
 died is submitted again; it fails only if that happens a second time.
 """
 
-import ast
 import shutil
-import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import SplitLoader, Splits, shared_loader
@@ -27,7 +24,7 @@ from mnistlin.runs.provenance import (
     resumed_info,
     this_command,
 )
-from mnistlin.runs.records import RunInfo, SweepInfo
+from mnistlin.runs.records import Origin, RunInfo, SweepInfo
 from mnistlin.runs.sweep_folder import Sweep, SweepWriter, load_sweep
 from mnistlin.runs.writer import RunWriter
 from mnistlin.sweep.cluster import dask_cluster
@@ -40,15 +37,11 @@ from mnistlin.sweep.workers import (
     Workers,
     WorkersLostError,
     processes,
+    train_stack,
 )
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 POLL_SECONDS = 0.2
 """How often the caller is asked whether to stop, while stacks train elsewhere."""
-
-_MAIN = ("__main__", "<module>")
 
 MAX_DEATHS = 2
 """A stack fails if so many workers died while they trained it."""
@@ -226,6 +219,58 @@ class _Driver:
         return load_run(path)
 
 
+@dataclass(frozen=True)
+class _Work:
+    """The tasks of a sweep and their data, checked before anything is written, and who trains."""
+
+    tasks: tuple[Task, ...]
+    data: Data
+    origin: Origin
+    chooses: bool
+    """Whether there are settings to choose among, and not seeds alone."""
+    jobs: int
+    scheduler: str | None
+
+    @classmethod
+    def checked(
+        cls,
+        config: ExperimentConfig,
+        jobs: int,
+        scheduler: str | None,
+        recorded: Path | None = None,
+    ) -> "_Work":
+        """Return the work of a sweep; `recorded` is where an older part of it found its data."""
+        loader = shared_loader() or SplitLoader()
+
+        def data(config: ExperimentConfig) -> Splits:
+            return loader.load(config.data, recorded, config.training)
+
+        tasks = tasks_of(config)
+        origin = describe_origin(config, _check_fit(tasks, data))
+        chooses = config.sweep is not None and bool(config.sweep.swept)
+        return cls(tasks, data, origin, chooses, jobs, scheduler)
+
+    def train(
+        self,
+        open_folder: Callable[[], AbstractContextManager[SweepWriter]],
+        on_progress: OnProgress | None,
+        complete: Sequence[Task] = (),
+    ) -> Sweep:
+        """Train the tasks that are not complete; the folder is opened once there are workers."""
+        missing = [task for task in self.tasks if task not in complete]
+        reporter = _Reporter(on_progress, self.tasks, complete)
+        with self._workers(reporter, len(missing)) as workers, open_folder() as writer:
+            _Driver(self.chooses, self.data, writer, workers, reporter).drive(missing)
+        return load_sweep(writer.path)
+
+    def _workers(self, reporter: _Reporter, n_tasks: int) -> AbstractContextManager[Workers]:
+        if self.scheduler is not None:
+            return dask_cluster(self.scheduler, self.data)
+        jobs = min(self.jobs, n_tasks)
+        here = nullcontext(ThisProcess(self.data, reporter.on_segment))
+        return processes(jobs, train_stack) if jobs > 1 else here
+
+
 def run_sweep(
     config: ExperimentConfig,
     runs_dir: str | Path,
@@ -267,17 +312,15 @@ def run_sweep(
         If something cannot be written, processes cannot be started, or the cluster cannot be
         reached.
     """
-    if jobs > 1:
-        _check_main_guard()
-    tasks, data = tasks_of(config), _loads_data()
-    first = _check_fit(tasks, data)
-    reporter = _Reporter(on_progress, tasks, [])
-    with _workers(data, reporter, min(jobs, len(tasks)), scheduler) as workers:
+    work = _Work.checked(config, jobs, scheduler)
+
+    @contextmanager
+    def new_folder() -> Iterator[SweepWriter]:
         path = make_folder(Path(runs_dir), f"{_kind(config)}_{config.name}")
         with sole_writer(path):
-            writer = SweepWriter(path, config, SweepInfo.of(describe_origin(config, first)))
-            _Driver(_chooses(config), data, writer, workers, reporter).drive(tasks)
-    return load_sweep(path)
+            yield SweepWriter(path, config, SweepInfo.of(work.origin))
+
+    return work.train(new_folder, on_progress)
 
 
 def resume_sweep(
@@ -309,39 +352,26 @@ def resume_sweep(
     DataError
         If the data is missing, or is not the data that the sweep began with.
     """
-    if jobs > 1:
-        _check_main_guard()
     path = Path(path)
     load_sweep(path)  # before the lock, which would leave a file in any folder
     with sole_writer(path):
         sweep = load_sweep(path)
         check_config_is_unchanged(path, sweep.info, sweep.config)
-        config, tasks = sweep.config, tasks_of(sweep.config)
-        data = _loads_data(
-            None if "data.dataset" in sweep.settings.swept else sweep.info.data.recorded_folder
-        )
-        first = _check_fit(tasks, data)
-        info = resumed_info(path, sweep.info, describe_origin(config, first))
-        complete = [task for task in tasks if _is_complete(task, sweep)]
-        missing = [task for task in tasks if task not in complete]
-        reporter = _Reporter(on_progress, tasks, complete)
-        with _workers(data, reporter, min(jobs, len(missing)), scheduler) as workers:
-            writer = SweepWriter(path, config, info)
+        finds_data = "data.dataset" not in sweep.settings.swept
+        recorded = sweep.info.data.recorded_folder if finds_data else None
+        work = _Work.checked(sweep.config, jobs, scheduler, recorded)
+        info = resumed_info(path, sweep.info, work.origin)
+        complete = [task for task in work.tasks if _is_complete(task, sweep)]
+
+        @contextmanager
+        def old_folder() -> Iterator[SweepWriter]:
+            writer = SweepWriter(path, sweep.config, info)
+            missing = set(work.tasks).difference(complete)
             _remove([writer.folder_of(key) for task in missing for key in task.keys])
             writer.add({key: sweep.members[key] for task in complete for key in task.keys})
-            _Driver(_chooses(config), data, writer, workers, reporter).drive(missing)
-    return load_sweep(path)
+            yield writer
 
-
-def _loads_data(recorded: Path | None = None) -> Data:
-    """Return what loads the data of a config, and returns the same for equal ones."""
-    loader = shared_loader() or SplitLoader()
-    return lambda config: loader.load(config.data, recorded, config.training)
-
-
-def _chooses(config: ExperimentConfig) -> bool:
-    """Return whether there are settings to choose among, and not seeds alone."""
-    return config.sweep is not None and bool(config.sweep.swept)
+        return work.train(old_folder, on_progress, complete)
 
 
 def _kind(config: ExperimentConfig) -> str:
@@ -371,35 +401,6 @@ def _check_fit(tasks: Sequence[Task], data: Data) -> Splits:
     if problems:
         raise ConfigError(problems[0])
     return data(tasks[0].configs[0])
-
-
-def _workers(
-    data: Data, reporter: _Reporter, jobs: int, scheduler: str | None
-) -> AbstractContextManager[Workers]:
-    if scheduler is not None:
-        return dask_cluster(scheduler, data)
-    return processes(jobs) if jobs > 1 else nullcontext(ThisProcess(data, reporter.on_segment))
-
-
-def _check_main_guard() -> None:
-    """Refuse a main script that is not guarded: the processes that it spawns import it again."""
-    frame: FrameType | None = sys._getframe()  # noqa: SLF001 (CPython has it; inspect uses it)
-    while frame and (frame.f_globals.get("__name__"), frame.f_code.co_name) != _MAIN:
-        frame = frame.f_back
-    if frame is None:  # a notebook, another thread
-        return
-    path, line = frame.f_code.co_filename, frame.f_lineno
-    try:
-        body = ast.parse(Path(path).read_bytes()).body
-    except (OSError, SyntaxError, ValueError):  # such as `python -c`, which has no file to import
-        return
-    (statement,) = (each for each in body if each.lineno <= line <= (each.end_lineno or line))
-    condition = ast.walk(statement.test) if isinstance(statement, ast.If) else ()
-    if not any(isinstance(each, ast.Name) and each.id == "__name__" for each in condition):
-        raise RunError(
-            f"{path}, line {line}: a sweep with more than one job starts processes that import "
-            'this script again; call it below `if __name__ == "__main__":`, or use jobs=1'
-        )
 
 
 def _is_complete(task: Task, sweep: Sweep) -> bool:

@@ -4,9 +4,11 @@ A worker gets the configs of a stack and returns its results as values; only the
 writes files. A worker that dies loses the task that it was training and no other.
 """
 
+import ast
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +16,8 @@ from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from typing import Protocol, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -26,6 +29,11 @@ from mnistlin.runs.provenance import describe_origin
 from mnistlin.runs.records import Origin
 from mnistlin.training.segments import Segment
 from mnistlin.training.sgd import train
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_T = TypeVar("_T")
 
 OnSegment = Callable[[range], bool]
 Data: TypeAlias = Callable[[ExperimentConfig], Splits]
@@ -39,6 +47,8 @@ Configs: TypeAlias = tuple[ExperimentConfig, ...]
 _one_at_a_time = threading.Lock()
 
 _loader = SplitLoader()
+
+_MAIN = ("__main__", "<module>")
 
 
 @dataclass(frozen=True)
@@ -157,8 +167,10 @@ class ThisProcess:
         return []
 
 
-class Processes:
-    """Trains stacks in processes of this machine, which find the data by its name.
+class Processes(Generic[_T]):
+    """Calls a function such as `train_stack` in processes of this machine.
+
+    They get configs only, and find the data by its name.
 
     Each process is a pool of its own, so that one that dies breaks no other; it is replaced when
     the next stack is submitted. The processes hold one end of a pipe whose other end is the
@@ -166,10 +178,11 @@ class Processes:
     any more, or was killed.
     """
 
-    def __init__(self, n_jobs: int) -> None:
+    def __init__(self, n_jobs: int, function: Callable[[Configs], _T]) -> None:
         self.n_at_once = n_jobs
+        self._function = function
         self._context = multiprocessing.get_context("spawn")
-        self._pools: list[tuple[ProcessPoolExecutor, Result | None]] = []
+        self._pools: list[tuple[ProcessPoolExecutor, Future[_T] | None]] = []
         with _process_errors():
             self._lifeline, self._drivers_end = self._context.Pipe(duplex=False)
         try:
@@ -179,8 +192,8 @@ class Processes:
             self.close()
             raise
 
-    def submit(self, configs: Configs) -> Result:
-        """Start to train a stack in a process that is free."""
+    def submit(self, configs: Configs) -> Future[_T]:
+        """Start a call in a process that is free."""
         i, (pool, last) = next(
             (i, (pool, last))
             for i, (pool, last) in enumerate(self._pools)
@@ -190,14 +203,14 @@ class Processes:
             if last is not None and self.deaths(last):
                 pool = self._started()
             try:
-                result = pool.submit(train_stack, configs)
+                result = pool.submit(self._function, configs)
             except BrokenExecutor:  # it died while it had nothing to do
                 pool = self._started()
-                result = pool.submit(train_stack, configs)
+                result = pool.submit(self._function, configs)
         self._pools[i] = (pool, result)
         return result
 
-    def deaths(self, result: Result) -> int:
+    def deaths(self, result: Future[_T]) -> int:
         """Return 1 if the process died."""
         return int(isinstance(result.exception(), BrokenExecutor))
 
@@ -234,9 +247,16 @@ def _process_errors() -> Iterator[None]:
 
 
 @contextmanager
-def processes(n_jobs: int) -> Iterator[Processes]:
-    """Train in processes of this machine while inside."""
-    workers = Processes(n_jobs)
+def processes(n_jobs: int, function: Callable[[Configs], _T]) -> Iterator[Processes[_T]]:
+    """Have processes of this machine while inside, which call a function of configs.
+
+    Raises
+    ------
+    RunError
+        If they cannot be started, or the main script, which they import again, is not guarded.
+    """
+    _check_main_guard()
+    workers = Processes(n_jobs, function)
     try:
         yield workers
     finally:
@@ -252,3 +272,24 @@ def _hold_lifeline(lifeline: Connection) -> None:
 def _exit_with(lifeline: Connection) -> None:
     lifeline.poll(None)  # nothing is ever sent: it returns when the other end is closed
     os._exit(0)
+
+
+def _check_main_guard() -> None:
+    """Refuse a main script that is not guarded: the processes that it spawns import it again."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 (CPython has it; inspect uses it)
+    while frame and (frame.f_globals.get("__name__"), frame.f_code.co_name) != _MAIN:
+        frame = frame.f_back
+    if frame is None:  # a notebook, another thread
+        return
+    path, line = frame.f_code.co_filename, frame.f_lineno
+    try:
+        body = ast.parse(Path(path).read_bytes()).body
+    except (OSError, SyntaxError, ValueError):  # such as `python -c`, which has no file to import
+        return
+    (statement,) = (each for each in body if each.lineno <= line <= (each.end_lineno or line))
+    condition = ast.walk(statement.test) if isinstance(statement, ast.If) else ()
+    if not any(isinstance(each, ast.Name) and each.id == "__name__" for each in condition):
+        raise RunError(
+            f"{path}, line {line}: this starts processes, which import the script again; call it "
+            'below `if __name__ == "__main__":`, or train sweeps with jobs=1'
+        )

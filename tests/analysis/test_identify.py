@@ -6,25 +6,39 @@ import numpy as np
 import pytest
 
 from mnistlin.analysis import identify as module
-from mnistlin.analysis.identify import Published, TypedNumber, identify, stops
-from mnistlin.analysis.protocols import History, grid, shipped_protocols
+from mnistlin.analysis import protocols
+from mnistlin.analysis.identify import Published, TypedNumber, identify
+from mnistlin.analysis.protocols import Ending, all_endings, grid, shipped_protocols
+from mnistlin.analysis.stopping_rules import all_have_stopped, stops
+from mnistlin.config import load_config
 from mnistlin.errors import ConfigError
+from mnistlin.experiment import run_experiment
 from mnistlin.training.segments import Stopper
 
 
-def history(losses, checks_per_epoch=5, n_val=1000):
-    """Return a history whose accuracies tell its checks apart."""
-    n = len(losses)
-    steps = 6 * np.arange(n)
-    return History(
-        n_train=2000,
-        n_val=n_val,
-        step=steps,
-        epoch=np.arange(n) // checks_per_epoch,
-        train_correct=1500 + np.arange(n),
-        val_correct=700 + np.arange(n) // 2,
-        val_loss=np.asarray(losses, float),
-    )
+def epochs_of(losses, checks_per_epoch=5):
+    return np.arange(len(losses)) // checks_per_epoch
+
+
+def stops_of(losses):
+    """Return where rules stop, with five checks per epoch."""
+    return stops(epochs_of(losses), np.asarray(losses, float))
+
+
+def endings(losses, n_val=1000):
+    """Return the endings of a training whose accuracies tell its checks apart."""
+    rules = stops_of(losses) | {len(losses) - 1: None}
+    return [
+        Ending(
+            rule,
+            step=6 * i,
+            epoch=i // 5,
+            train_accuracy=Fraction(1500 + i, 2000),
+            val_accuracy=Fraction(700 + i // 2, n_val),
+            val_loss=losses[i],
+        )
+        for i, rule in rules.items()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +78,7 @@ LOSSES = np.random.default_rng(0).normal(size=(20, 80)).cumsum(axis=1) / 50 + 1
 
 @pytest.mark.parametrize("losses", LOSSES)
 def test_rules_stop_where_the_trainer_stops(losses):
-    found = stops(history(losses))
+    found = stops_of(losses)
     for check, rule in found.items():
         if rule.unit == "checks":
             stopper = Stopper()
@@ -82,7 +96,7 @@ def test_best_of_the_last_n_is_a_patience(losses):
         windows = (losses[max(0, t - n) : t + 1] for t in range(len(losses)))
         stop = next((t for t, w in enumerate(windows) if len(w) >= n and w.min() == w[0]), None)
         if stop is not None:
-            rule = stops(history(losses)).get(stop)
+            rule = stops_of(losses).get(stop)
             assert rule is not None
             stopper = Stopper()
             for loss in losses[: stop + 1]:
@@ -92,30 +106,62 @@ def test_best_of_the_last_n_is_a_patience(losses):
 
 def test_a_rule_names_the_comparison_that_gives_the_same():
     losses = [1.0, *np.linspace(1.1, 1.2, 30)]
-    assert "a counter compared with > 10 instead of >= 10" in str(stops(history(losses))[11])
-    assert "compared" not in str(stops(history(losses))[10])
+    assert "a counter compared with > 10 instead of >= 10" in str(stops_of(losses)[11])
+    assert "compared" not in str(stops_of(losses)[10])
+
+
+@pytest.mark.parametrize("losses", LOSSES)
+def test_rules_that_count_epochs_stop_where_they_say(losses):
+    """Also as a patience in checks, where there is one that stops there."""
+    by_epoch = [(check, rule) for check, rule in stops_of(losses).items() if rule.unit == "epochs"]
+    for check, rule in by_epoch:
+        stopper = Stopper()
+        for loss in losses[4 : check + 1 : 5]:
+            stopper = stopper.after(loss, rule.min_delta)
+        assert stopper.checks_without_improvement == rule.patience
+        if rule.in_checks is not None:
+            stopper, waited = Stopper(), []
+            for loss in losses[: check + 1]:
+                stopper = stopper.after(loss, rule.min_delta)
+                waited.append(stopper.is_out_of(rule.in_checks))
+            assert waited.index(True) == check
+
+
+@pytest.mark.parametrize("losses", LOSSES[:5])
+def test_after_all_rules_have_stopped_longer_training_changes_nothing(losses):
+    longer = [*losses, *[losses.max()] * 300]
+    settled = next(
+        n
+        for n in range(len(losses), len(longer), 5)
+        if all_have_stopped(epochs_of(longer[:n]), np.array(longer[:n]))
+    )
+    assert stops_of(longer[:settled]) == stops_of(longer)
 
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Give the protocols of the course made-up histories, and return them by shipped name."""
+    """Give the protocols of the course made-up numbers, and return them."""
     rng = np.random.default_rng(1)
     configs = grid("logistic", "mnist")
     made = [
-        history(rng.normal(size=400).cumsum() / 40 + 2, n_val=1000 + i) for i in range(len(configs))
+        endings((rng.normal(size=400).cumsum() / 40 + 2).tolist(), n_val=1000 + i)
+        for i in range(len(configs))
     ]
-    monkeypatch.setattr(module, "histories", lambda *_: list(zip(configs, made, strict=True)))
-    return list(zip(configs, made, strict=True))
+    found = list(zip(configs, made, strict=True))
+    monkeypatch.setattr(module, "all_endings", lambda *_: found)
+    return found
 
 
 def numbers_of(found, rule_patience):
-    check = next(
-        c for c, r in stops(found).items() if r.patience == rule_patience and not r.min_delta
+    ending = next(
+        each
+        for each in found
+        if each.rule and each.rule.patience == rule_patience and not each.rule.min_delta
     )
     return Published(
-        stop_epoch=int(found.epoch[check]),
-        val_accuracy=TypedNumber.parse(f"{found.val_correct[check] / found.n_val:.4f}"),
-        val_loss=TypedNumber.parse(f"{found.val_loss[check]:.8f}"),
+        stop_epoch=ending.epoch,
+        val_accuracy=TypedNumber.parse(f"{float(ending.val_accuracy):.4f}"),
+        val_loss=TypedNumber.parse(f"{ending.val_loss:.8f}"),
     )
 
 
@@ -128,7 +174,6 @@ def test_a_shipped_protocol_is_found_first_and_unchanged(trained):
         and c.training.shuffle
         and c.training.order == "legacy"
         and c.training.seed == 0
-        and c.training.epochs > 50
     )
     answer = identify(numbers_of(found, 10)).matches[0]
     assert (answer.shipped, answer.changes, answer.misses) == (
@@ -139,7 +184,7 @@ def test_a_shipped_protocol_is_found_first_and_unchanged(trained):
     assert "mnistlin train --config tdt4265/2022-first-shuffled" in answer.command
 
 
-def test_another_patience_is_told_as_a_change(trained):
+def test_another_patience_is_a_change(trained):
     found = trained[0][1]
     result = identify(numbers_of(found, 11))
     assert result.matches[0].changes["early_stopping.patience"] == 11
@@ -161,7 +206,7 @@ def test_made_up_numbers_find_nothing(trained):
 
 
 def test_several_matches_name_the_number_that_tells_them_apart(trained):
-    result = identify(Published(stop_epoch=int(trained[0][1].epoch[50])))
+    result = identify(Published(stop_epoch=trained[0][1][0].epoch))
     assert len(result.matches) > 1
     assert "would distinguish most of them" in result.explanation()
 
@@ -169,3 +214,53 @@ def test_several_matches_name_the_number_that_tells_them_apart(trained):
 def test_no_number_is_an_error():
     with pytest.raises(ConfigError, match="no number to identify"):
         identify(Published())
+
+
+@pytest.fixture
+def offline_grid(monkeypatch, make_config, dataset, tmp_path):
+    """Let a small protocol with few epochs, on small data, be all that identify knows."""
+    data = {"dataset": str(dataset), "val_rows": "last", "train_rows": "sample"}
+    config = load_config(
+        make_config(data=data, epochs=60, order="legacy", dtype="float64", learning_rate=0.5),
+        {"early_stopping": {"patience": 3}},
+    )
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(protocols, "shipped_protocols", lambda *_: {"small": config})
+    monkeypatch.setattr(module, "shipped_protocols", lambda *_: {"small": config})
+    monkeypatch.setattr(protocols, "MAX_EPOCHS", {config.model: 75})
+    grid.cache_clear()
+    yield config, str(dataset)
+    grid.cache_clear()
+
+
+def test_real_trainings_are_found_by_their_rounded_numbers(offline_grid, tmp_path):
+    """By rules of early stopping, and by the end of training; the second question is cached."""
+    config, dataset = offline_grid
+    calls = []
+    for changes in (
+        {},
+        {"training.seed": 1, "early_stopping.patience": 5},
+        {"training.shuffle": False, "early_stopping.min_delta": 1e-3},
+        {"data.scaling": "unit", "training.epochs": 50, "early_stopping": None},
+    ):
+        run = run_experiment(config, tmp_path / "runs", overrides=changes)
+        numbers = Published(
+            stop_epoch=run.summary["stop_epoch"],
+            val_loss=TypedNumber.parse(f"{run.summary['last_val_loss']:.5f}"),
+        )
+        found = identify(numbers, config.model, dataset, calls.append)
+        assert not found.matches[0].misses
+        again = run_experiment(config, tmp_path / "again", overrides=dict(found.matches[0].changes))
+        assert again.summary["last_val_loss"] == pytest.approx(
+            run.summary["last_val_loss"], abs=1e-12
+        )
+    assert sum(calls) == len(grid(config.model, dataset))
+
+
+def test_a_damaged_cache_is_trained_again(offline_grid, tmp_path):
+    config, dataset = offline_grid
+    first = all_endings(config.model, dataset)
+    (cached,) = (tmp_path / "cache").rglob("*.npz")
+    cached.write_bytes(cached.read_bytes()[:-100])
+    assert all_endings(config.model, dataset) == first
+    assert all_endings(config.model, dataset) == first
