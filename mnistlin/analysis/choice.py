@@ -1,13 +1,11 @@
 """Which setting of a sweep to choose, and how certain that is.
 
 The score of a run is its validation accuracy (or loss) averaged over the checks of the last epoch,
-for a single check moves with the last few batches. Settings are compared by their means over the
-seeds, with paired t-tests against the best one, corrected for their number (Holm 1979). The choice
-by one standard error is the simplest setting whose mean is within one standard error of the best
-one's (Breiman et al. 1984, section 3.4.3).
+for a single check moves with the last few batches. `selection` chooses by these scores.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -16,88 +14,28 @@ import numpy as np
 
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
-from mnistlin.analysis.statistics import CONFIDENCE, Mean, holm, t_interval, wilson_interval
+from mnistlin.analysis.selection import Choice, Scores, choose
+from mnistlin.analysis.statistics import Mean, wilson_interval
 from mnistlin.analysis.unstable import with_unstable_members
 from mnistlin.errors import ConfigError, RunError
 from mnistlin.runs.folder import Run
 from mnistlin.runs.records import ChoiceRecord
-from mnistlin.runs.sweep_folder import Key, Sweep, column_of, record_choice, value_text
+from mnistlin.runs.sweep_folder import (
+    Key,
+    Sweep,
+    column_of,
+    record_choice,
+    record_chosen,
+    value_text,
+)
 from mnistlin.training.evaluation import predict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Criterion: TypeAlias = Literal["accuracy", "loss"]
-Scores: TypeAlias = Mapping[Key, Mapping[int, float]]
-"""The score of each setting with each seed."""
-
 MAX_ROWS = 20
 """So many settings are printed; sweep.csv has all members."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The settings that a sweep speaks for."""
-
-    best: Key
-    similar: tuple[Key, ...]
-    """Settings that do not differ significantly from the best one; without a test, none."""
-    one_standard_error: Key | None
-    """The simplest setting within one standard error of the best; None with a single seed."""
-    p_values: Mapping[Key, float]
-    """Of the tests against the reference, corrected for their number."""
-    standard_error: float | None = None
-    """Of the mean score of the best setting."""
-
-
-def choose(
-    scores: Scores,
-    cost: Callable[[Key], Any] = lambda _: 0,
-    *,
-    lowest: bool = False,
-    reference: Key | None = None,
-) -> Choice:
-    """Choose among settings by their scores.
-
-    Parameters
-    ----------
-    scores : mapping of tuple to mapping of int to float
-        For each setting its score with each seed, at least one.
-    cost : callable
-        How complex or expensive a setting is; anything that can be compared.
-    lowest : bool
-        Whether low scores are good.
-    reference : tuple, optional
-        The setting that all others are tested against; by default the best one.
-    """
-    sign = -1 if lowest else 1
-    means = {key: sign * float(np.mean(list(found.values()))) for key, found in scores.items()}
-    best = max(means, key=means.__getitem__)
-    against_best = _p_values(scores, best)
-    similar = [key for key, p in against_best.items() if p >= 1 - CONFIDENCE]
-    n_seeds, simplest, error = len(scores[best]), None, None
-    if n_seeds > 1:
-        error = float(np.std(list(scores[best].values()), ddof=1)) / n_seeds**0.5
-        within = [key for key, mean in means.items() if mean >= means[best] - error]
-        simplest = min(within, key=lambda key: (cost(key), -means[key]))
-    p_values = against_best if reference is None else _p_values(scores, reference)
-    return Choice(best, tuple(similar), simplest, p_values, error)
-
-
-def _p_values(scores: Scores, reference: Key) -> dict[Key, float]:
-    """Return the corrected p-value of each other setting that can be tested against one."""
-    found: dict[Key, float] = {}
-    for key, values in scores.items():
-        seeds = [seed for seed in values if seed in scores[reference]]
-        pairs = [values[seed] - scores[reference][seed] for seed in seeds]
-        if key == reference or len(pairs) < 2:
-            continue
-        interval = t_interval(pairs)
-        if interval is not None:
-            found[key] = interval.p_value
-        elif not any(pairs):  # the same with every seed
-            found[key] = 1.0
-    return dict(zip(found, holm(list(found.values())), strict=True))
 
 
 @dataclass(frozen=True)
@@ -362,6 +300,10 @@ def explain_choice(
     sign = 1 if by == "loss" else -1
     summaries.sort(key=lambda each: _rank(each, f"val_{by}", sign, each.key in excluded))
     test = _test_score(sweep, by, usable[choice.best]) if choice else {}
+    if choice and sweep.info.chosen is None and sweep.status in {"finished", "partly_failed"}:
+        chosen = usable[choice.best]
+        with suppress(RunError):  # a read-only folder: the list of runs shows no accuracy then
+            record_chosen(sweep.path, chosen[min(chosen)].path.name)
     return SweepChoice(sweep, by, tuple(summaries), against, choice, excluded, test)
 
 

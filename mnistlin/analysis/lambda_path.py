@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlin.analysis.choice import choose
 from mnistlin.analysis.optimum import objective_on
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
+from mnistlin.analysis.selection import choose
 from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm
 from mnistlin.errors import RunError
 from mnistlin.figures import captions

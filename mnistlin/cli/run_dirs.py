@@ -110,17 +110,17 @@ def _has_weights(path: Path) -> bool:
 
 
 def _is_unfinished(path: Path) -> bool:
-    """Say whether a run or sweep can be resumed: no process is writing it, and it has not ended."""
+    """Say whether a run or sweep can be resumed: no process is writing it, and it is not done."""
     from mnistlin.errors import RunError
     from mnistlin.runs.folder import load_run
-    from mnistlin.runs.index import RESUMABLE
+    from mnistlin.runs.index import can_be_resumed
     from mnistlin.runs.sweep_folder import load_sweep
 
     try:
         found = load_sweep(path) if _is_sweep(path) else load_run(path)
     except RunError:
         return False
-    return found.current_status in RESUMABLE
+    return can_be_resumed(found)
 
 
 TRAINED_RUN = RunDir("runs with weights", _has_weights)

@@ -14,10 +14,7 @@ from mnistlin.runs.checkpoint import CHECKPOINT_NAME
 from mnistlin.runs.files import LOCK_NAME, is_locked, read_json
 from mnistlin.runs.folder import Run, load_run, runs_folder
 from mnistlin.runs.records import ENDED
-from mnistlin.runs.sweep_folder import Sweep, is_sweep, load_sweep
-
-RESUMABLE = frozenset({"unfinished", "interrupted", "failed"})
-"""Current statuses of runs and sweeps that can be resumed."""
+from mnistlin.runs.sweep_folder import DIVERGED, Sweep, is_sweep, load_sweep
 
 _STARTED = re.compile(r"[0-9]{8}T[0-9]{6}Z_.+")
 _FIRST_FILES = {"config.yaml", "metrics.csv", "steps.csv", CHECKPOINT_NAME, LOCK_NAME, "sweep.csv"}
@@ -43,7 +40,7 @@ class Entry:
     settings : mapping of str to object
         The config by dotted keys; a swept key has a tuple of all its values.
     summary : mapping of str to object
-        summary.json; empty for a sweep, and while a run has none.
+        summary.json, for a sweep that of its chosen member; empty while there is none.
     note : str
         What to do about it, if anything.
     """
@@ -180,9 +177,15 @@ def _not_started(path: Path) -> Entry | None:
     return Entry(path, path.name.partition("_")[2], "not started", note=note)
 
 
+def can_be_resumed(found: Run | Sweep) -> bool:
+    """Say whether resuming would train something: what diverged would diverge again."""
+    if isinstance(found, Sweep) and found.status == "partly_failed":
+        return any(failure.error != DIVERGED for failure in found.info.failures)
+    return found.current_status in {"unfinished", "interrupted", "failed"}
+
+
 def _resume_note(folder: Run | Sweep) -> str:
-    is_open = folder.current_status in RESUMABLE
-    return f"resume with: {folder.resume_command}" if is_open else ""
+    return f"resume with: {folder.resume_command}" if can_be_resumed(folder) else ""
 
 
 def _size_note(found: Run | Sweep) -> str:
@@ -191,6 +194,6 @@ def _size_note(found: Run | Sweep) -> str:
 
 
 def _summary(found: Run | Sweep) -> Mapping[str, Any]:
-    """Return the summary of a run, if it has one yet."""
-    has_one = isinstance(found, Run) and (found.path / "summary.json").exists()
-    return found.summary if isinstance(found, Run) and has_one else {}
+    """Return the summary of a run, or of the chosen member of a sweep, if there is one yet."""
+    run = found if isinstance(found, Run) else found.chosen
+    return run.summary if run is not None and (run.path / "summary.json").exists() else {}

@@ -223,6 +223,8 @@ class SweepInfo(Origin):
     choice: ChoiceRecord | None = None
     unstable: Annotated[tuple[UnstableRecord, ...] | None, Field(strict=False)] = None
     """One seed for each setting; None if not tested yet."""
+    chosen: str | None = None
+    """The member that was chosen when the sweep had ended: the first seed of the best setting."""
     failures: Annotated[tuple[FailureRecord, ...], Field(strict=False)] = ()
 
 

@@ -189,6 +189,13 @@ class Sweep:
         found = self.info.unstable or ()
         return {keys[each.run]: each.largest_stable_rate for each in found if each.run in keys}
 
+    @property
+    def chosen(self) -> Run | None:
+        """The member that was chosen when the sweep had ended, if one was."""
+        name = self.info.chosen
+        is_one = name is not None and name in member_names(self.settings).values()
+        return self._member(str(name)) if is_one else None
+
     def _member(self, name: str) -> Run | None:
         """Return a member if its folder is complete."""
         try:
@@ -242,7 +249,7 @@ class SweepWriter:
         self._names = member_names(config.sweep)
         self._keys = list(config.sweep.swept)
         self._rows: dict[Key, Sequence[Value]] = {}
-        self._info = info.updated(failures=(), unstable=None)
+        self._info = info.updated(failures=(), unstable=None, chosen=None)
         remove_leftovers(path)
         text = dump_yaml(config.model_dump(mode="json"))
         write_bytes(path / "config.yaml", text.encode(), durable=True)
@@ -323,16 +330,19 @@ def record_choice(path: Path, choice: ChoiceRecord) -> None:
 
 
 def record_unstable(path: Path, unstable: Sequence[UnstableRecord]) -> None:
-    """Record in sweep.json which settings their step size made unstable.
+    """Record in sweep.json which settings their step size made unstable; a RunError if it fails."""
+    _record(path, unstable=tuple(unstable))
 
-    Raises
-    ------
-    RunError
-        If it cannot be written.
-    """
+
+def record_chosen(path: Path, run: str) -> None:
+    """Record in sweep.json which member was chosen; a RunError if it fails."""
+    _record(path, chosen=run)
+
+
+def _record(path: Path, **values: Any) -> None:
     with sole_writer(path):
         info = read_record(path / "sweep.json", SweepInfo)
-        _write_info(path, info.updated(unstable=tuple(unstable)))
+        _write_info(path, info.updated(**values))
 
 
 def _write_info(path: Path, info: SweepInfo) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from mnistlin.analysis.choice import choose, explain_choice
+from mnistlin.analysis.choice import explain_choice
+from mnistlin.analysis.selection import choose
 from mnistlin.config import load_config
 from mnistlin.errors import ConfigError
 from mnistlin.figures.draw import SWEEP_FIGURES
