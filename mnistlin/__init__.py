@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mnistlin.analysis.compare import compare
     from mnistlin.analysis.dips import explain_dips
     from mnistlin.analysis.evaluate import evaluate
+    from mnistlin.analysis.identify import identify
     from mnistlin.analysis.optimum import find_optimum
     from mnistlin.analysis.predict import predict
     from mnistlin.config import ExperimentConfig, load_config
@@ -36,6 +37,7 @@ _HOMES = {
     "explain_dips": "mnistlin.analysis.dips",
     "find_optimum": "mnistlin.analysis.optimum",
     "find_runs": "mnistlin.runs.index",
+    "identify": "mnistlin.analysis.identify",
     "load_config": "mnistlin.config",
     "load_run": "mnistlin.runs.folder",
     "load_sweep": "mnistlin.runs.sweep_folder",
@@ -60,6 +62,7 @@ __all__ = [
     "explain_dips",
     "find_optimum",
     "find_runs",
+    "identify",
     "load_config",
     "load_run",
     "load_sweep",

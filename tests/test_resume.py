@@ -71,6 +71,8 @@ def contents(folder):
         {"model": "logistic", "early_stopping": None, "epochs": 60, "shuffle": False},
         {"early_stopping": {"patience": 3, "min_delta": 0.01}, "epochs": 100},
         {"learning_rate": 10.0},  # so that the best check comes early
+        {"order": "legacy", "skip_orders": 2, "seed": 2**32 - 1, "epochs": 60},
+        {"order": "legacy", "data": {"train_size": 40, "train_rows": "sample"}, "epochs": 60},
     ],
     ids=str,
 )

@@ -15,13 +15,14 @@ class _Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gener
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from mnistlin.analysis.identify import TypedNumber
+        from mnistlin.analysis.published import TypedNumber
         from mnistlin.errors import ConfigError
 
         try:
-            return TypedNumber.parse(str(value))
+            TypedNumber.parse(value)
         except ConfigError as error:
             self.fail(str(error), param, ctx)
+        return value
 
 
 @click.command()
@@ -55,13 +56,12 @@ def identify(*, model: str, dataset: str, as_json: bool, **numbers: Any) -> None
       mnistlin identify --stop-epoch 16 --val-accuracy 97.6
       mnistlin identify --model softmax --train-accuracy 92.3 --val-accuracy 91.6
     """
-    from mnistlin.analysis.identify import Published
     from mnistlin.analysis.identify import identify as identify_numbers
     from mnistlin.analysis.protocols import grid
 
     fetch_data(dataset, quiet=as_json)
     with bar(len(grid(model, dataset)), "protocol", quiet=as_json) as progress:
-        found = identify_numbers(Published(**numbers), model, dataset, progress.update)
+        found = identify_numbers(model, dataset, on_trained=progress.update, **numbers)
     show(found, as_json=as_json)
 
 

@@ -1,18 +1,23 @@
 """Published numbers lead to the protocols that give them."""
 
+import shlex
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from mnistlin.analysis import identify as module
 from mnistlin.analysis import protocols
-from mnistlin.analysis.identify import Published, TypedNumber, identify
+from mnistlin.analysis.identify import identify
 from mnistlin.analysis.protocols import Ending, all_endings, grid, shipped_protocols
+from mnistlin.analysis.published import TypedNumber
 from mnistlin.analysis.stopping_rules import all_have_stopped, stops
-from mnistlin.config import load_config
+from mnistlin.cli.app import cli
+from mnistlin.config import dump_yaml, load_config
 from mnistlin.errors import ConfigError
 from mnistlin.experiment import run_experiment
+from mnistlin.runs.folder import load_run
 from mnistlin.training.segments import Stopper
 
 
@@ -158,11 +163,11 @@ def numbers_of(found, rule_patience):
         for each in found
         if each.rule and each.rule.patience == rule_patience and not each.rule.min_delta
     )
-    return Published(
-        stop_epoch=ending.epoch,
-        val_accuracy=TypedNumber.parse(f"{float(ending.val_accuracy):.4f}"),
-        val_loss=TypedNumber.parse(f"{ending.val_loss:.8f}"),
-    )
+    return {
+        "stop_epoch": ending.epoch,
+        "val_accuracy": f"{float(ending.val_accuracy):.4f}",
+        "val_loss": f"{ending.val_loss:.8f}",
+    }
 
 
 def test_a_shipped_protocol_is_found_first_and_unchanged(trained):
@@ -175,7 +180,7 @@ def test_a_shipped_protocol_is_found_first_and_unchanged(trained):
         and c.training.order == "legacy"
         and c.training.seed == 0
     )
-    answer = identify(numbers_of(found, 10)).matches[0]
+    answer = identify(**numbers_of(found, 10)).matches[0]
     assert (answer.shipped, answer.changes, answer.misses) == (
         "tdt4265/2022-first-shuffled",
         {},
@@ -186,34 +191,33 @@ def test_a_shipped_protocol_is_found_first_and_unchanged(trained):
 
 def test_another_patience_is_a_change(trained):
     found = trained[0][1]
-    result = identify(numbers_of(found, 11))
+    result = identify(**numbers_of(found, 11))
     assert result.matches[0].changes["early_stopping.patience"] == 11
     assert "compared with > 10" in result.explanation()
 
 
 def test_an_epoch_counted_from_one_is_a_near_miss_that_says_so(trained):
     found = numbers_of(trained[0][1], 10)
-    shifted = Published(found.stop_epoch + 1, None, None, found.val_accuracy, found.val_loss)
-    result = identify(shifted)
+    result = identify(**found | {"stop_epoch": found["stop_epoch"] + 1})
     assert not result.matches
     assert "if epochs are counted from 1" in result.explanation()
 
 
 def test_made_up_numbers_find_nothing(trained):
-    result = identify(Published(stop_epoch=3, val_accuracy=TypedNumber.parse("20")))
+    result = identify(stop_epoch=3, val_accuracy=20)
     assert (result.matches, result.near_misses) == ((), ())
     assert "none comes near" in result.explanation()
 
 
 def test_several_matches_name_the_number_that_tells_them_apart(trained):
-    result = identify(Published(stop_epoch=trained[0][1][0].epoch))
+    result = identify(stop_epoch=trained[0][1][0].epoch)
     assert len(result.matches) > 1
     assert "would distinguish most of them" in result.explanation()
 
 
 def test_no_number_is_an_error():
     with pytest.raises(ConfigError, match="no number to identify"):
-        identify(Published())
+        identify()
 
 
 @pytest.fixture
@@ -225,16 +229,27 @@ def offline_grid(monkeypatch, make_config, dataset, tmp_path):
         {"early_stopping": {"patience": 3}},
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(protocols, "shipped_protocols", lambda *_: {"small": config})
-    monkeypatch.setattr(module, "shipped_protocols", lambda *_: {"small": config})
+    path = tmp_path / "small.yaml"
+    path.write_text(dump_yaml(config.model_dump(mode="json")))
+    monkeypatch.setattr(protocols, "shipped_protocols", lambda *_: {str(path): config})
+    monkeypatch.setattr(module, "shipped_protocols", lambda *_: {str(path): config})
+    monkeypatch.setattr(protocols, "SCALINGS", ("symmetric", "unit"))
     monkeypatch.setattr(protocols, "MAX_EPOCHS", {config.model: 75})
     grid.cache_clear()
     yield config, str(dataset)
     grid.cache_clear()
 
 
+def trained_by(command, runs_dir):
+    """Run a command that is printed, as a user would, and return its run."""
+    arguments = [*shlex.split(command)[1:], "--runs-dir", str(runs_dir), "--no-plots"]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0, result.output
+    return load_run(result.stdout.splitlines()[-1].removeprefix("run: "))
+
+
 def test_real_trainings_are_found_by_their_rounded_numbers(offline_grid, tmp_path):
-    """By rules of early stopping, and by the end of training; the second question is cached."""
+    """And the printed command reproduces them; all questions but the first are answered at once."""
     config, dataset = offline_grid
     calls = []
     for changes in (
@@ -244,13 +259,15 @@ def test_real_trainings_are_found_by_their_rounded_numbers(offline_grid, tmp_pat
         {"data.scaling": "unit", "training.epochs": 50, "early_stopping": None},
     ):
         run = run_experiment(config, tmp_path / "runs", overrides=changes)
-        numbers = Published(
+        found = identify(
+            config.model,
+            dataset,
             stop_epoch=run.summary["stop_epoch"],
-            val_loss=TypedNumber.parse(f"{run.summary['last_val_loss']:.5f}"),
+            val_loss=f"{run.summary['last_val_loss']:.5f}",
+            on_trained=calls.append,
         )
-        found = identify(numbers, config.model, dataset, calls.append)
         assert not found.matches[0].misses
-        again = run_experiment(config, tmp_path / "again", overrides=dict(found.matches[0].changes))
+        again = trained_by(found.matches[0].command, tmp_path / "again")
         assert again.summary["last_val_loss"] == pytest.approx(
             run.summary["last_val_loss"], abs=1e-12
         )

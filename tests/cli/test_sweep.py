@@ -1,6 +1,11 @@
 """`mnistlin sweep`: values on the command line, results, and errors."""
 
 import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -99,3 +104,81 @@ def test_evaluating_a_member_on_the_test_set_is_warned_of(mnistlin):
     result = mnistlin("evaluate", sweep.members[10, 0].path, "--split", "test")
     assert result.exit_code == 0
     assert "too optimistic" in result.stderr
+
+
+def test_runs_shows_the_accuracy_of_the_chosen_member(mnistlin):
+    sweep = sweep_of(mnistlin(*TINY, "--over", "training.learning_rate=0.0001,0.05"))
+    best = max(
+        (run.summary for run in sweep.members.values()), key=lambda s: s["last_val_accuracy"]
+    )
+    (entry,) = json.loads(mnistlin("runs", "--json").stdout)["runs"]
+    assert entry["summary"]["last_val_accuracy"] == best["last_val_accuracy"]
+    assert f"{best['last_val_accuracy']:.4f}" in mnistlin("runs").stdout
+    found = mnistlin("runs", "--filter", f"last_val_accuracy>{best['last_val_accuracy'] - 0.01}")
+    assert sweep.path.name in found.stdout
+
+
+def test_last_is_the_newest_sweep_that_can_be_resumed(mnistlin, monkeypatch):
+    """One of which stacks failed, and neither a finished one nor one that diverged."""
+    over = ("--over", "training.batch_size=10,20")
+
+    def fail(_):
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mnistlin.sweep.workers.train", fail)
+        failed = mnistlin(*TINY, *over)
+    assert failed.exit_code == 5
+    assert mnistlin(*TINY, *over).exit_code == 0
+    assert mnistlin(*TINY, "--over", "training.l2_lambda=1e6,0").exit_code == 5
+    again = sweep_of(mnistlin("sweep", "--resume", "@last", "--no-plots"))
+    assert failed.stdout.splitlines()[-1] == f"run: {again.path}"
+    none = mnistlin("sweep", "--resume", "@last")
+    assert none.exit_code == 2
+    assert "no unfinished sweeps" in none.stderr
+
+
+SLOW = ("--set", "training.epochs=400", "--seeds", "0-3")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interrupted_sweep_draws_what_it_has_and_prints_how_to_resume_it(
+    jobs, started, wait_for, workplace, mnistlin
+):
+    over = ("--over", "training.batch_size=50,100", *SLOW, "--jobs", jobs)
+    process = started("sweep", "--config", "tiny.yaml", *over)
+    wait_for(lambda: any("finished" in p.read_text() for p in workplace.glob("runs/*/sweep.csv")))
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "status: interrupted" in stdout
+    (path,) = (workplace / "runs").iterdir()
+    assert list((path / "plots").iterdir())
+    (command,) = [line for line in stderr.splitlines() if line.startswith("resume with: ")]
+    words = shlex.split(command.removeprefix("resume with: mnistlin "))
+    assert mnistlin(*words, "--set", "training.epochs=1").exit_code == 2  # its config is fixed
+    assert mnistlin(*words, "--no-plots").exit_code == 0
+    assert load_sweep(path).status == "finished"
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_sweep_whose_log_nobody_reads_completes(jobs, workplace):
+    """As in `mnistlin sweep ... 2>&1 >/dev/null | head -0`."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    over = ("--over", "training.batch_size=10,20", "--over", "training.l2_lambda=1e6,0")
+    done = subprocess.run(
+        [sys.executable, "-m", "mnistlin", *TINY, *over, "--jobs", jobs],
+        stderr=theirs,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    os.close(theirs)
+    (path,) = (workplace / "runs").iterdir()
+    assert load_sweep(path).status == "partly_failed"  # of what diverged the log would have told
+    assert len(load_sweep(path).members) == 4
+    assert done.stdout.splitlines()[-1] == f"run: runs/{path.name}"
