@@ -100,6 +100,7 @@ RUN = {
 SWEEP = {
     "choice": "with `val_from: train`: the chosen member and its score on the test set",
     "unstable": "settings that their step size made unstable; null if not tested yet",
+    "chosen": "the member that was chosen when the sweep had ended; null before that",
     "failures": "members that could not be trained, and why",
 }
 MEMBER = {
