@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Criterion: TypeAlias = Literal["accuracy", "loss"]
 MAX_ROWS = 20
-"""So many settings are printed; sweep.csv has all members."""
+"""Number of settings that are printed; sweep.csv has all members."""
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,7 @@ def explain_choice(
 
 
 def name_of(key: str) -> str:
-    """Return a swept key as sentences and axes have it."""
+    """Return the name of a swept key in sentences and on axes."""
     return "λ" if key == "training.l2_lambda" else column_of(key)
 
 

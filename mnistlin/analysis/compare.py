@@ -101,7 +101,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison(Result):
-    """Several runs on the same images: each on its own, and each with each other."""
+    """Several runs on the same images: individually and in pairs."""
 
     evaluations: tuple[Evaluation, ...]
     pairs: tuple[Pair, ...]

@@ -82,7 +82,7 @@ class OneMoreEpoch:
         return np.diff(self.accuracy)
 
     def steps_to_recover(self, position: int) -> int | None:
-        """Return how many steps after this one accuracy is at its level again; None: not here."""
+        """Return after how many steps accuracy has recovered; None if not in this epoch."""
         later = np.flatnonzero(self.accuracy[position + 2 :] >= self.accuracy[position])
         return int(later[0]) + 1 if len(later) else None
 

@@ -137,7 +137,7 @@ def apply_rules(
     Parameters
     ----------
     run : Run
-        Best a long one without early stopping: of a rule that outlasts it, no more is known.
+        Preferably long and without early stopping: a rule cannot be followed beyond its end.
     patiences : iterable of int
         Checks, at least 1, in increasing order.
     min_deltas : iterable of float

@@ -109,7 +109,7 @@ class Evaluation(Result):
 
     @cached_property
     def confusion(self) -> NDArray[np.intp]:
-        """How often class i (row) was taken for class j (column), (n_classes, n_classes)."""
+        """How often class i (row) was predicted as class j (column), (n_classes, n_classes)."""
         n_classes = len(self.split.classes)
         return confusion_counts(self.split.targets, self.predictions.class_index, n_classes)
 
@@ -205,7 +205,7 @@ class Evaluation(Result):
         return figure
 
     def confusion_figure(self) -> "Figure":
-        """Draw how often each class was taken for which."""
+        """Draw the confusion matrix."""
         from mnistlin.figures.confusion import counts_figure
 
         words, of_what = self._words("Confusion matrix"), f"{SPLITS[self.split_name]} images"

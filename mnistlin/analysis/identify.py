@@ -66,7 +66,7 @@ class Answer:
         return " ".join(["mnistlin train --config", self.shipped, *words])
 
     def sentence(self) -> str:
-        """Return what a student needs to know."""
+        """Describe the protocol in one sentence."""
         keys = [
             f"{key} {_yaml(value)}" for key, value in self.changes.items() if "stopping" not in key
         ]

@@ -370,7 +370,7 @@ def _no_minimum_figure(optimum: Optimum) -> "Figure":
         what, note = (
             "Separating weights",
             "Every training image is correctly classified: t times these weights bring J as close "
-            "to 0 as one likes, so there is no minimum.",
+            "to 0 as desired, so there is no minimum.",
         )
     with page(captions.of_run(what, optimum.run), note) as figure:
         rays, probabilities = figure.subplots(1, 2)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_DRAWN = 8
-"""The figure shows at most so many images, one per row."""
+"""Maximum number of images in the figure, one per row."""
 
 _ROW_HEIGHT, _PAGE_EDGES = 1.95, 1.6
 """Of each image, and of the words above and below all of them, in inches."""

@@ -149,7 +149,7 @@ _COMPARISONS: Mapping[Quantity, Callable[[Any, Any], str | None]] = {
 
 
 def shown(value: Any) -> str:
-    """Return a quantity as people read it."""
+    """Return a quantity formatted for display."""
     if isinstance(value, Fraction):
         return f"{float(value):.4f} ({float(value):.2%})"
     return f"{value:.6g}"

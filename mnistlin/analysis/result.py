@@ -24,7 +24,7 @@ Tables: TypeAlias = Mapping[str, Sequence[Values]]
 
 
 class TooShortError(RunError):
-    """A run is too short for a question to be answered; the run itself is in order."""
+    """A run is too short to answer a question; the run itself is valid."""
 
 
 class Result:
@@ -124,7 +124,7 @@ def save(result: Result, out: Path | None = None, fmt: str = "png") -> list[Path
 
 
 def as_text(value: Any) -> str:
-    """Return a value as it is shown to people."""
+    """Return a value formatted for display."""
     if value is None:
         return "none"
     if isinstance(value, bool):

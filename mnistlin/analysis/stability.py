@@ -1,4 +1,4 @@
-"""`explain stability` answers: does the loss fluctuate by overshoot, or by noise of the batches.
+"""`explain stability`: does the loss fluctuate because of overshoot or of batch noise?
 
 Gradient descent is stable where learning_rate * sharpness < 2. The experiment decides: with the
 full training set as one batch, noise of the batches is gone and overshoot stays.
@@ -44,7 +44,7 @@ N_STEPS, N_JUDGED = 300, 100
 """Steps of the experiment, and how many of the last ones are judged."""
 
 N_PASSES = 500
-"""Passes over the training set that `explain_stability` takes, about."""
+"""Approximate number of passes over the training set in `explain_stability`."""
 
 GONE = 0.1
 """A full batch leaves less than this fraction of a fluctuation that is noise of the batches."""
@@ -63,7 +63,7 @@ Verdict: TypeAlias = Literal["noise", "overshoot", "inconclusive", "no fluctuati
 
 @dataclass(frozen=True)
 class Stability(Result):
-    """A run's learning rate beside the limits, and the loss after each step of the experiment.
+    """A run's learning rate, the limits, and the loss after each step of the experiment.
 
     `full_batch` and `batches` are validation losses (N_STEPS,) in nats, nan after divergence.
     """
@@ -165,7 +165,7 @@ class Stability(Result):
             f"{_sd(full)} with the full training set as one batch."
         )
         ends = {
-            "no fluctuation": "Neither is a fluctuation worth an explanation.",
+            "no fluctuation": "Both fluctuations are negligible.",
             "noise": "The fluctuation goes with the batches: it is their noise, not overshoot.",
             "overshoot": "What stays with a full batch cannot be noise of the batches: the steps "
             "overshoot.",
@@ -308,7 +308,7 @@ def _full_batch_steps(
 
 @np.errstate(over="ignore", invalid="ignore")
 def _batch_steps(splits: Splits, head: Head, W: Floats, training: TrainingConfig) -> Floats:
-    """Return the same with the batches of the epochs that follow the run."""
+    """As `_full_batch_steps`, with the batches of the epochs that follow the run."""
     split = splits.train
     reader = PixelReader(split, training.batch_size, "float64")
     l2_lambdas, steps = np.array([training.l2_lambda]), []
@@ -329,7 +329,7 @@ def _batch_steps(splits: Splits, head: Head, W: Floats, training: TrainingConfig
 
 
 def stable_rate_like(learning_rate: float, objective: Objective) -> float:
-    """Return a learning rate divided by 10 until training could have begun stably with it.
+    """Divide a learning rate by 10 until training is stable at its start; return it.
 
     Training begins at W = 0, where all samples are uncertain and the sharpness is near its largest.
     """
@@ -342,7 +342,7 @@ def stable_rate_like(learning_rate: float, objective: Objective) -> float:
 
 
 def likely_cause_of_divergence(run: Run) -> str:
-    """Return the likely cause why a run diverged, and a learning rate that would have been stable.
+    """Return the likely cause of a run's divergence, and a learning rate that would be stable.
 
     The penalty alone multiplies every weight by 1 - 2 η λ a step, which grows it if η λ > 1.
     """

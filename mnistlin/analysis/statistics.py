@@ -18,7 +18,7 @@ CONFIDENCE = 0.95
 """Of intervals; one minus it is the level of tests."""
 
 NO_SPREAD = 1e-12
-"""A standard deviation up to this is rounding."""
+"""A standard deviation up to this is rounding error."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def wilson_interval(n_right: int, n: int) -> tuple[float, float]:
     Parameters
     ----------
     n_right, n : int
-        How many of how many; at least one.
+        Number of successes, and of trials (at least 1).
     """
     interval = stats.binomtest(n_right, n).proportion_ci(CONFIDENCE, method="wilson")
     return float(interval.low), float(interval.high)
@@ -203,7 +203,7 @@ class PairedCounts:
 
 
 def with_spread(values: Sequence[float] | Mean | None, fmt: str) -> str:
-    """Return the mean of some values ± their standard deviation, which a single one has not."""
+    """Return mean ± standard deviation as text; for a single value, the mean alone."""
     if values is None:
         return "-"
     found = values if isinstance(values, Mean) else Mean.of(values)

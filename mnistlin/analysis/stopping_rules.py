@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 MAX_PATIENCE = 50
 MIN_DELTAS = (0.0, 1e-3)
 COURSE_PATIENCE = 10
-"""What the assignment asks for; of equivalent rules the one nearest to it is named."""
+"""The rule of the assignment; of equivalent rules, the one closest to it is reported."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def fetch(dataset: str, quiet: bool) -> None:
 @debug_option
 @click.pass_context
 def verify(ctx: click.Context, target: str) -> None:
-    """Check by content what files really are; exit with 3 if one is not what it should be.
+    """Identify files by their content; exit with 3 if one is not what it should be.
 
     \b
     Examples:

@@ -68,8 +68,8 @@ def compare(
     """Test whether runs differ in accuracy by more than chance, image by image.
 
     All must have been evaluated on the same images. Figures and tables go to a new folder beside
-    the runs. With more than two runs each is compared with each, and p-values are corrected for
-    their number (Holm).
+    the runs. With more than two runs, all pairs are compared, and p-values are corrected for their
+    number (Holm).
 
     \b
     Example:

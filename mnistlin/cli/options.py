@@ -100,7 +100,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Values of the options that all commands that train share."""
+    """Values of the options shared by all commands that train."""
 
     overrides: Mapping[str, Any]
     runs_dir: Path
@@ -189,7 +189,7 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 MAX_VALUES = 1000
-"""Most values of a range; more are a typo."""
+"""Maximum number of values in a range; more are a typo."""
 
 _NUMBER = r"[+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?"
 _LOG_RANGE = re.compile(rf"({_NUMBER}):({_NUMBER}):([0-9]{{1,9}})log")

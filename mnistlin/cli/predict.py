@@ -1,4 +1,4 @@
-"""`predict` and `play`: what a run makes of images that are not in its data set."""
+"""`predict` and `play`: predictions of a run for images outside its dataset."""
 
 import json
 from pathlib import Path

@@ -25,7 +25,7 @@ class RunDir(click.ParamType[str]):
         self._accepts = accepts
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the path; text that names nothing is kept, for the error of who opens it."""
+        """Return the path; unknown text is returned as it is, and opening it raises the error."""
         text, folder = str(value), _runs_dir(ctx)
         if _exists(Path(text)):
             return text

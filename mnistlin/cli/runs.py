@@ -1,4 +1,4 @@
-"""Commands about the runs that are there: `plot`, `runs` and `runs rm`."""
+"""Commands for existing runs: `plot`, `runs` and `runs rm`."""
 
 import json
 import shutil
@@ -153,7 +153,7 @@ def runs(  # noqa: PLR0913 (one for each option)
     as_json: bool,
     runs_dir: Path,
 ) -> None:
-    """List runs and sweeps, newest first, with what to do about those not in order.
+    """List runs and sweeps, newest first, and say how to repair those with problems.
 
     A column is shown for each config key in which the listed runs differ; a sweep is one line. Any
     command takes @last, @-2 (the last but one) or the name of a listed folder instead of its path.

@@ -53,12 +53,12 @@ class Output:
 
     @contextmanager
     def passes(self, what: str) -> Iterator[Callable[[], object]]:
-        """Show a bar that counts passes over the images; what is yielded counts one."""
+        """Show a progress bar of passes over the images; yield the function that counts one."""
         with bar(None, "pass", quiet=self.as_json, desc=what) as shown:
             yield shown.update
 
     def show(self, result: "Result", make_home: Callable[[], Path] | None = None) -> None:
-        """Save a result and print it; that it could not be saved is a warning after it.
+        """Save a result and print it; a failure to save is a warning after the result.
 
         `make_home` makes the folder of a result that belongs to no run folder.
         """
@@ -130,7 +130,7 @@ def show(result: "Result", files: Sequence[Path] = (), *, as_json: bool) -> None
 
 
 def _wrapped(text: str) -> str:
-    """Wrap each paragraph that is not indented, as a command is."""
+    """Wrap paragraphs; indented ones, such as commands, are kept."""
     paragraphs = text.split("\n\n")
     return "\n\n".join(
         words if words.startswith("    ") else click.wrap_text(words, width=88)
@@ -146,7 +146,7 @@ def _as_object(result: "Result", files: Sequence[Path]) -> Mapping[str, Any]:
 
 
 def _aligned(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the lines of a table, its header first, numbers at the right."""
+    """Return the lines of a table, header first, right-aligned."""
     from mnistlin.analysis.result import as_text
     from mnistlin.runs.tables import aligned
 

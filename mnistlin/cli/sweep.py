@@ -190,7 +190,7 @@ _SWEEP_OPTIONS = (
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """Values of the options that all commands that sweep share."""
+    """Values of the options shared by all commands that sweep."""
 
     seeds: list[int] | None = None
     choose_by: "Criterion" = "accuracy"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def echo(text: object = "", *, nl: bool = True) -> None:
     """Print a result; what would control the terminal is escaped.
 
-    If the reader of a pipe has ended, so does the output, but not the command.
+    If the reader of a pipe has exited, output stops and the command continues.
     """
     try:
         click.echo(printable(str(text)), nl=nl)
@@ -42,7 +42,7 @@ def log(text: object) -> None:
 
 
 def open_closed_streams() -> None:
-    """Connect standard streams that were closed to nothing, so that no file takes their place."""
+    """Connect closed standard streams to the null device, so that no file gets their number."""
     for number in range(3):
         try:
             os.fstat(number)

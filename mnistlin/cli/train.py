@@ -113,7 +113,7 @@ def _run_of(run_dir: str, configs: tuple[str, ...], options: TrainingOptions) ->
 
 
 def _warn_of_changes(run: "Run", options: TrainingOptions) -> None:
-    """Name what may give a resumed run other bits than an uninterrupted one."""
+    """Warn about changes that may alter the last bits of a resumed run."""
     for resumption in run.info.resumed[-1:]:
         for key, (before, now) in resumption.changed.items():
             options.log(

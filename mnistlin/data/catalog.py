@@ -208,7 +208,7 @@ def recognise(sha256: str | None) -> KnownFile | None:
 
 
 def may_be_known(path: Path) -> bool:
-    """Return whether a raw file has the size of a known one, so that hashing it is of use."""
+    """Return whether a raw file has the size of a known one, so that hashing it is worthwhile."""
     try:
         size = path.stat().st_size
     except (OSError, ValueError):

@@ -30,7 +30,7 @@ _FLAT, _FLAT_PART = 2.0, 0.75
 """In a drawing, this part of the border is within so many grey levels of the paper."""
 
 _MIN_CONTRAST = 12.0
-"""Grey levels by which ink differs from paper at least."""
+"""Minimum difference between ink and paper, in grey levels."""
 
 _FAINT = 0.1
 """Ink below this is ignored where the outline of the digit is found."""

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 UNORDERED = frozenset({"training.seed"})
-"""Keys whose values are numbers that mean nothing by their size."""
+"""Keys whose values are numbers without an order."""
 
 MAX_KEYS = 4
 
@@ -40,7 +40,7 @@ MAX_UNSTABLE = 3
 """Unstable settings of a sweep that a figure names."""
 
 SHORT_NAME = 3
-"""Letters of a class's name that fits where a label does."""
+"""Maximum length of a class name that fits in place of a label."""
 
 
 def differing_keys(runs: Sequence[Run]) -> list[str]:

@@ -45,11 +45,11 @@ CELLS_WIDTH, CELLS_HEIGHT = 4.4, 1.7
 """About how many inches the cells have: their width, and what the page's height has more."""
 
 Counts: TypeAlias = NDArray[np.integer[Any]]
-"""(n_classes, n_classes): how often class i (row) was taken for class j (column)."""
+"""(n_classes, n_classes): how often class i (row) was predicted as class j (column)."""
 
 
 def confusion_figure(run: Run) -> Figure:
-    """Draw how often each true class was taken for which on the validation set, and its recall.
+    """Draw the confusion matrix of the validation set, and the recall of each class.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def confusion_figure(run: Run) -> Figure:
 def counts_figure(
     words: tuple[str, str, str], counts: Counts, labels: Sequence[str], of_what: str
 ) -> Figure:
-    """Draw how often each true class was taken for which, and its recall.
+    """Draw a confusion matrix, and the recall of each class.
 
     `words` are those of the page, and `of_what` says what was counted, such as "test images".
     """

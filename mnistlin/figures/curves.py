@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 BLOCK_STEPS = 10
-"""How many batch losses are averaged: a single one says little."""
+"""Number of batch losses that are averaged: single ones are noisy."""
 
 PARTS = {"train": ("training set", BLUE), "val": ("validation set", VERMILION)}
 
@@ -159,7 +159,7 @@ PANELS = {"val": "validation", "train": "training"}
 PAGE_HEIGHT = HEIGHT + 0.8
 
 FEW_RUNS = 3
-"""Up to so many runs have the values at their ends in the legend."""
+"""Up to this many runs have their last values in the legend."""
 
 
 def loss_overlay(runs: Sequence[Run]) -> Figure:

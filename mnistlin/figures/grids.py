@@ -48,7 +48,7 @@ SIZE = "data.train_size"
 
 MAX_PANELS = 12
 MAX_LABEL = 14
-"""Longest tick label; what is longer is cut in the middle."""
+"""Maximum length of a tick label; longer ones are shortened in the middle."""
 
 MAX_WRITTEN, MAX_SPREAD = 14, 8
 """Up to so many columns of cells on a page have means written into them, or means and spreads."""

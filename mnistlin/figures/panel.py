@@ -41,7 +41,7 @@ Curve: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 """Steps and values of equal length."""
 
 MAX_VALUE = 1e30
-"""Nothing that we measure is larger, and no axis can show it."""
+"""No measured value is larger, and no axis can show larger ones."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def robust_limits(
 
 
 def steady(curves: Sequence[Curve]) -> list[Curve]:
-    """Return the curves but for those that fluctuate UNSTEADY times as much as the median does.
+    """Return the curves without those that fluctuate UNSTEADY times as much as the median.
 
     A model whose steps are too large would squeeze all others into a line.
     """
@@ -159,7 +159,7 @@ STEPS_BELOW, EPOCHS_BELOW = 5, 19
 
 
 def step_axes(axes: Axes, y_title: str, runs: Sequence[Run]) -> None:
-    """Make a panel one over the steps of some runs."""
+    """Set up the x axis of a panel for the steps of some runs."""
     last_step = max(1, *(int(run.steps["step"].max(initial=0)) for run in runs))
     axes.set_xlim(-0.012 * last_step, 1.012 * last_step)
     axes.xaxis.set_major_locator(_round_counts())
@@ -252,7 +252,7 @@ def fit_y(
 
 
 def mark_best(axes: Axes, run: Run, column: str, color: str) -> None:
-    """Ring the check with the lowest validation loss, the first of equals."""
+    """Circle the check with the lowest validation loss; the first one in case of ties."""
     best = int(np.argmin(run.metrics["val_loss"]))
     step, epoch = run.metrics["step"][best], run.metrics["epoch"][best]
     axes.plot(

@@ -54,7 +54,7 @@ OKABE_ITO = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 """Colours for things without an order (Okabe and Ito 2008); their yellow is too pale for lines."""
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)))
-"""Line styles, one after the other, for more lines than colours can tell apart."""
+"""Line styles, in order, for more lines than colours can distinguish."""
 
 _RC: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so all machines set the same type
@@ -114,7 +114,7 @@ def drawn_for_paper() -> Iterator[None]:
 
 
 def is_for_paper() -> bool:
-    """Say whether figures are drawn for a column of a paper."""
+    """Return whether figures are drawn for a column of a paper."""
     return _is_for_paper.get()
 
 
@@ -215,7 +215,7 @@ def stacked(figure: "Figure", heights: Sequence[float]) -> "list[SubFigure]":
 
 
 def name_axes(axes: "Axes", y_title: str, x_title: str = "") -> None:
-    """Write what y is above the upper left corner, where it is read first, and x below."""
+    """Name the y axis above the upper left corner, where it is read first, and x below."""
     axes.set_title(y_title, loc="left", fontsize="medium")
     axes.set_xlabel(x_title)
 
@@ -280,7 +280,7 @@ def sequential_colors(n: int) -> list[tuple[float, float, float, float]]:
 
 
 def is_dark(color: tuple[float, ...]) -> bool:
-    """Say whether white text reads better than black on a colour, given as RGB in [0, 1]."""
+    """Return whether white text is more legible than black on a colour, given as RGB in [0, 1]."""
     red, green, blue = (
         channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
         for channel in color[:3]
@@ -362,7 +362,7 @@ def _fix_layout(figure: "Figure") -> None:
 
 
 def _leave_out_covered_labels(figure: "Figure") -> None:
-    """Hide numbers of an x axis, and labels of points, that would touch one before them."""
+    """Hide tick labels of an x axis, and labels of points, that would touch the previous one."""
     from matplotlib.text import Annotation
 
     for axes in figure.axes:

@@ -49,7 +49,7 @@ MAX_TICKS = 6
 """Up to this many λ each have their number below; with more, powers of ten have."""
 
 FEW_LAMBDAS = 6
-"""Up to this many λ have the values at their ends in the legend."""
+"""Up to this many λ have their last values in the legend."""
 
 _LINE: Any = {"linewidth": 1.5, "marker": "o", "markevery": [-1], "markersize": 4}
 _POINT: Any = {"linestyle": "", "marker": "o", "markersize": 5.5, "elinewidth": 2.0}

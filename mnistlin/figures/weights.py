@@ -19,10 +19,10 @@ __all__ = ["add_colorbar", "draw_tile", "n_columns", "weights_figure"]
 
 COLORMAP = "RdBu_r"  # white at 0; colour-blind readers can distinguish the signs
 TILES_ASPECT = 2.0
-"""Width of the tiles' part of a page by its height."""
+"""Width / height of the part of a page that the tiles fill."""
 
 TITLED = 1.15
-"""Height of a tile with its title, by that of the tile."""
+"""Height of a tile with its title, relative to the tile alone."""
 
 ROWS_PER_PAGE, ROW_HEIGHT = 4, 0.9
 """With more rows of tiles than this the page grows by this many inches per row."""
@@ -66,7 +66,7 @@ def weights_figure(run: Run) -> Figure:
 
 
 def n_columns(n_tiles: int, image_shape: tuple[int, int]) -> int:
-    """Return in how many columns tiles of this shape fill a page best."""
+    """Return the number of columns in which tiles of this shape fill a page best."""
     height, width = image_shape
 
     def pixel_size(columns: int) -> float:

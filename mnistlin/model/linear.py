@@ -14,11 +14,11 @@ one-hot target y,
     dC/dz = ŷ - y         because the prediction is its derivative, ŷ = dA/dz
 
 (report part 1a for one output, 1b for K). A is computed from logits shifted by their maximum, so
-that no exp overflows and no log meets a zero.
+that exp cannot overflow and log is never taken of 0.
 
 Logits are class-major, because NumPy reduces over a middle axis of long rows much faster than over
-a last axis of length 10, and so are the weights of a stack. Files and the public API have weights
-the other way round, (n_features + 1, n_outputs); `stack` and `unstack` turn one into the other.
+a last axis of length 10, and so are the weights of a stack. Files and the public API use the
+transpose, (n_features + 1, n_outputs); `stack` and `unstack` convert between the two.
 """
 
 from abc import ABC, abstractmethod
@@ -111,7 +111,7 @@ def squared_norm(W: NDArray[Any]) -> NDArray[np.float64]:
 
 
 class Head(ABC):
-    """What the logits Z (..., n_outputs, n_samples) of a model mean: all that models differ in.
+    """What the logits Z (..., n_outputs, n_samples) mean; models differ in nothing else.
 
     A new model is a subclass, an entry in `HEADS`, and its name in the config's schema.
     """
@@ -123,7 +123,7 @@ class Head(ABC):
     """As in figures."""
 
     max_classes: ClassVar[int | None] = None
-    """How many classes it can tell apart; None for any number."""
+    """Largest number of classes; None if there is no limit."""
 
     @abstractmethod
     def predict(self, Z: Floats) -> Floats:
@@ -152,12 +152,12 @@ class Head(ABC):
         return self.predict(Z)
 
     def predicted_class(self, Z: Floats) -> NDArray[np.intp]:
-        """Return the class index of each sample, (..., n_samples); of equals the lowest."""
+        """Return the class index of each sample, (..., n_samples); ties go to the lowest."""
         classes: NDArray[np.intp] = Z.argmax(axis=-2)
         return classes
 
     def is_correct(self, Z: Floats, k: int) -> NDArray[np.bool_]:
-        """Return whether class k is predicted, (..., n_samples), faster than by an argmax."""
+        """Return whether class k is predicted, (..., n_samples), faster than with an argmax."""
         z = Z[..., k, :]
         is_above_lower = z > Z[..., :k, :].max(axis=-2, initial=-np.inf)
         is_largest: NDArray[np.bool_] = is_above_lower & (z >= Z[..., k:, :].max(axis=-2))

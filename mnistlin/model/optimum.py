@@ -25,13 +25,13 @@ _TOLERANCE = 1e-6
 """Norm of the gradient below which the search ends."""
 
 _LBFGS_TOLERANCE = 1e-4
-"""Norm of the gradient down to which differences of J in float32 still show the way."""
+"""Norm of the gradient down to which float32 resolves differences of J."""
 
 _NEWTON_REDUCTION = 1e-3
-"""By what factor a Newton step is to reduce the gradient, if the tolerance asks for so much."""
+"""Factor by which a Newton step reduces the gradient, unless the tolerance requires less."""
 
 _MAX_TRIALS = 5
-"""Points tried on a line of L-BFGS; if none is lower, that is the rounding of float32."""
+"""Trial points of an L-BFGS line search; if none is lower, float32 rounding is the cause."""
 
 _MAX_HALVINGS = 30
 
@@ -47,9 +47,9 @@ _RIDGE = 1e-4
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PixelBlock:
-    """Samples of class k: their pixels (n, m), which are these columns of P; all others are 0.
+    """Samples of class k; `pixels` (n, m) are the given columns of P, and all others are 0.
 
-    `columns` (m,) end with the bias pixel; None if they are all of P.
+    `columns` (m,) ends with the bias pixel; None means all columns of P.
     """
 
     k: int
@@ -57,7 +57,7 @@ class PixelBlock:
     columns: NDArray[np.intp] | None
 
     def weights(self, V: Floats) -> Floats:
-        """Return the columns of V (..., n_features + 1) that are here, (..., m)."""
+        """Return `columns` of V (..., n_features + 1), of shape (..., m)."""
         return V if self.columns is None else V[..., self.columns]
 
     def add_product(self, A: Floats, to: Floats) -> None:
@@ -200,11 +200,11 @@ def minimise(
     objective : Objective
         What to minimise.
     start : ndarray of shape (n_features + 1, n_outputs)
-        Where to begin.
+        Starting point.
     tolerance : float
         Norm of the gradient at which to end.
     max_iterations : int
-        Steps at most.
+        Maximum number of steps.
     on_pass : callable
         Called after each pass over the samples.
 
@@ -215,9 +215,9 @@ def minimise(
 
     Notes
     -----
-    L-BFGS (Liu and Nocedal 1989) comes near the minimum, in float32, which takes half of the time.
-    Newton steps find the last digits: their gradients are of float64, while the products with the
-    Hessian, of which the method of conjugate gradients needs many, only steer, in float32.
+    L-BFGS (Liu and Nocedal 1989) approaches the minimum in float32, which halves the time. Newton
+    steps then find the last digits: their gradients are computed in float64, and the many products
+    with the Hessian that conjugate gradients need, which only affect the direction, in float32.
 
     Both work in coordinates V = Lᵀ W, where L Lᵀ is the curvature at W = 0. There the curvature is
     the same in all directions, at least near 0, which takes a quarter of the steps.
@@ -283,7 +283,7 @@ class _Search:
         self._place = self._at(self._weights(result.x))
 
     def _newton_step(self) -> bool:
-        """Solve for where the gradient vanishes; return whether that has reduced the gradient."""
+        """Take a damped Newton step; return whether it has reduced the norm of the gradient."""
         place, size = self._place, self._place.weights.size
 
         def hessian_times(v: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Fast products with images: the inputs X of the linear model, which are never made.
+"""Fast products with the inputs X of the linear model, without computing X itself.
 
 An input is affine in its pixel, 0 to 255, so the pixels P themselves are multiplied and only the
 product, which is far smaller, is scaled:
@@ -83,9 +83,9 @@ def times(A: Floats, X: Pixels) -> Floats:
 def pixel_weights(W: Floats, scaling: Scaling) -> Floats:
     """Return the weights V of pixels, of the shape of W (..., n_features + 1), with V Pᵀ = W Xᵀ.
 
-    This pays in evaluation, where the same weights serve many images. The weight of the bias pixel
-    also takes the constant -offset Σ W. A pixel of 0 adds nothing to V Pᵀ, so pixels that are 0 in
-    all images can be left out.
+    This saves time in evaluation, where the same weights are used for many images. The weight of
+    the bias pixel also takes the constant -offset Σ W. A pixel of 0 adds nothing to V Pᵀ, so pixels
+    that are 0 in all images can be left out.
     """
     V: Floats = W / scaling.divisor
     constant = scaling.offset * W.sum(axis=-1)

@@ -37,7 +37,7 @@ def sharpness(objective: Objective, weights: Floats, tolerance: float = 1e-9) ->
 
 
 def sharpness_bound(objective: Objective, weights: Floats) -> float:
-    """Return an upper bound of the sharpness, for the price of one product.
+    """Return an upper bound of the sharpness, at the cost of one product.
 
     The Hessian is the mean over the samples of M ⊗ x xᵀ with M = d²C/dz², plus 2 λ, so its largest
     eigenvalue is at most the mean of the largest of M times ‖x‖², plus 2 λ.

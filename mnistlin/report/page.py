@@ -279,7 +279,7 @@ def _command(experiment: TrainedExperiment) -> str:
 
 
 def _data_uri(picture: Picture) -> str:
-    """Return a figure as a URI, so that the ids inside it are its own.
+    """Return a figure as a URI, so that its ids do not clash with those of others.
 
     Percent signs make it shorter than Base64 would, and let it be compressed.
     """

@@ -27,7 +27,7 @@ from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
 
 MAX_BYTES = 2_000_000
-"""The page is never larger, so that it can be sent around."""
+"""Maximum size of the page, so that it can be sent by e-mail."""
 
 MAX_SAMPLES = 20
 _PAD_PIXELS = 280

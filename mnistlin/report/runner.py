@@ -1,4 +1,4 @@
-"""Gets the experiments of a report trained: reuses, resumes or trains each of them.
+"""Training of a report's experiments: each is reused, resumed or trained.
 
 A run that is there already is reused if everything that decides its numbers is the same: the
 config but for keys without effect, the images and labels by their hashes, and the version of the
@@ -37,7 +37,7 @@ UNFINISHED = frozenset({"interrupted", "running"})
 
 @dataclass(frozen=True)
 class ReportProgress:
-    """How far all experiments together are; what stops early or is reused counts in full."""
+    """Progress over all experiments; one that stops early or is reused counts in full."""
 
     experiment: str
     epochs_done: int

@@ -1,4 +1,4 @@
-"""Files in folders that may come from a stranger: reading them, writing them whole, one writer.
+"""File access in folders that may be untrusted: bounded reads, atomic writes, one writer.
 
 Nothing here follows a link inside a run folder, unpacks or evaluates what a file holds, or leaves
 half of a file behind. What the files mean is in the other modules of this package.
@@ -106,7 +106,7 @@ def sha256_of(path: Path, n_bytes: int | None = None) -> str:
 def write_bytes(
     path: Path, content: bytes, *, durable: bool = False, option: str = "--runs-dir"
 ) -> None:
-    """Write a whole file under a temporary name, then move it to its own.
+    """Write a file atomically: under a temporary name, then renamed.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def sync_folder(folder: Path) -> None:
 
 
 class GrowingFile:
-    """A text file that grows by whole pieces: of a piece that does not fit, nothing is left.
+    """An append-only text file; each piece is appended completely or not at all.
 
     It is opened for each piece, so a folder that vanished is noticed with the next one.
 
@@ -293,7 +293,7 @@ def is_locked(folder: Path) -> bool:
 
 @contextmanager
 def marks_failure(end: Callable[[Literal["interrupted", "failed"]], None]) -> Iterator[None]:
-    """If something raises inside, call `end` with the status that fits, then raise it on.
+    """On an exception inside, call `end` with the matching status, then re-raise it.
 
     An error of `end` itself is dropped: the first one is what the user has to know.
     """

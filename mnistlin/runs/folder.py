@@ -61,7 +61,7 @@ def make_folder(parent: Path, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, read when asked.
+    """A run folder, read lazily.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ class Run:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What limits every finding about this run: its recorded warnings, status and changes."""
+        """Caveats for every result of this run: its recorded warnings, status and changes."""
         found = [*self.info.warnings]
         status = self.current_status
         if status == "diverged":

@@ -122,7 +122,7 @@ def _order(path: Path) -> tuple[str, list[tuple[int, int | str]]]:
 
 
 def _start(path: Path) -> str:
-    """Return when a run was started: as its folder is called, or, if renamed, as it recorded."""
+    """Return when a run was started: by its folder's name or, if renamed, by its record."""
     if _STARTED.fullmatch(path.name):
         return path.name.partition("_")[0]
     for name in ("run.json", "sweep.json"):

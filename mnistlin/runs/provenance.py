@@ -42,7 +42,7 @@ _Info = TypeVar("_Info", bound=Origin)
 
 
 def describe_origin(config: ExperimentConfig, splits: Splits) -> Origin:
-    """Return what run.json and sweep.json say from the start, here and now."""
+    """Return the initial content of run.json and sweep.json: program, machine, time and data."""
     selection = (SELECTION_ON_TEST_DATA,) if config.data.val_from == "test" else ()
     return Origin(
         started_utc=utc_now(),

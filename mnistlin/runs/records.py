@@ -31,7 +31,7 @@ ENDED = frozenset({"finished", "early_stopped", "diverged"})
 """Statuses of runs whose training has ended."""
 
 MAX_STACK = 1000
-"""Members of a stack at most; each takes memory when it is trained again."""
+"""Maximum number of members in a stack; each takes memory when it is trained again."""
 
 
 def _distinct(labels: tuple[int, ...]) -> tuple[int, ...]:
@@ -165,7 +165,7 @@ class ChoiceRecord(_Record):
 
 
 class UnstableRecord(_Record):
-    """A member whose step size lets no run stay at its minimum."""
+    """A member whose learning rate is too large for any run to stay at its minimum."""
 
     run: str
     largest_stable_rate: Annotated[float, Field(gt=0)]

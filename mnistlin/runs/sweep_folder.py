@@ -284,7 +284,7 @@ class SweepWriter:
             self._end("partly_failed" if statuses & {"failed", "diverged"} else "finished")
 
     def marks_failure(self) -> AbstractContextManager[None]:
-        """Record it in sweep.json if something raises inside."""
+        """Record the failure in sweep.json if an exception is raised inside."""
         return marks_failure(self._end)
 
     def _fail(self, keys: Sequence[Key], reason: str) -> None:

@@ -128,11 +128,11 @@ class RunWriter:
                 (self.path / CHECKPOINT_NAME).unlink(missing_ok=True)
 
     def marks_failure(self) -> AbstractContextManager[None]:
-        """Say so in run.json if something raises inside."""
+        """Record the failure in run.json if an exception is raised inside."""
         return marks_failure(self.close)
 
     def close(self, status: Status) -> None:
-        """Say in run.json how the run ended."""
+        """Record in run.json how the run ended."""
         self._info = self._info.updated(status=status, ended_utc=utc_now())
         self._write_info()
 

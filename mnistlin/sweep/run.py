@@ -49,15 +49,15 @@ MAX_DEATHS = 2
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """How far a sweep is.
+    """Progress of a sweep.
 
     Attributes
     ----------
     stacks_done, stacks : int
-        Stacks that are done, and all of them.
+        Number of stacks that are done, and of all.
     epochs_done, epochs : int
-        Epochs that are done, and those of all stacks; the epochs of a stack that trains in another
-        process count once it is done.
+        Number of epochs that are done, and of all stacks; the epochs of a stack that trains in
+        another process count once it is done.
     warnings : tuple of str
         What happened to workers so far.
     """
@@ -89,7 +89,7 @@ class _Reporter:
         return self._report(epochs.stop)
 
     def stack_done(self, task: Task) -> None:
-        """Count one stack more."""
+        """Count one more stack as done."""
         self._n_done += 1
         self._epochs_done += _epochs(task)
 
@@ -120,7 +120,7 @@ def _epochs(task: Task) -> int:
 
 @dataclass(frozen=True)
 class _Driver:
-    """Gets stacks trained, and writes their results."""
+    """Has stacks trained, and writes their results."""
 
     chooses: bool
     data: Data
@@ -167,7 +167,7 @@ class _Driver:
             yield from ended
 
     def _submit(self, waiting: deque[Task], in_flight: dict[Result, Task]) -> None:
-        """Hand out as many stacks as may be in flight."""
+        """Submit as many stacks as may be in flight."""
         n_at_once = self.workers.n_at_once or len(waiting) + len(in_flight)
         while waiting and len(in_flight) < n_at_once:
             task = waiting.popleft()
@@ -404,7 +404,7 @@ def _check_fit(tasks: Sequence[Task], data: Data) -> Splits:
 
 
 def _is_complete(task: Task, sweep: Sweep) -> bool:
-    """Say whether all members are there, and were trained in a stack like this."""
+    """Return whether all members exist and were trained in this stack."""
     runs = [sweep.members.get(key) for key in task.keys]
     described = task.described(sweep.path.name)
     return all(run is not None and run.info.stack == described for run in runs)

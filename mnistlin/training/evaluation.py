@@ -77,8 +77,8 @@ class Evaluator:
     def start(self, weights: Floats, pool: Executor) -> Callable[[], Score]:
         """Begin to evaluate weights (n_weights, n_outputs, n_features + 1) in the pool's threads.
 
-        The weights may change at once. What is returned helps until the score is complete and
-        returns it, or raises what a helper raised.
+        The caller may modify the weights afterwards. The returned function takes part in the work,
+        waits until the score is complete and returns it, or raises the error of a helper.
         """
         loss = np.empty((len(self._blocks), len(weights)))
         correct = np.empty((len(self._blocks), len(weights)))
@@ -127,7 +127,7 @@ class Evaluator:
 def _overflow_allowed() -> np.errstate:
     """Return a context without warnings of overflow: a loss of inf or nan counts as divergence.
 
-    One for each use; before NumPy 2, threads would share the state of one that decorates.
+    A new one for each use: before NumPy 2, threads would share the state of a decorator.
     """
     return np.errstate(over="ignore", invalid="ignore")
 

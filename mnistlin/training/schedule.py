@@ -18,7 +18,7 @@ _ROWS_PER_EVALUATION = 512
 """Rows of weights evaluated together: half as many take 7 % longer, and more gain nothing."""
 
 _IMAGES_PER_SEGMENT = 1_000_000
-"""About as many images are used in a segment at most, so that an interrupt acts soon."""
+"""Approximate maximum of images per segment, so that an interrupt takes effect soon."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Schedule:
         return range(epochs.start * self.steps_per_epoch, epochs.stop * self.steps_per_epoch)
 
     def checks(self, steps: range) -> list[int]:
-        """Return those of some steps that are followed by a check."""
+        """Return the steps of a range that are followed by a check."""
         last = self.epochs * self.steps_per_epoch - 1
         return [step for step in steps if step % self.check_every == 0 or step == last]
 
@@ -72,9 +72,8 @@ class Schedule:
 class Setup:
     """A stack of models to train: they share all but λ and the learning rate.
 
-    `l2_lambdas` has one for each member of the stack, in place of that of `training`; so has
-    `learning_rates`, unless it is empty.
-    `drawn_from` is that of the splits.
+    `l2_lambdas` has one value per member of the stack and replaces that of `training`; so does
+    `learning_rates`, unless it is empty. `drawn_from` is that of the splits.
 
     Raises
     ------

@@ -89,7 +89,7 @@ def train(setup: Setup, resume: tuple[int, MemberState] | None = None) -> Iterat
 
 
 class Stack:
-    """The weights of the members that still train, and the steps that move them.
+    """The weights of the members that are still training, and their update steps.
 
     All members start from weights (n_features + 1, n_outputs).
     """

@@ -85,7 +85,7 @@ DIVERGED = np.append(JUMPING[:-10], np.full(10, np.nan))
         (1 + (JUMPING - 1) / 3, JUMPING, "overshoot", "the steps overshoot"),
         (DIVERGED, JUMPING, "overshoot", "it diverges"),
         (DECAYING, JUMPING, "inconclusive", "does not decide"),
-        (SMOOTH, SMOOTH, "no fluctuation", "Neither is a fluctuation"),
+        (SMOOTH, SMOOTH, "no fluctuation", "Both fluctuations are negligible"),
     ],
 )
 def test_the_experiment_decides(below, full_batch, batches, verdict, words):

@@ -123,7 +123,7 @@ class TestWithoutPenalty:
     """Then it depends on the images whether there is a minimum."""
 
     def test_separating_weights_are_found_and_prove_that_there_is_none(self, head):
-        """All images are right, and multiples of these weights bring J as low as one likes."""
+        """All images are right, and multiples of these weights bring J as low as desired."""
         objective, P, targets = separable_objective(head)
         found = minimise(objective, zeros(objective)).place
         assert found.separates
