@@ -97,20 +97,24 @@ def unstable_members(runs: Sequence[Run], train: Split) -> list[UnstableMember]:
     for run in runs:
         if run.config.training.l2_lambda:
             of_rate[run.config.training.learning_rate].append(run)
+    if not of_rate:
+        return []
+    objective = objective_on_some(train, runs[0].head)
+    at_zero = W = np.zeros(runs[0].weights_shape)
+    sharpness_for: dict[float, float] = {}  # of each λ: the minimum does not depend on the rate
     unstable = []
-    for rate, members in of_rate.items():
-        objective = objective_on_some(train, members[0].head)
-        at_zero = np.zeros(members[0].weights_shape)
-        W = at_zero
-        for run in sorted(members, key=lambda run: -run.config.training.l2_lambda):
-            penalised = replace(objective, l2_lambda=run.config.training.l2_lambda)
+    for rate in sorted(of_rate, reverse=True):
+        for run in sorted(of_rate[rate], key=lambda run: -run.config.training.l2_lambda):
+            l2_lambda = run.config.training.l2_lambda
+            penalised = replace(objective, l2_lambda=l2_lambda)
             if rate * sharpness_bound(penalised, at_zero) < STABILITY_LIMIT:
                 break
-            W = minimise(penalised, W, tolerance=1e-2).place.weights
-            found = sharpness(penalised, W, tolerance=1e-2)
-            if rate * found < STABILITY_LIMIT:
+            if l2_lambda not in sharpness_for:
+                W = minimise(penalised, W, tolerance=1e-2).place.weights
+                sharpness_for[l2_lambda] = sharpness(penalised, W, tolerance=1e-2)
+            if rate * sharpness_for[l2_lambda] < STABILITY_LIMIT:
                 break
-            unstable.append(UnstableMember(run, found))
+            unstable.append(UnstableMember(run, sharpness_for[l2_lambda]))
     return unstable
 
 

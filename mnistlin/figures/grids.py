@@ -98,7 +98,7 @@ def grid_figure(sweep: Sweep, grid: Grid) -> Figure:
 def _settings(sweep: Sweep) -> str:
     how = sweep.config.training
     fixed = {
-        "training.epochs": f"{how.epochs} epochs",
+        "training.epochs": "1 epoch" if how.epochs == 1 else f"{how.epochs} epochs",
         "training.batch_size": f"batches of {how.batch_size}",
         "training.learning_rate": f"learning rate {how.learning_rate:g}",
         "training.l2_lambda": f"λ = {how.l2_lambda:g}",
@@ -295,7 +295,9 @@ def _heat_maps(  # noqa: PLR0913, PLR0917
             ]
             _draw_cells(axes, grid, cells, scale, n_across)
             title = "\n".join(f"{_name(key)} {_label(value)}" for key, value in fixed.items())
-            name_axes(axes, title or _name(y), _name(x) if i >= len(shown) - n_columns else "")
+            is_lowest = i >= len(shown) - n_columns
+            name_axes(axes, title or _name(y), _name(x) if is_lowest else "")
+            axes.tick_params(labelbottom=is_lowest)
             if title and i % n_columns == 0:
                 axes.set_ylabel(_name(y))
             _tick(axes, swept[x], swept[y], n_columns)
