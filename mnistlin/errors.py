@@ -47,10 +47,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close}?" if close else ""
 
 
-def printable(text: str) -> str:
-    """Escape what would control a terminal: quoted text may come from a stranger."""
+def printable(text: str, kept: str = "\n") -> str:
+    """Escape what would control a terminal, except `kept`: quoted text may come from a stranger."""
     if text.isprintable():
         return text
     return "".join(
-        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
+        letter if letter.isprintable() or letter in kept else ascii(letter)[1:-1] for letter in text
     )

@@ -67,9 +67,23 @@ class Evaluation(Result):
     @property
     def stem(self) -> str:
         """evaluation, then the dataset if it is not the run's own, the split and the weights."""
-        other = "" if self.is_own_data else _file_part(self.dataset)
-        parts = ["evaluation", other, self.split_name, self.weights]
+        parts = ["evaluation", self._other_dataset, self.split_name, self.weights]
         return "-".join(filter(None, parts))
+
+    @property
+    def _other_dataset(self) -> str:
+        """How files name a dataset: a folder by a hash of path and content too.
+
+        Names may be equal, images may change, and names in another script become dashes.
+        """
+        if self.is_own_data:
+            return ""
+        if self.dataset in DATASETS:
+            return self.dataset
+        path = Path(self.dataset).resolve()
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.name)[:40]
+        identity = (os.fsencode(path), *map(str.encode, self.split.sha256().values()))
+        return f"{name}-{hashlib.sha256(b'/'.join(identity)).hexdigest()[:8]}"
 
     @property
     def folder(self) -> Path:
@@ -303,18 +317,6 @@ def _split_of_other(run: Run, dataset: str, split_name: str) -> Split:
     index_of = np.array([run.classes.index(label) for label in split.classes])
     targets = index_of[split.targets]
     return replace(split, targets=targets, classes=run.classes, scaling=run.scaling)
-
-
-def _file_part(dataset: str) -> str:
-    """Return how files name a dataset: a folder by a hash of its path too, for names may be equal.
-
-    Files have names of ASCII letters; names in another script would all become dashes.
-    """
-    if dataset in DATASETS:
-        return dataset
-    path = Path(dataset).resolve()
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.name)[:40]
-    return f"{name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
 
 
 def _fraction(part: int, whole: int) -> float | None:

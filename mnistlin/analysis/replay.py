@@ -3,6 +3,7 @@
 Nothing is written: the second run is kept in memory.
 """
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -95,7 +96,10 @@ class Replay(Result):
         """Say so if nothing that is recorded explains a difference."""
         if self.is_identical or self.changed:
             return ""
-        return "Nothing recorded in run.json has changed: a file of the run may have been edited."
+        words = "Nothing recorded in run.json has changed."
+        if self.run.info.files is None:
+            words += " It has no hashes of the result files, so one of them may have been edited."
+        return words
 
 
 def replay(run: Run, on_segment: Callable[[range], bool] | None = None) -> Replay | None:
@@ -116,7 +120,7 @@ def replay(run: Run, on_segment: Callable[[range], bool] | None = None) -> Repla
     Raises
     ------
     RunError
-        If the run has not ended, or is damaged.
+        If the run has not ended, was modified since, or is damaged.
     DataError, ConfigError
         If its data is missing, or is something else now.
     """
@@ -125,11 +129,13 @@ def replay(run: Run, on_segment: Callable[[range], bool] | None = None) -> Repla
             f"{run.path} has not ended ({run.status}), so there is nothing to compare "
             f"with; `mnistlin train --resume {run.path}` resumes it"
         )
-    weights, metrics, steps = (
-        run.weights,
-        run.metrics,
-        run.steps,
-    )  # damage is reported first
+    if run.modified:
+        command = shlex.join(["mnistlin", "train", "--config", str(run.path / "config.yaml")])
+        raise RunError(
+            f"{run.path} was modified since it ended: {', '.join(run.modified)}; put back what "
+            f"the run wrote, or train it again with `{command}`"
+        )
+    weights, metrics, steps = run.weights, run.metrics, run.steps  # damage is reported first
     stack = stack_of(run)
     splits = load_splits(run.config.data, run.info.data.recorded_folder, run.config.training)
     trained = train_stack(stack, splits, on_segment)

@@ -60,9 +60,9 @@ class Result:
         return ""
 
     def warnings(self) -> Sequence[str]:
-        """Return what limits the result: the warnings of its run, unless a subclass knows more."""
-        run = getattr(self, "run", None)
-        return () if run is None else run.warnings
+        """Return what limits the result: the warnings of its run or sweep, by default."""
+        subject = getattr(self, "run", None) or getattr(self, "sweep", None)
+        return () if subject is None else subject.warnings
 
     def figure(self) -> "Figure | None":
         """Draw the result."""

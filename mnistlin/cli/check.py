@@ -5,7 +5,7 @@ import click
 from mnistlin.cli.options import debug_option
 from mnistlin.cli.run_dirs import TRAINED_RUN
 from mnistlin.cli.show import json_option, show
-from mnistlin.cli.terminal import bar, echo, stop_request
+from mnistlin.cli.terminal import bar, echo_value, stop_request
 
 EXIT_DIFFERS = 5
 
@@ -74,7 +74,7 @@ def replay(ctx: click.Context, run_dir: str, quiet: bool, as_json: bool) -> None
         ctx.exit(request.exit_code)
     show(result, as_json=as_json)
     if not as_json:
-        echo(f"run: {run.path}")
+        echo_value("run", run.path)
     ctx.exit(0 if result.is_identical else EXIT_DIFFERS)
 
 

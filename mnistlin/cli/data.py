@@ -3,7 +3,7 @@
 import click
 
 from mnistlin.cli.options import debug_option
-from mnistlin.cli.terminal import download_bar, echo
+from mnistlin.cli.terminal import download_bar, echo, echo_value
 
 
 @click.group()
@@ -46,7 +46,7 @@ def fetch(dataset: str, quiet: bool) -> None:
 
     with download_bar(dataset, quiet=quiet) as shown:
         folder = fetch_dataset(dataset, shown).folder
-    echo(f"folder: {folder}")
+    echo_value("folder", folder)
 
 
 @data.command()

@@ -9,7 +9,7 @@ import click
 from mnistlin.cli.options import debug_option
 from mnistlin.cli.run_dirs import TRAINED_RUN, TRAINED_RUN_OR_SWEEP
 from mnistlin.cli.show import Output, output_options, weights_option
-from mnistlin.cli.terminal import echo, fetch_data, log
+from mnistlin.cli.terminal import echo, echo_value, fetch_data, log
 
 if TYPE_CHECKING:
     from mnistlin.runs.classifier import WeightsName
@@ -90,8 +90,8 @@ def play(
     if as_json:
         echo(json.dumps({"l2_lambdas": lambdas, "page": str(page.path)}))
         return
-    echo(f"l2_lambdas: {', '.join(f'{value:g}' for value in lambdas)}")
-    echo(f"page: {page.path}")
+    echo_value("l2_lambdas", ", ".join(f"{value:g}" for value in lambdas))
+    echo_value("page", page.path)
 
 
 COMMANDS = (predict, play)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mnistlin.cli.options import debug_option, runs_dir_option
-from mnistlin.cli.terminal import bar, echo, fetch_data, log, stop_request
+from mnistlin.cli.terminal import bar, echo_value, fetch_data, log, stop_request
 
 if TYPE_CHECKING:
     from mnistlin.cli.terminal import StopRequest
@@ -67,7 +67,7 @@ def report(  # noqa: PLR0913 (one for each option)
     found = load_report(checked or config, dataset)
     if checked:
         for key, count in found.counts.items():
-            echo(f"{key}: {count}")
+            echo_value(key, count)
         return
     loader = fetch_data(found.dataset, quiet=quiet)
     with stop_request() as request:
@@ -86,9 +86,9 @@ def _write(found: "Report", experiments: "Experiments", out: Path, *, quiet: boo
     html, markdown = write_page(page, out)
     if found.is_comparable:
         for verdict, count in page.verdicts.items():
-            echo(f"{verdict}: {count}")
-    echo(f"markdown: {markdown}")
-    echo(f"report: {html}")
+            echo_value(verdict, count)
+    echo_value("markdown", markdown)
+    echo_value("report", html)
 
 
 def _train_with_bar(

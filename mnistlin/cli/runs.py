@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from mnistlin.cli.options import debug_option, figure_options, matching, runs_dir_option
 from mnistlin.cli.run_dirs import RUN_OR_SWEEP
 from mnistlin.cli.show import json_option
-from mnistlin.cli.terminal import echo, log
+from mnistlin.cli.terminal import echo, echo_value, log
 
 if TYPE_CHECKING:
     from mnistlin.runs.folder import Run
@@ -231,7 +231,7 @@ def rm(run_dirs: tuple[str, ...], runs_dir: Path, *, yes: bool) -> None:
         )
     remove_folders(paths)
     for path in paths:
-        echo(f"removed: {path}")
+        echo_value("removed", path)
 
 
 COMMANDS = (plot, runs)

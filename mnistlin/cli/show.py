@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnistlin.cli.options import debug_option, figure_options
-from mnistlin.cli.terminal import bar, echo, fetch_data, log
+from mnistlin.cli.terminal import bar, echo, echo_value, fetch_data, log
 from mnistlin.errors import RunError
 
 if TYPE_CHECKING:
@@ -118,15 +118,15 @@ def show(result: "Result", files: Sequence[Path] = (), *, as_json: bool) -> None
         echo(json.dumps(_as_object(result, files)))
         return
     for key, value in result.values().items():
-        echo(f"{key}: {as_text(value)}")
+        echo_value(key, as_text(value))
     for rows in filter(None, result.tables().values()):
         echo("\n" + "\n".join(_aligned(rows)))
     if words := result.explanation():
         echo(f"\n{_wrapped(words)}\n")
     for warning in result.warnings():
-        echo(f"warning: {warning}")
+        echo_value("warning", warning)
     for path in files:
-        echo(f"file: {path}")
+        echo_value("file", path)
 
 
 def _wrapped(text: str) -> str:

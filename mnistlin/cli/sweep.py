@@ -16,7 +16,7 @@ from mnistlin.cli.options import (
     training_options,
 )
 from mnistlin.cli.run_dirs import UNFINISHED_SWEEP
-from mnistlin.cli.terminal import StopRequest, bar, echo, fetch_data, log, stop_request
+from mnistlin.cli.terminal import StopRequest, bar, echo, echo_value, fetch_data, log, stop_request
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -335,15 +335,13 @@ def _show_seeds(sweep: "Sweep", options: TrainingOptions) -> None:
         options.draw_with_warning("sweep", lambda: draw(sweep, plots, options.file_format))
     ends = {"status": sweep.status, "run": str(sweep.path)}
     if options.as_json:
-        warnings, failures = sweep.info.warnings, sweep.failures
+        warnings, failures = sweep.warnings, sweep.failures
         found = {**ends, **spread.tables(), "warnings": warnings, "failures": failures}
         echo(json.dumps(found))
         return
     show(spread, as_json=False)
-    for warning in sweep.info.warnings:
-        echo(f"warning: {warning}")
     for key, value in ends.items():
-        echo(f"{key}: {value}")
+        echo_value(key, value)
     if sweep.status == "interrupted":
         options.log(f"resume with: {sweep.resume_command}")
 
@@ -440,7 +438,7 @@ def _print_result(sweep: "Sweep", choice: "SweepChoice", *, as_json: bool) -> No
         lambdas = [asdict(summary) for summary in explain_sweep(sweep).summaries]
         found = {
             **ends,
-            "warnings": sweep.info.warnings,
+            "warnings": sweep.warnings,
             **({"lambdas": lambdas} if lambdas else {}),
             "settings": choice.as_objects(),
             "choice": choice.values(),
@@ -455,10 +453,10 @@ def _print_result(sweep: "Sweep", choice: "SweepChoice", *, as_json: bool) -> No
         for line in _table(choice):
             echo(line)
     echo(f"\n{click.wrap_text(choice.explanation(), width=80)}\n")
-    for warning in sweep.info.warnings:
-        echo(f"warning: {warning}")
+    for warning in sweep.warnings:
+        echo_value("warning", warning)
     for key, value in ends.items():
-        echo(f"{key}: {value}")
+        echo_value(key, value)
 
 
 def _table(choice: "SweepChoice") -> Iterator[str]:

@@ -35,6 +35,11 @@ def echo(text: object = "", *, nl: bool = True) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def echo_value(key: str, value: object) -> None:
+    """Print a `key: value` line, one line whatever the value is."""
+    echo(f"{key}: {printable(str(value), kept='')}")
+
+
 def log(text: object) -> None:
     """Print a message to standard error, escaped; it is dropped if that cannot be written."""
     with suppress(OSError, ValueError):

@@ -7,7 +7,16 @@ import click
 
 from mnistlin.cli.options import TrainingOptions, WholeList, config_option, training_options
 from mnistlin.cli.run_dirs import UNFINISHED_RUN
-from mnistlin.cli.terminal import StopRequest, bar, echo, fetch_data, log, show_epoch, stop_request
+from mnistlin.cli.terminal import (
+    StopRequest,
+    bar,
+    echo,
+    echo_value,
+    fetch_data,
+    log,
+    show_epoch,
+    stop_request,
+)
 from mnistlin.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -156,10 +165,10 @@ def _print_result(run: "Run", *, as_json: bool) -> None:
         echo(json.dumps(result | dict(run.summary)))
         return
     for key, value in _result_lines(run).items():
-        echo(f"{key}: {value}")
+        echo_value(key, value)
     for warning in run.info.warnings:
-        echo(f"warning: {warning}")
-    echo(f"run: {run.path}")
+        echo_value("warning", warning)
+    echo_value("run", run.path)
 
 
 def _result_lines(run: "Run") -> dict[str, Any]:

@@ -245,7 +245,7 @@ def footer(runs: Sequence[Run | Sweep]) -> str:
     if len(names) > MAX_NAMES:
         names = f"{plain(_folder(runs[0]), MAX_NAMES)} and {len(runs) - 1} more"
     versions = ", ".join(sorted({plain(run.info.mnistlin or "?") for run in runs}))
-    warnings = sorted({plain(warning) for run in runs for warning in run.info.warnings})
+    warnings = sorted({plain(warning, MAX_NAMES) for run in runs for warning in run.warnings})
     return "  ·  ".join([names, f"mnistlin {versions}", *warnings])
 
 

@@ -47,15 +47,16 @@ def os_errors_as_run_errors(doing: str, path: Path, option: str = "--runs-dir") 
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        is_gone = isinstance(error, FileNotFoundError) and not path.parent.is_dir()
-        advice = (
-            f"the folder {path.parent} does not exist any more"
-            if is_gone
-            else "what was written before is kept - check free space and permissions, or choose "
-            f"another folder with {option}"
-        )
-        raise RunError(f"cannot {doing} {path}: {reason}; {advice}") from error
+        if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+            advice = f"the folder {path.parent} does not exist any more"
+        elif error.errno in {errno.EMFILE, errno.ENFILE}:
+            advice = "raise the limit of open files, which `ulimit -n` shows"
+        else:
+            advice = (
+                "what was written before is kept - check free space and permissions, or choose "
+                f"another folder with {option}"
+            )
+        raise RunError(f"cannot {doing} {path}: {error.strerror or error}; {advice}") from error
 
 
 @contextmanager

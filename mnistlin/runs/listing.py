@@ -7,7 +7,7 @@ from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
 from mnistlin.config import WITHOUT_EFFECT, config_keys, parse_setting
-from mnistlin.errors import ConfigError, did_you_mean, printable
+from mnistlin.errors import ConfigError, did_you_mean
 from mnistlin.runs.index import Entry
 from mnistlin.runs.records import Summary
 from mnistlin.runs.sweep_folder import column_of, value_text
@@ -181,8 +181,4 @@ def _lines(columns: Mapping[str, Sequence[str]], *, is_wrapped: bool) -> list[st
     n_lines = max(map(len, heads))
     header = zip(*([""] * (n_lines - len(head)) + head for head in heads), strict=True)
     cells = zip(*columns.values(), strict=True)
-    rows = [
-        *header,
-        *([printable(cell).replace("\n", r"\n") for cell in row] for row in cells),
-    ]
-    return aligned(list(map(list, rows)))
+    return aligned([*map(list, header), *map(list, cells)])

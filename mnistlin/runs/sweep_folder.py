@@ -157,6 +157,20 @@ class Sweep:
         """Stacks that failed and members that diverged: l2_lambdas, seed and error of each."""
         return [failure.model_dump(mode="json") for failure in self.info.failures]
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What limits every finding about the sweep: warnings, status, changes to its members."""
+        found = [*self.info.warnings]
+        if self.current_status not in {"finished", "partly_failed"}:
+            found.append(f"the sweep has not ended: {self.current_status}")
+        n_failed = sum(len(failure.runs) for failure in self.info.failures)
+        if n_failed:
+            found.append(f"{n_failed} of {len(keys_of(self.settings))} members failed or diverged")
+        modified = [run.path.name for run in self.members.values() if run.modified]
+        if modified:
+            found.append(f"modified since the run ended: {', '.join(modified)}")
+        return tuple(found)
+
     @cached_property
     def members(self) -> Mapping[Key, Run]:
         """The members whose training has ended, in the order of the config."""

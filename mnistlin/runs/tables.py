@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlin.errors import RunError
+from mnistlin.errors import RunError, printable
 from mnistlin.runs.files import open_plain
 from mnistlin.training.segments import Check, Segment
 
@@ -46,8 +46,9 @@ def aligned(
     rows: Sequence[Sequence[str]], justify: Callable[[str, int], str] = str.ljust
 ) -> list[str]:
     """Return rows of cells, all of one length, as lines with columns of equal width."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(justify, row, widths)).rstrip() for row in rows]
+    shown = [[printable(cell, kept="") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    return ["  ".join(map(justify, row, widths)).rstrip() for row in shown]
 
 
 def html_table(rows: Iterable[Sequence[Any]]) -> str:

@@ -157,6 +157,16 @@ class TestOtherData:
         assert len({*stems, evaluate(finished_run).stem}) == len(stems) + 1
         assert all(stem.isascii() for stem in stems)
 
+    def test_files_of_a_folder_whose_content_changed_have_other_names(
+        self, finished_run, write_dataset, tmp_path
+    ):
+        images, labels = self.images_of(finished_run)
+        folder, stems = tmp_path / "digits", set()
+        for changed in (images, images ^ 1):
+            write_dataset(folder, (images, labels), (changed, labels))
+            stems.add(evaluate(finished_run, dataset=str(folder)).stem)
+        assert len(stems) == 2
+
     def test_images_of_another_shape_are_refused(self, finished_run, write_dataset, tmp_path):
         """Both shapes are told."""
         images, labels = self.images_of(finished_run)

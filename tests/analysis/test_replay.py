@@ -19,19 +19,24 @@ def run(make_config, tmp_path):
     return run_experiment(make_config(), tmp_path / "runs")
 
 
-def edited(run, name, old, new, count=-1):
-    """Return a run after a text in one of its files was replaced."""
-    path = run.path / name
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new, count))
-    return load_run(run.path)
-
-
 def info_changed(run, **values):
     """Return a run after values in its run.json were set."""
     info = json.loads((run.path / "run.json").read_text())
     (run.path / "run.json").write_text(json.dumps(info | values))
     return load_run(run.path)
+
+
+def unverified(run):
+    """Return a run without recorded hashes, as version 0.1.0 wrote it: any file may differ."""
+    return info_changed(run, files=None)
+
+
+def edited(run, name, old, new, count=-1):
+    """Return an unverified run after a text in one of its files was replaced."""
+    path = run.path / name
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, count))
+    return unverified(run)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +111,7 @@ def test_a_row_too_few_or_too_many_is_a_difference(n_rows, before, now, run):
     path = run.path / "steps.csv"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-1] if n_rows < 0 else [*lines, "28,4,0.5\n"]))
-    first = replay(load_run(run.path)).first
+    first = replay(unverified(run)).first
     assert (first.step, first.column) == (27 if n_rows < 0 else 28, "step")
     assert (first.before, first.now) == (before, now)
 
@@ -122,7 +127,7 @@ def test_other_weights_are_told_by_the_largest_difference(run):
     weights = {name: W.copy() for name, W in run.weights.items()}
     weights["best"][3, 1] += 0.01
     np.savez(run.path / "weights.npz", **weights)
-    result = replay(load_run(run.path))
+    result = replay(unverified(run))
     assert result.differing == ("weights.npz",)
     assert result.largest_weight_difference == pytest.approx(0.01, rel=1e-3)
 
@@ -165,7 +170,21 @@ def test_damage_is_told_before_anything_is_trained(name, run, monkeypatch):
     monkeypatch.setattr("mnistlin.analysis.replay.train_stack", pytest.fail)
     (run.path / name).write_bytes(b"damaged")
     with pytest.raises(RunError, match=name):
-        replay(load_run(run.path))
+        replay(unverified(run))
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "steps.csv", "weights.npz", "summary.json"])
+def test_a_modified_run_is_refused_and_can_be_trained_again(name, run, monkeypatch):
+    content = bytearray((run.path / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (run.path / name).write_bytes(content)
+    config = run.path / "config.yaml"
+    with monkeypatch.context() as patched:
+        patched.setattr("mnistlin.analysis.replay.train_stack", pytest.fail)
+        with pytest.raises(RunError, match=f"modified since it ended: {name}") as caught:
+            replay(load_run(run.path))
+    assert f"`mnistlin train --config {config}`" in str(caught.value)
+    assert replay(run_experiment(config, run.path.parent)).is_identical
 
 
 @pytest.mark.parametrize(
