@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mnistlin.config import ExperimentConfig
@@ -230,6 +231,8 @@ class _Work:
     """Whether there are settings to choose among, and not seeds alone."""
     jobs: int
     scheduler: str | None
+    recorded: Path | None
+    """Where an older part of the sweep found its data."""
 
     @classmethod
     def checked(
@@ -239,7 +242,7 @@ class _Work:
         scheduler: str | None,
         recorded: Path | None = None,
     ) -> "_Work":
-        """Return the work of a sweep; `recorded` is where an older part of it found its data."""
+        """Return the work of a sweep once its data was found."""
         loader = shared_loader() or SplitLoader()
 
         def data(config: ExperimentConfig) -> Splits:
@@ -248,7 +251,7 @@ class _Work:
         tasks = tasks_of(config)
         origin = describe_origin(config, _check_fit(tasks, data))
         chooses = config.sweep is not None and bool(config.sweep.swept)
-        return cls(tasks, data, origin, chooses, jobs, scheduler)
+        return cls(tasks, data, origin, chooses, jobs, scheduler, recorded)
 
     def train(
         self,
@@ -268,7 +271,7 @@ class _Work:
             return dask_cluster(self.scheduler, self.data)
         jobs = min(self.jobs, n_tasks)
         here = nullcontext(ThisProcess(self.data, reporter.on_segment))
-        return processes(jobs, train_stack) if jobs > 1 else here
+        return processes(jobs, partial(train_stack, recorded=self.recorded)) if jobs > 1 else here
 
 
 def run_sweep(

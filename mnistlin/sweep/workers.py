@@ -61,7 +61,10 @@ class TrainedStack:
 
 
 def train_stack(
-    configs: Configs, data: Splits | None = None, on_segment: OnSegment | None = None
+    configs: Configs,
+    data: Splits | None = None,
+    on_segment: OnSegment | None = None,
+    recorded: Path | None = None,
 ) -> TrainedStack | None:
     """Train the members of a stack.
 
@@ -73,6 +76,8 @@ def train_stack(
         Their data; by default it is located by its name, once in each process.
     on_segment : callable, optional
         Called with the epochs of each segment; if it returns True, training ends without a result.
+    recorded : Path, optional
+        Where the data is looked for if its name leads to none.
 
     Returns
     -------
@@ -80,7 +85,7 @@ def train_stack(
         None if `on_segment` ended it.
     """
     config = configs[0]
-    splits = _loader.load(config.data, training=config.training) if data is None else data
+    splits = data or _loader.load(config.data, recorded, config.training)
     info = describe_origin(config, splits)
     history: list[list[Segment]] = [[] for _ in configs]
     with _one_at_a_time:

@@ -170,6 +170,18 @@ class TestBegun:
 class TestSameBits:
     """The bytes of a sweep do not depend on who trained it, nor on how often it was broken off."""
 
+    def test_with_processes_and_a_dataset_that_is_relative_to_another_folder(
+        self, sweep_config, after_stacks, dataset, tmp_path, monkeypatch
+    ):
+        """The processes look in the folder that the sweep recorded, as the driver does."""
+        shutil.copytree(dataset, tmp_path / "mine")
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path)
+        config = sweep_config(data={"dataset": "./mine"})
+        path = run_sweep(config, tmp_path / "runs", after_stacks(1)).path
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert resume_sweep(path, jobs=2).status == "finished"
+
     def test_with_processes(self, sweep_config, contents, unbroken, tmp_path):
         """Two at a time, which finish in any order."""
         assert contents(run_sweep(sweep_config(), tmp_path / "runs", jobs=2)) == unbroken
