@@ -1,5 +1,7 @@
 """`report`, as a user runs it."""
 
+import signal
+
 import pytest
 
 from mnistlin.data.idx import read_idx
@@ -54,6 +56,17 @@ def test_a_second_report_reuses_the_runs(mnistlin, workplace, report_file):
     assert (workplace / "page/report.html").read_bytes() == (
         workplace / "again/report.html"
     ).read_bytes()
+
+
+def test_ctrl_c_says_that_the_same_command_resumes(started, wait_for, workplace, report_file):
+    text = (workplace / "tiny.yaml").read_text()
+    (workplace / "tiny.yaml").write_text(text.replace("epochs: 3", "epochs: 1000000"))
+    process = started("report", "--config", report_file)
+    wait_for(lambda: list(workplace.glob("runs/*/steps.csv")))
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "")
+    assert "interrupted; the same command resumes the report" in stderr
 
 
 def test_a_wrong_report_file_is_a_config_error(mnistlin, workplace, report_file):

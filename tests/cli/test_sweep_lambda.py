@@ -226,9 +226,11 @@ class TestEnds:
         process = started(*command, "--jobs", jobs, "--runs-dir", "broken")
         wait_for(lambda: any("finished" in p.read_text() for p in workplace.glob("broken/*/*.csv")))
         process.send_signal(number)
-        process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=60)
         assert process.returncode == exit_code
         (path,) = (workplace / "broken").iterdir()
+        if status == "interrupted":
+            assert f"resume with: mnistlin sweep --resume broken/{path.name}" in stderr
         assert load_sweep(path).status == status
         assert len(load_sweep(path).members) < 12
         assert mnistlin("sweep-lambda", "--resume", path, "--no-plots").exit_code == 0

@@ -13,6 +13,7 @@ import pytest
 
 from mnistlin import load_run
 from mnistlin.errors import printable
+from mnistlin.runs.sweep_folder import load_sweep
 
 LONG = ("--config", "tiny.yaml", "--set", "training.epochs=1000000", "--no-plots")
 
@@ -61,6 +62,27 @@ def test_a_full_disk_behind_stderr_does_not_reach_training(workplace, wait_for, 
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 143
     assert load_run(only_run()).status == "interrupted"
+
+
+@pytest.mark.parametrize(("stderr", "jobs"), [("broken", 2), ("full", 1)])
+def test_ctrl_c_interrupts_a_sweep_whatever_stderr_is(stderr, jobs, workplace, wait_for, only_run):
+    """Stacks that are complete are kept, and drawn."""
+    reader, writer = os.pipe()
+    if stderr == "full":
+        os.close(writer)
+        writer = os.open("/dev/full", os.O_WRONLY)
+    many = ("--seeds", "0-19", "--set", "training.epochs=300")
+    sweep = ("sweep-lambda", *LONG[:2], "--lambdas", "0.1,0", *many, "--jobs", jobs)
+    process = start(*sweep, stdout=subprocess.DEVNULL, stderr=writer)
+    os.close(writer)
+    wait_for(lambda: any("finished" in p.read_text() for p in workplace.glob("runs/*/sweep.csv")))
+    os.close(reader)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    found = load_sweep(only_run())
+    assert found.status == "interrupted"
+    assert found.members
+    assert list((found.path / "plots").glob("*.png"))
 
 
 def test_a_reader_that_ends_early_does_not_hide_the_exit_code(workplace):

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from mnistlin.config import load_config
+from mnistlin.config import dump_yaml, load_config
 from mnistlin.errors import ConfigError, RunError
 from mnistlin.runs.sweep_folder import load_sweep
 from mnistlin.sweep import cluster as dask
@@ -223,6 +223,52 @@ class TestLost:
         act = lambda: worker.send_signal(number)  # noqa: E731
         words = "no worker of the Dask scheduler at .* has been heard of for 5 s"
         self.check(sweep_config, contents, scheduler[1], act, words, tmp_path)
+
+
+@pytest.fixture
+def sweep_process(scheduler, sweep_config, tmp_path, wait_for):
+    """Start a long sweep as a command, into the folder runs, and wait for its first stack."""
+    config = sweep_config(**MANY)
+    (tmp_path / "config.yaml").write_text(dump_yaml(config.model_dump(mode="json")))
+    command = ("sweep", "--config", "config.yaml", "--no-plots", "--scheduler", scheduler[1])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mnistlin", *command],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: any("finished" in p.read_text() for p in tmp_path.glob("runs/*/sweep.csv")))
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_client_that_was_killed_leaves_a_cluster_that_resumes_its_sweep(
+    start_worker, scheduler, request, sweep_config, contents, tmp_path
+):
+    start_worker()
+    client = request.getfixturevalue("sweep_process")
+    client.kill()
+    client.wait()
+    (path,) = (tmp_path / "runs").iterdir()
+    resumed = resume_sweep(path, scheduler=scheduler[1])
+    assert resumed.status == "finished"
+    assert contents(resumed) == contents(run_sweep(sweep_config(**MANY), tmp_path / "whole"))
+
+
+def test_ctrl_c_ends_a_sweep_whose_scheduler_does_not_answer(
+    start_worker, scheduler, request, tmp_path
+):
+    start_worker()
+    client = request.getfixturevalue("sweep_process")
+    scheduler[0].send_signal(signal.SIGSTOP)
+    client.send_signal(signal.SIGINT)
+    _, stderr = client.communicate(timeout=60)
+    assert client.returncode == 130, stderr
+    (path,) = (tmp_path / "runs").iterdir()
+    assert f"resume with: mnistlin sweep --resume runs/{path.name}" in stderr
+    assert "Traceback" not in stderr
 
 
 @pytest.mark.usefixtures("impatient")
