@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlin.analysis.statistics import wilson_interval
+from mnistlin.analysis.statistics import proportion_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ class ReliabilityBin:
     """Mean probability of the predicted class."""
     accuracy: float
     low: float
-    """Lower end of the Wilson interval of the accuracy."""
+    """Lower end of the exact interval of the accuracy."""
     high: float
 
 
@@ -193,7 +193,7 @@ def _parts(
 
 def _bin(confidence: NDArray[np.float64], correct: NDArray[np.float64]) -> ReliabilityBin:
     n, n_correct = len(correct), int(correct.sum())
-    low, high = wilson_interval(n_correct, n)
+    low, high = proportion_interval(n_correct, n)
     return ReliabilityBin(n, float(confidence.mean()), n_correct / n, low, high)
 
 

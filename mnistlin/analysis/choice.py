@@ -15,7 +15,7 @@ import numpy as np
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.selection import Choice, Scores, choose
-from mnistlin.analysis.statistics import Mean, wilson_interval
+from mnistlin.analysis.statistics import Mean, proportion_interval
 from mnistlin.analysis.unstable import with_unstable_members
 from mnistlin.errors import ConfigError, RunError
 from mnistlin.runs.folder import Run
@@ -223,7 +223,7 @@ class SweepChoice(Result):
         return (
             "On the test set, which is read once and for the member chosen by "
             f"{self.test['chosen_by']} alone ({self.test['test_run']}), "
-            f"{self.test['test_accuracy']:.2%} are correctly classified (95 % Wilson interval "
+            f"{self.test['test_accuracy']:.2%} are correctly classified (95 % interval "
             f"{self.test['test_interval'][0]:.2%} to {self.test['test_interval'][1]:.2%})."
         )
 
@@ -414,6 +414,6 @@ def _read_test(by: Criterion, run: Run) -> ChoiceRecord:
         chosen_by=by,
         test_run=run.path.name,
         test_accuracy=n_correct / test.n_samples,
-        test_interval=wilson_interval(n_correct, test.n_samples),
+        test_interval=proportion_interval(n_correct, test.n_samples),
         test_loss=float(found.loss.mean()),
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mnistlin.analysis.calibration import Calibration, calibration, calibration_figure
 from mnistlin.analysis.own_data import load_own_splits, split_named
 from mnistlin.analysis.result import Result, Tables, Values
-from mnistlin.analysis.statistics import wilson_interval
+from mnistlin.analysis.statistics import proportion_interval
 from mnistlin.config import DataConfig
 from mnistlin.data.catalog import DATASETS
 from mnistlin.data.idx import by_text
@@ -118,8 +118,8 @@ class Evaluation(Result):
 
     @property
     def accuracy_interval(self) -> tuple[float, float]:
-        """Wilson interval of the accuracy on other images of the same kind."""
-        return wilson_interval(self.n_correct, self.split.n_samples)
+        """Exact interval of the accuracy on other images of the same kind."""
+        return proportion_interval(self.n_correct, self.split.n_samples)
 
     @cached_property
     def confusion(self) -> NDArray[np.intp]:

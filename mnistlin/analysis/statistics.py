@@ -99,17 +99,24 @@ POWER = 0.80
 """Probability with which a real gap should be found, by convention."""
 
 
-def wilson_interval(n_right: int, n: int) -> tuple[float, float]:
-    """Return the score interval of a fraction (Wilson 1927).
+def proportion_interval(n_correct: int, n: int) -> tuple[float, float]:
+    """Return the exact interval of a fraction (Clopper and Pearson 1934).
 
-    Unlike fraction ± 1.96 sd it stays within [0, 1] and is not empty at its ends.
+    It holds the true fraction with a probability of at least CONFIDENCE, whatever that fraction
+    and n are. Wilson's interval, 0 to 15 % shorter, holds 0.999 in 92 % of samples of 1,000.
 
     Parameters
     ----------
-    n_right, n : int
+    n_correct, n : int
         Number of successes, and of trials (at least 1).
     """
-    interval = stats.binomtest(n_right, n).proportion_ci(CONFIDENCE, method="wilson")
+    interval = stats.binomtest(n_correct, n).proportion_ci(CONFIDENCE, method="exact")
+    return float(interval.low), float(interval.high)
+
+
+def _wilson_interval(n_correct: int, n: int) -> tuple[float, float]:
+    """Return the score interval of a fraction (Wilson 1927), from which Newcombe's is made."""
+    interval = stats.binomtest(n_correct, n).proportion_ci(CONFIDENCE, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -165,7 +172,7 @@ class PairedCounts:
         right_a, right_b = self.both + self.only_a, self.both + self.only_b
         a, b = right_a / self.n, right_b / self.n
         (low_a, high_a), (low_b, high_b) = (
-            wilson_interval(right, self.n) for right in (right_a, right_b)
+            _wilson_interval(right, self.n) for right in (right_a, right_b)
         )
         phi = self._correlation()
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mnistlin.analysis.statistics import POWER, PairedCounts, wilson_interval
+from mnistlin.analysis.statistics import POWER, PairedCounts, proportion_interval
 
 TUBERCLE = PairedCounts(both=20, only_a=12, only_b=2, neither=16)
 """Two media for growing bacteria (Armitage and Berry 1994, p. 127)."""
@@ -22,23 +22,27 @@ RHEUMATISM = PairedCounts(both=14, only_a=5, only_b=0, neither=22)
 counts = st.builds(PairedCounts, *[st.integers(0, 60)] * 4).filter(lambda each: each.n > 0)
 
 
-class TestWilson:
+class TestProportion:
     """The interval of one fraction."""
 
     @pytest.mark.parametrize(("n_correct", "n"), [(0, 10), (3, 7), (10, 10), (2000, 2042)])
-    def test_its_ends_solve_the_score_equation(self, n_correct, n):
-        """|fraction - p| is z standard errors at the end p, or p is 0 or 1 (Wilson 1927)."""
-        z = stats.norm.isf(0.025)
-        for p in wilson_interval(n_correct, n):
-            standard_error = math.sqrt(p * (1 - p) / n)
-            at_the_edge = p in (0, 1) or math.isclose(p, n_correct / n, abs_tol=1e-12)
-            assert at_the_edge or abs(n_correct / n - p) == pytest.approx(z * standard_error)
+    def test_at_its_ends_the_tails_have_a_fortieth(self, n_correct, n):
+        """So many or more are that rare at the lower end, so many or fewer at the upper one."""
+        low, high = proportion_interval(n_correct, n)
+        tails = stats.binom.sf(n_correct - 1, n, low), stats.binom.cdf(n_correct, n, high)
+        assert low == 0 if n_correct == 0 else tails[0] == pytest.approx(0.025)
+        assert high == 1 if n_correct == n else tails[1] == pytest.approx(0.025)
 
-    def test_it_is_not_empty_where_all_are_right(self):
-        """Ten of ten do not prove 100 %."""
-        low, high = wilson_interval(10, 10)
-        assert low < 0.75
-        assert high == pytest.approx(1)
+    @pytest.mark.parametrize("n", [10, 1000])
+    @pytest.mark.parametrize("fraction", [0.5, 0.916, 0.98, 0.995, 0.999])
+    def test_it_holds_every_fraction_with_at_least_95_percent(self, fraction, n):
+        """Near 1 too, where an interval by the normal distribution does not; without simulation."""
+        numbers = np.arange(n + 1)
+        probabilities = stats.binom.pmf(numbers, n, fraction)
+        likely = numbers[probabilities > 1e-9]
+        ends = [proportion_interval(int(n_correct), n) for n_correct in likely]
+        holds = [low <= fraction <= high for low, high in ends]
+        assert probabilities[likely][holds].sum() >= 0.95
 
 
 class TestMcNemar:
