@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim
+from mnistlin.analysis.one_more_epoch import OneMoreEpoch, one_more_epoch
 from mnistlin.analysis.own_data import load_own_splits, n_train_of
 from mnistlin.analysis.periods import (
     MIN_CORRELATION,
@@ -25,66 +26,20 @@ from mnistlin.analysis.periods import (
     predict_period,
 )
 from mnistlin.analysis.result import Result, Tables, Values
-from mnistlin.data.splits import Split, Splits
-from mnistlin.experiment import setup_for
+from mnistlin.data.splits import Split
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, GREEN, HEIGHT, INK, MUTED, SKY, VERMILION
 from mnistlin.runs.folder import Run
-from mnistlin.training.batches import epoch_orders
-from mnistlin.training.evaluation import predict
-from mnistlin.training.segments import MemberState
-from mnistlin.training.sgd import train
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
-
-N_STEPS = 3
-"""Steps that are shown: those that lower accuracy most."""
 
 FEW_POSITIONS = 3
 """Dips at more positions than these are not marked by position."""
 
 N_IMAGES, MAX_LABELLED_CLASSES = 9, 12
 DIP_COLOR, PREDICTED_COLOR = VERMILION, GREEN
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The batch of one position of the epoch, and what its step does to validation accuracy."""
-
-    position: int
-    mean_loss: float
-    """Mean over the epochs of its loss before the update, in nats."""
-    accuracy_change: float
-    """Validation accuracy after the step minus that before it, in the experiment."""
-    samples: NDArray[np.intp]
-    """Its samples in the training split, those with the highest loss at the last weights first."""
-    counts: NDArray[np.intp]
-    """How many samples it has of each class."""
-
-
-@dataclass(frozen=True)
-class OneMoreEpoch:
-    """Validation accuracy from the last weights through one more epoch in the same order.
-
-    `accuracy` has one value before the first step and one after each step, (steps_per_epoch + 1,).
-    """
-
-    train: Split
-    accuracy: NDArray[np.float64]
-    batches: tuple[Batch, ...]
-    """Those whose steps lower accuracy most, the worst first."""
-
-    @property
-    def change(self) -> NDArray[np.float64]:
-        """What each step changes, by position."""
-        return np.diff(self.accuracy)
-
-    def steps_to_recover(self, position: int) -> int | None:
-        """Return after how many steps accuracy has recovered; None if not in this epoch."""
-        later = np.flatnonzero(self.accuracy[position + 2 :] >= self.accuracy[position])
-        return int(later[0]) + 1 if len(later) else None
 
 
 @dataclass(frozen=True)
@@ -302,7 +257,7 @@ def explain_dips(run: Run) -> Dips:
     losses = loss_by_position(run, predicted.steps_per_epoch)
     epoch = None
     if not run.config.training.shuffle:
-        epoch = _one_more_epoch(run, load_own_splits(run), losses)
+        epoch = one_more_epoch(run, load_own_splits(run), losses)
     return Dips(run, predicted, measured, losses, epoch)
 
 
@@ -333,32 +288,6 @@ def _repetition(found: MeasuredPeriod) -> str:
     if found.period is None:
         return f"no period (highest correlation {found.highest_correlation:.2f})"
     return f"accuracy repeats after {found.period} steps ({found.highest_correlation:.2f})"
-
-
-def _one_more_epoch(run: Run, splits: Splits, losses: LossByPosition) -> OneMoreEpoch:
-    """Train one more epoch from the last weights, and look into its worst steps."""
-    n_steps, W = len(losses.mean), run.weights["last"]
-    how = run.config.training.model_copy(update={"epochs": 1, "checks_per_epoch": n_steps})
-    config = run.config.model_copy(update={"training": how, "early_stopping": None})
-    setup = setup_for([config], splits)
-    segments = train(setup, (0, MemberState(W, W, W)))
-    after = [check.val_accuracy for (segment,) in segments for check in segment.checks]
-    before = predict(splits.val, W, run.head).class_index == splits.val.targets
-    accuracy = np.array([before.mean(), *after])
-
-    order = next(epoch_orders(how, splits.train.n_samples))
-    sample_losses = predict(splits.train, W, run.head).loss
-    change = np.diff(accuracy)
-
-    def batch_at(position: int) -> Batch:
-        samples = order[position * how.batch_size :][: how.batch_size]
-        samples = samples[np.argsort(-sample_losses[samples], kind="stable")]
-        counts = np.bincount(splits.train.targets[samples], minlength=len(splits.train.classes))
-        loss = float(losses.mean[position])
-        return Batch(position, loss, float(change[position]), samples, counts)
-
-    worst = np.argsort(change, kind="stable")[:N_STEPS]
-    return OneMoreEpoch(splits.train, accuracy, tuple(batch_at(int(each)) for each in worst))
 
 
 def _listed(numbers: Sequence[int]) -> str:

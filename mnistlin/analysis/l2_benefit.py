@@ -2,9 +2,11 @@
 
 The same model is as complex for few images as a larger one for many, so if L2 helps complex models,
 it helps with few images. All minima are compared on the same validation images; the smallest λ
-stands for training without a penalty, which may have no minimum.
+stands for training without a penalty, which may have no minimum. Of fewer images there are several
+sets without an image in common, so that what one of them happens to contain decides nothing.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,16 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim
-from mnistlin.analysis.lambda_path import explain_lambda
-from mnistlin.analysis.optimum import objective_on
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm, t_interval
 from mnistlin.data.splits import Split
 from mnistlin.figures.captions import written
-from mnistlin.model.optimum import minimise
+from mnistlin.model.optimum import minima as minima_of
 from mnistlin.runs.folder import Run
-from mnistlin.training.evaluation import Predictions, predict
+from mnistlin.training.evaluation import Predictions, objective_on, predict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,55 +32,65 @@ if TYPE_CHECKING:
 L2_LAMBDAS = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)
 FEWER_IMAGES = (500, 2000)
 
+MAX_SETS, MIN_SETS = 10, 4
+"""How many sets of fewer images are used at most, and how many a test over the sets needs."""
+
 
 @dataclass(frozen=True, eq=False)
 class Minima:
-    """The minima on the first n training images: predictions for the validation images by λ."""
+    """The minima on sets of n training images: losses of the validation images in nats, by λ.
+
+    All arrays are (n_sets, n_val); λ go from the largest to the smallest.
+    """
 
     n_images: int
-    targets: NDArray[np.intp]
-    predictions: dict[float, Predictions]
-    """From the largest λ to the smallest."""
-
-    def is_correct(self, l2_lambda: float) -> NDArray[np.bool_]:
-        """Return which validation images the minimum of this λ classifies correctly."""
-        is_correct: NDArray[np.bool_] = self.predictions[l2_lambda].class_index == self.targets
-        return is_correct
+    is_correct: dict[float, NDArray[np.bool_]]
+    losses: dict[float, NDArray[np.float64]]
 
     def accuracy(self, l2_lambda: float) -> float:
-        """Return the validation accuracy of the minimum of this λ."""
-        return float(self.is_correct(l2_lambda).mean())
+        """Return the mean validation accuracy of the minima of this λ."""
+        return float(self.is_correct[l2_lambda].mean())
 
     def loss(self, l2_lambda: float) -> float:
-        """Return the validation loss of the minimum of this λ, in nats."""
-        return float(self.predictions[l2_lambda].loss.mean())
+        """Return the mean validation loss of the minima of this λ, in nats."""
+        return float(self.losses[l2_lambda].mean())
+
+    @property
+    def n_sets(self) -> int:
+        """How many sets of training images there are."""
+        return len(self.is_correct[self.smallest])
 
     @property
     def smallest(self) -> float:
         """The smallest λ."""
-        return min(self.predictions)
+        return min(self.is_correct)
 
     @property
     def best(self) -> float:
-        """The λ whose minimum has the highest validation accuracy."""
-        return max(self.predictions, key=self.accuracy)
+        """The λ whose minima have the highest validation accuracy."""
+        return max(self.is_correct, key=self.accuracy)
 
     @cached_property
     def verdict(self) -> Verdict:
         """Whether a larger λ is more accurate than the smallest (agrees), or all less (differs).
 
-        By McNemar's exact tests, corrected for the number of λ (Holm).
+        By t-tests over the sets, or with one set by McNemar's exact tests over the validation
+        images, corrected for the number of λ (Holm).
         """
-        larger = [value for value in self.predictions if value != self.smallest]
-        counts = [
-            PairedCounts.of(self.is_correct(value), self.is_correct(self.smallest))
-            for value in larger
-        ]
-        are_clear = [p < 1 - CONFIDENCE for p in holm([each.p_value for each in counts])]
-        clear = [each.difference > 0 for each, ok in zip(counts, are_clear, strict=True) if ok]
-        if any(clear):
+        larger = [value for value in self.is_correct if value != self.smallest]
+        p_values = holm([self._p_value(value) for value in larger])
+        gains = [self.accuracy(value) - self.accuracy(self.smallest) for value in larger]
+        clear = [gain for gain, p in zip(gains, p_values, strict=True) if p < 1 - CONFIDENCE]
+        if any(gain > 0 for gain in clear):
             return "agrees"
         return "differs" if len(clear) == len(larger) else "inconclusive"
+
+    def _p_value(self, l2_lambda: float) -> float:
+        a, b = self.is_correct[l2_lambda], self.is_correct[self.smallest]
+        if self.n_sets == 1:
+            return PairedCounts.of(a[0], b[0]).p_value
+        interval = t_interval(a.mean(axis=1) - b.mean(axis=1))
+        return interval.p_value if interval else 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +123,13 @@ class L2Benefit(Result):
             "minima": [
                 {
                     "n_images": of.n_images,
+                    "n_sets": of.n_sets,
                     "l2_lambda": value,
                     "val_accuracy": of.accuracy(value),
                     "val_loss": of.loss(value),
                 }
                 for of in self.minima
-                for value in of.predictions
+                for value in of.is_correct
             ]
         }
 
@@ -130,15 +141,16 @@ class L2Benefit(Result):
             "inconclusive": "these validation images do not decide between them",
         }
         found = [
-            f"with {of.n_images:,} images {written(of.accuracy(of.best), '.2%')} at "
+            f"with {_named(of)} {written(of.accuracy(of.best), '.2%')} at "
             f"λ = {of.best:g} against {written(of.accuracy(of.smallest), '.2%')} at "
             f"λ = {of.smallest:g} ({words[of.verdict]})"
             for of in self.minima
         ]
         return (
             "At the minimum of the objective, where the number of epochs plays no role, the "
-            f"highest validation accuracy is: {'; '.join(found)}. McNemar's exact tests, corrected "
-            "for the number of λ."
+            f"highest validation accuracy is: {'; '.join(found)}. With several sets, means over "
+            "them and paired t-tests; with one, McNemar's exact tests; corrected for the number of "
+            "λ."
         )
 
     def figure(self) -> "Figure":
@@ -149,8 +161,8 @@ class L2Benefit(Result):
         with page(captions.of_run("Accuracy at the minimum", self.run)) as figure:
             panels = figure.subplot_mosaic([["accuracy", "loss"]])
             for of, color in zip(self.minima, sequential_colors(len(self.minima)), strict=True):
-                l2_lambdas = list(of.predictions)
-                label = f"{of.n_images:,} training images"
+                l2_lambdas = list(of.is_correct)
+                label = _named(of)
                 for name, number in (("accuracy", of.accuracy), ("loss", of.loss)):
                     values = [number(value) for value in l2_lambdas]
                     panels[name].plot(l2_lambdas, values, "o-", color=color, label=label)
@@ -171,27 +183,44 @@ def l2_benefit(run: Run, l2_lambdas: Sequence[float] = L2_LAMBDAS) -> L2Benefit:
         If the data is missing, or not what the run was trained with.
     """
     splits = load_own_splits(run)
-    sizes = [n for n in FEWER_IMAGES if n < splits.train.n_samples] + [splits.train.n_samples]
+    n_all = splits.train.n_samples
     minima = tuple(
-        _minima(run, _first(splits.train, n), splits.val, sorted(l2_lambdas, reverse=True))
-        for n in sizes
+        _minima(run, _sets(splits.train, n), splits.val, l2_lambdas)
+        for n in (*(n for n in FEWER_IMAGES if n < n_all), n_all)
     )
     return L2Benefit(run, minima)
 
 
-def _first(split: Split, n: int) -> Split:
-    return replace(split, rows=split.rows[:n], targets=split.targets[:n])
+def _sets(split: Split, n: int) -> list[Split]:
+    """Return disjoint parts of n images each, in order; only the first if there are too few."""
+    n_sets = min(MAX_SETS, split.n_samples // n)
+    starts = range(0, n * (n_sets if n_sets >= MIN_SETS else 1), n)
+    return [
+        replace(split, rows=split.rows[start:][:n], targets=split.targets[start:][:n])
+        for start in starts
+    ]
 
 
-def _minima(run: Run, train: Split, val: Split, l2_lambdas: Sequence[float]) -> Minima:
-    """Find the minimum of each λ, starting from that of the next larger one."""
-    weights = np.zeros(run.weights_shape)
-    predictions = {}
-    for l2_lambda in l2_lambdas:
-        objective = objective_on(train, run.head, l2_lambda)
-        weights = minimise(objective, weights).place.weights
-        predictions[l2_lambda] = predict(val, weights, run.head)
-    return Minima(train.n_samples, val.targets, predictions)
+def _minima(run: Run, sets: Sequence[Split], val: Split, l2_lambdas: Sequence[float]) -> Minima:
+    predictions: dict[float, list[Predictions]] = defaultdict(list)
+    for each in sets:
+        objective = objective_on(each, run.head, l2_lambda=0.0)
+        for l2_lambda, found in minima_of(objective, l2_lambdas):
+            predictions[l2_lambda].append(predict(val, found.place.weights, run.head))
+    return Minima(
+        sets[0].n_samples,
+        {
+            value: np.array([each.class_index == val.targets for each in found])
+            for value, found in predictions.items()
+        },
+        {value: np.array([each.loss for each in found]) for value, found in predictions.items()},
+    )
+
+
+def _named(of: Minima) -> str:
+    """Return such as "500 training images (mean of 10 sets)"."""
+    sets = f" (mean of {of.n_sets} sets)" if of.n_sets > 1 else ""
+    return f"{of.n_images:,} training images{sets}"
 
 
 @claim("any-l2-costs-accuracy")
@@ -214,8 +243,8 @@ def _does_not_over_fit(evidence: Evidence) -> Finding:
     """With the smallest λ the validation loss at the minimum is not above that of every other λ."""
     found = evidence.ask(l2_benefit, evidence.first.run)
     of = found.minima[-1]
-    best = min(of.predictions, key=of.loss)
-    interval = t_interval(of.predictions[of.smallest].loss - of.predictions[best].loss)
+    best = min(of.losses, key=of.loss)
+    interval = t_interval(of.losses[of.smallest][0] - of.losses[best][0])
     verdict: Verdict = "agrees" if best == of.smallest else "inconclusive"
     if interval and interval.low > 0:
         verdict = "differs"
@@ -245,44 +274,4 @@ def _l2_helps_complex_models(evidence: Evidence) -> Finding:
         f"best λ at the minimum: {best}",
         explanation=found.explanation(),
         figure=found.figure,
-    )
-
-
-@claim("lambda-under-fits")
-def _lambda_under_fits(evidence: Evidence) -> Finding:
-    """This λ, and not training, is why its run is less accurate than the run with λ = 0.
-
-    Then the minimum is no more accurate than the run, and less accurate than the run with λ = 0.
-    """
-    runs = evidence.first.whole_sweep.by_lambda
-    if not evidence.l2_lambda or not (runs.get(evidence.l2_lambda) and runs.get(0.0)):
-        return Finding("inconclusive", "the sweep lacks this λ or λ = 0")
-    path = evidence.ask(explain_lambda, evidence.first.whole_sweep)
-    minimum = path.minima.get(evidence.l2_lambda)
-    if minimum is None:
-        return Finding("inconclusive", "the search for the minimum did not converge")
-    of_run, at_minimum, of_zero = (
-        model.val_is_correct
-        for model in (path.trained[evidence.l2_lambda], minimum, path.trained[0.0])
-    )
-    gained, lost = PairedCounts.of(at_minimum, of_run), PairedCounts.of(of_zero, at_minimum)
-    gained_p, lost_p = holm([gained.p_value, lost.p_value])
-    verdict: Verdict = "inconclusive"
-    if gained_p < 1 - CONFIDENCE and gained.difference > 0:
-        verdict = "differs"
-    elif lost_p < 1 - CONFIDENCE:
-        verdict = "agrees" if lost.difference > 0 else "differs"
-    accuracies = [written(each.mean(), ".2%") for each in (of_run, at_minimum, of_zero)]
-    return Finding(
-        verdict,
-        f"the run reaches {accuracies[0]}, its minimum {accuracies[1]}, the run with λ = 0 "
-        f"{accuracies[2]}",
-        explanation=(
-            f"With λ = {evidence.l2_lambda:g} the minimum classifies {gained.only_a} validation "
-            f"images correctly that the run does not, and misclassifies {gained.only_b} that the "
-            f"run does not (McNemar's exact test: p = {gained_p:.2g}, corrected for two tests). "
-            f"Against the run with λ = 0 it loses {lost.only_a} and gains {lost.only_b} "
-            f"(p = {lost_p:.2g})."
-        ),
-        figure=path.figure,
     )

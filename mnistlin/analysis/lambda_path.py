@@ -5,28 +5,30 @@ For each λ > 0 of a sweep the exact minimum is found and compared with what tra
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlin.analysis.optimum import objective_on
+from mnistlin.analysis.claims import Evidence, Finding, claim
+from mnistlin.analysis.claims import Verdict as ClaimVerdict
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.selection import choose
 from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm
 from mnistlin.errors import RunError
 from mnistlin.figures import captions
+from mnistlin.figures.captions import written
 from mnistlin.figures.style import BLUE, GREEN, legend_below, name_axes, page
 from mnistlin.figures.sweeps import lambda_axis
 from mnistlin.model.linear import Head, squared_norm
-from mnistlin.model.optimum import minimise
+from mnistlin.model.optimum import minima
 from mnistlin.model.products import Floats
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
-from mnistlin.training.evaluation import predict
+from mnistlin.training.evaluation import objective_on, predict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -232,7 +234,6 @@ class LambdaPath(Result):
         return figure
 
     def _draw(self, axes: "Axes", quantity: str) -> None:
-        l2_lambdas = [pair.l2_lambda for pair in self.pairs]
         for label, models, color in (
             ("after training", self.trained, BLUE),
             ("at the minimum", self.minima, GREEN),
@@ -243,17 +244,7 @@ class LambdaPath(Result):
             look: Any = {"color": color, "markersize": 4, "linewidth": 1.2}
             axes.plot(x, y, "o:", **look)
             axes.plot(x[is_log], np.array(y)[is_log], "o-", label=label, **look)
-        lambda_axis(axes, l2_lambdas)
-        ticks = _ticks(l2_lambdas)  # fewer, since the panel is narrow
-        axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
-
-
-def _ticks(l2_lambdas: Sequence[float]) -> list[float]:
-    """Return 0, if it is there, and up to four powers of ten in the range of the others."""
-    logs = [np.log10(value) for value in l2_lambdas if value > 0]
-    first, last = int(np.ceil(min(logs) - 1e-9)), int(np.floor(max(logs) + 1e-9))
-    powers = [10.0**k for k in range(last, first - 1, -max(1, (last - first + 3) // 3))]
-    return [0.0] * (0 in l2_lambdas) + (powers[::-1] or [min(filter(None, l2_lambdas))])
+        lambda_axis(axes, [pair.l2_lambda for pair in self.pairs], max_ticks=2)
 
 
 def explain_lambda(sweep: Sweep, on_pass: Callable[[], object] = lambda: None) -> LambdaPath:
@@ -291,25 +282,63 @@ def explain_lambda(sweep: Sweep, on_pass: Callable[[], object] = lambda: None) -
         l2_lambda: Model.of(run.weights["last"], splits.val, head)
         for l2_lambda, run in runs.items()
     }
-    minima: dict[float, Model] = {}
-    W = np.zeros(first.weights_shape)
-    for l2_lambda in sorted(filter(None, runs), reverse=True):
-        descent = minimise(replace(objective, l2_lambda=l2_lambda), W, on_pass=on_pass)
-        W = descent.place.weights
-        if descent.has_converged:
-            minima[l2_lambda] = Model.of(W, splits.val, head)
-    return LambdaPath(sweep, tuple(runs.values()), _pairs(trained, minima))
+    at_minimum = {
+        l2_lambda: Model.of(found.place.weights, splits.val, head)
+        for l2_lambda, found in minima(objective, filter(None, runs), on_pass=on_pass)
+        if found.has_converged
+    }
+    return LambdaPath(sweep, tuple(runs.values()), _pairs(trained, at_minimum))
 
 
-def _pairs(trained: Mapping[float, Model], minima: Mapping[float, Model]) -> tuple[Pair, ...]:
+def _pairs(trained: Mapping[float, Model], at_minimum: Mapping[float, Model]) -> tuple[Pair, ...]:
     """Test each λ that has a minimum, all together."""
     counts = [
         PairedCounts.of(model.val_is_correct, trained[l2_lambda].val_is_correct)
-        for l2_lambda, model in minima.items()
+        for l2_lambda, model in at_minimum.items()
     ]
     corrected: Sequence[float] = holm([each.p_value for each in counts])
-    p_values = dict(zip(minima, corrected, strict=True))
+    p_values = dict(zip(at_minimum, corrected, strict=True))
     return tuple(
-        Pair(l2_lambda, model, minima.get(l2_lambda), p_values.get(l2_lambda))
+        Pair(l2_lambda, model, at_minimum.get(l2_lambda), p_values.get(l2_lambda))
         for l2_lambda, model in trained.items()
+    )
+
+
+@claim("lambda-under-fits")
+def _lambda_under_fits(evidence: Evidence) -> Finding:
+    """This λ, and not training, is why its run is less accurate than the run with λ = 0.
+
+    Then the minimum is no more accurate than the run, and less accurate than the run with λ = 0.
+    """
+    runs = evidence.first.whole_sweep.by_lambda
+    if not evidence.l2_lambda or not (runs.get(evidence.l2_lambda) and runs.get(0.0)):
+        return Finding("inconclusive", "the sweep lacks this λ or λ = 0")
+    path = evidence.ask(explain_lambda, evidence.first.whole_sweep)
+    minimum = path.minima.get(evidence.l2_lambda)
+    if minimum is None:
+        return Finding("inconclusive", "the search for the minimum did not converge")
+    of_run, at_minimum, of_zero = (
+        model.val_is_correct
+        for model in (path.trained[evidence.l2_lambda], minimum, path.trained[0.0])
+    )
+    gained, lost = PairedCounts.of(at_minimum, of_run), PairedCounts.of(of_zero, at_minimum)
+    gained_p, lost_p = holm([gained.p_value, lost.p_value])
+    verdict: ClaimVerdict = "inconclusive"
+    if gained_p < 1 - CONFIDENCE and gained.difference > 0:
+        verdict = "differs"
+    elif lost_p < 1 - CONFIDENCE:
+        verdict = "agrees" if lost.difference > 0 else "differs"
+    accuracies = [written(each.mean(), ".2%") for each in (of_run, at_minimum, of_zero)]
+    return Finding(
+        verdict,
+        f"the run reaches {accuracies[0]}, its minimum {accuracies[1]}, the run with λ = 0 "
+        f"{accuracies[2]}",
+        explanation=(
+            f"With λ = {evidence.l2_lambda:g} the minimum classifies {gained.only_a} validation "
+            f"images correctly that the run does not, and misclassifies {gained.only_b} that the "
+            f"run does not (McNemar's exact test: p = {gained_p:.2g}, corrected for two tests). "
+            f"Against the run with λ = 0 it loses {lost.only_a} and gains {lost.only_b} "
+            f"(p = {lost_p:.2g})."
+        ),
+        figure=path.figure,
     )

@@ -3,7 +3,7 @@
 J is convex, so its minimum can be computed: by L-BFGS, from the run's own weights.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -15,16 +15,15 @@ from mnistlin.analysis.evaluate import WeightsName
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Values
 from mnistlin.analysis.statistics import CONFIDENCE, POWER, PairedCounts
-from mnistlin.data.splits import Split, Splits
+from mnistlin.data.splits import Splits
 from mnistlin.errors import RunError
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, GREEN, INK, ORANGE
 from mnistlin.model.linear import Head, squared_norm
-from mnistlin.model.optimum import Objective, PixelBlock, Place, Samples, minimise
+from mnistlin.model.optimum import Objective, Place, minimise
 from mnistlin.model.products import Floats
 from mnistlin.runs.folder import Run
-from mnistlin.training.batches import BLOCK_ROWS, PixelBuffer, one_class_blocks
-from mnistlin.training.evaluation import predict
+from mnistlin.training.evaluation import objective_on, predict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -294,19 +293,6 @@ def find_optimum(
         kind,
         descent.n_iterations,
     )
-
-
-def objective_on(split: Split, head: Head, l2_lambda: float) -> Objective:
-    """Return J of a model on a split."""
-    blocks = list(one_class_blocks(split, keep=True))
-
-    def read(dtype: str) -> Iterator[PixelBlock]:
-        buffer = PixelBuffer(BLOCK_ROWS, split.n_features, dtype, split.scaling)
-        for block in blocks:
-            yield PixelBlock(block.k, buffer.fill(block.gather()), block.columns)
-
-    samples = Samples(read, split.n_samples, split.n_features, len(split.classes), split.scaling)
-    return Objective(head, samples, l2_lambda)
 
 
 def _performance(place: Place, splits: Splits, head: Head) -> Performance:

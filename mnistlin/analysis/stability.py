@@ -16,16 +16,14 @@ from threadpoolctl import threadpool_limits
 
 from mnistlin.analysis.claims import Evidence, Finding, claim
 from mnistlin.analysis.claims import Verdict as ClaimVerdict
-from mnistlin.analysis.optimum import objective_on
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.unstable import objective_on_some
-from mnistlin.config import TrainingConfig
 from mnistlin.data.splits import Splits
 from mnistlin.errors import ConfigError, DataError
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, INK, VERMILION, name_axes, page
-from mnistlin.model.linear import Head, gradient, logits, stack, unstack
+from mnistlin.model.linear import gradient, logits, stack, unstack
 from mnistlin.model.optimum import Objective, minimise
 from mnistlin.model.products import Floats
 from mnistlin.model.sharpness import (
@@ -35,6 +33,7 @@ from mnistlin.model.sharpness import (
 )
 from mnistlin.runs.folder import Run
 from mnistlin.training.batches import PixelReader, epoch_orders
+from mnistlin.training.evaluation import objective_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -281,7 +280,7 @@ def explain_stability(run: Run, on_pass: Callable[[], object] = lambda: None) ->
         of_minimum = sharpness(objective, descent.place.weights) if descent.has_converged else None
     validation = objective_on(splits.val, run.head, l2_lambda=0.0)
     full = _full_batch_steps(objective, W, training.learning_rate, on_pass)
-    batches = _batch_steps(splits, run.head, W, training)
+    batches = _batch_steps(run, splits, W)
     full_losses, batch_losses = (_losses(validation, each) for each in (full, batches))
     return Stability(run, of_run, of_minimum, full_losses, batch_losses)
 
@@ -307,19 +306,19 @@ def _full_batch_steps(
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _batch_steps(splits: Splits, head: Head, W: Floats, training: TrainingConfig) -> Floats:
-    """As `_full_batch_steps`, with the batches of the epochs that follow the run."""
-    split = splits.train
+def _batch_steps(run: Run, splits: Splits, W: Floats) -> Floats:
+    """As `_full_batch_steps`, with the batches after the last check, in the order of the run."""
+    training, head, split = run.config.training, run.head, splits.train
     reader = PixelReader(split, training.batch_size, "float64")
-    l2_lambdas, steps = np.array([training.l2_lambda]), []
-    size = training.batch_size
-    orders = epoch_orders(training, split.n_samples, training.epochs, splits.drawn_from)
+    l2_lambdas, steps, stacked = np.array([training.l2_lambda]), [], stack(W)
+    size, n_batches = training.batch_size, split.n_samples // training.batch_size
+    epoch, n_done = divmod(int(run.metrics["step"][-1]) + 1, n_batches)
+    orders = epoch_orders(training, split.n_samples, epoch, splits.drawn_from)
     batches = chain.from_iterable(
-        order[: len(order) // size * size].reshape(-1, size) for order in orders
+        order[: n_batches * size].reshape(n_batches, size) for order in orders
     )
-    stacked = stack(W)
     with threadpool_limits(1, "blas"):
-        for samples in islice(batches, N_STEPS):
+        for samples in islice(batches, n_done, n_done + N_STEPS):
             X = reader.read(samples)
             Y = head.one_hot(split.targets[samples], len(split.classes), "float64")
             R = head.residual(logits(stacked, X), Y)

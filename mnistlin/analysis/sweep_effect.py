@@ -285,9 +285,12 @@ def _weight_norm_falls(evidence: Evidence) -> Finding:
         verdict = "agrees"
     elif falls and not any(falls):
         verdict = "differs"
-    shown = ", ".join(f"{np.mean(list(found.values())):#.3g}" for found in norms.values())
+    means, squares = (
+        ", ".join(f"{np.mean(np.power([*found.values()], power)):#.3g}" for found in norms.values())
+        for power in (1, 2)
+    )
     names = ", ".join(f"{value:g}" for value in norms)
-    return Finding(verdict, f"‖W‖ = {shown} for λ = {names}")
+    return Finding(verdict, f"‖W‖ = {means} (‖W‖² = {squares}) for λ = {names}")
 
 
 def _by_lambda(sweep: Sweep, number: Callable[[Run], float]) -> dict[float, dict[int, float]]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mnistlin.analysis.optimum import objective_on
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.data.splits import Split, SplitLoader, shared_loader, sharing
 from mnistlin.errors import ConfigError, DataError, RunError
@@ -27,6 +26,7 @@ from mnistlin.model.sharpness import (
 from mnistlin.runs.folder import Run
 from mnistlin.runs.records import UnstableRecord
 from mnistlin.runs.sweep_folder import Sweep, record_unstable
+from mnistlin.training.evaluation import objective_on
 
 MAX_IMAGES = 1000
 """Images on which the members of a sweep are tested; more would cost over 5 % of training."""

@@ -1,7 +1,8 @@
 """What λ does in a sweep: accuracy over steps, numbers against λ, and weights as images."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import cycle
 from typing import Any
 
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 MAX_TICKS = 6
-"""Up to this many λ each have their number below; with more, powers of ten have."""
+"""Numbers below an axis of λ that is as wide as half a figure or more."""
 
 FEW_LAMBDAS = 6
 """Up to this many λ have their last values in the legend."""
@@ -112,33 +113,44 @@ def final_accuracy_figure(sweep: Sweep) -> Figure:
         axes = figure.subplots()
         lambda_axis(axes, list(groups))
         name_axes(axes, "accuracy (fraction)", "λ (log scale)")
-        draw_points(axes, groups, "train_accuracy", color=BLUE, label="training set")
-        draw_points(axes, groups, "val_accuracy", color=VERMILION, label="validation set")
+        for column, color, label in (
+            ("train_accuracy", BLUE, "training set"),
+            ("val_accuracy", VERMILION, "validation set"),
+        ):
+            draw_points(axes, groups, partial(_last, column), color=color, label=label)
         axes.set_ylim(top=min(axes.get_ylim()[1], 1.005))
         add_legend(axes)
     return figure
 
 
 def weight_norm_figure(sweep: Sweep) -> Figure:
-    """Draw the norm of the weights at the end against λ."""
+    """Draw the norm of the weights at the end against λ, and its square."""
     groups, words = groups_of(sweep), _words("Final weight norm", sweep)
-    note = "The penalty λ Σ W² pulls all weights towards 0, the bias too."
+    note = (
+        "The penalty λ Σ W² pulls all weights towards 0, the bias too. The course's own solution "
+        "plots the square of the norm."
+    )
+    titles = ("weight norm ‖W‖ (Frobenius)", "its square, ‖W‖² = Σ W²")
     with page(words, note) as figure:
-        axes = figure.subplots()
-        lambda_axis(axes, list(groups))
-        name_axes(axes, "weight norm (Frobenius)", "λ (log scale)")
-        for x, norm in draw_points(axes, groups, "weight_norm", color=BLUE):
-            axes.annotate(f"{norm:#.3g}", (x, norm), (6, 6), textcoords="offset points")
-        axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
+        for power, axes, title in zip((1, 2), figure.subplots(1, 2), titles, strict=True):
+            lambda_axis(axes, list(groups))
+            name_axes(axes, title, "λ (log scale)")
+            number = partial(_last, "weight_norm", power=power)
+            for x, norm in draw_points(axes, groups, number, color=BLUE):
+                axes.annotate(f"{norm:#.3g}", (x, norm), (6, 6), textcoords="offset points")
+            axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
     return figure
 
 
-def lambda_axis(axes: Axes, l2_lambdas: Sequence[float]) -> None:
-    """Make x logarithmic in λ, with a break between λ = 0, which has no logarithm, and the rest."""
+def lambda_axis(axes: Axes, l2_lambdas: Sequence[float], max_ticks: int = MAX_TICKS) -> None:
+    """Make x logarithmic in λ, with a break between λ = 0, which has no logarithm, and the rest.
+
+    Up to `max_ticks` λ each have their number below; with more, powers of ten have.
+    """
     positive = sorted(value for value in l2_lambdas if value > 0) or [1.0]
     decades = math.log10(positive[-1] / positive[0]) or 1.0
-    axes.set_xscale("symlog", linthresh=positive[0], linscale=max(0.25, 0.15 * decades))
-    ticks = _ticks(l2_lambdas)
+    axes.set_xscale("symlog", linthresh=positive[0], linscale=max(0.25, 0.25 * decades))
+    ticks = _ticks(l2_lambdas, max_ticks)
     axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
     axes.set_xticks([], minor=True)
     factor = 10 ** (0.06 * decades if len(positive) > 1 else 0.3)
@@ -149,13 +161,13 @@ def lambda_axis(axes: Axes, l2_lambdas: Sequence[float]) -> None:
         _mark_break(axes, positive[0] / 2)
 
 
-def _ticks(l2_lambdas: Sequence[float]) -> list[float]:
+def _ticks(l2_lambdas: Sequence[float], max_ticks: int) -> list[float]:
     """Return the λ themselves, or, if these are many, powers of ten among them, and 0."""
     above_zero = [value for value in l2_lambdas if value > 0]
-    if len(l2_lambdas) <= MAX_TICKS:
+    if len(l2_lambdas) <= max_ticks:
         return list(l2_lambdas)
     first, last = math.log10(min(above_zero)), math.log10(max(above_zero))
-    step = math.ceil((last - first) / MAX_TICKS) or 1
+    step = math.ceil((last - first) / max_ticks) or 1
     powers = [10.0**k for k in range(math.ceil(first - 1e-9), math.floor(last + 1e-9) + 1, step)]
     if len(powers) < 2:
         powers = [min(above_zero), max(above_zero)]
@@ -194,13 +206,18 @@ def _end(runs: Sequence[Run]) -> str:
 
 
 def draw_points(
-    axes: Axes, groups: Groups, column: str, *, color: str, label: str | None = None
+    axes: Axes,
+    groups: Groups,
+    number: Callable[[Run], float],
+    *,
+    color: str,
+    label: str | None = None,
 ) -> list[tuple[float, float]]:
-    """Draw a number of the last checks against λ, with its spread over the seeds; return (λ, mean).
+    """Draw a number of each run against λ, with its spread over the seeds; return (λ, mean).
 
     λ = 0 is joined to the others by a dotted line, since the axis is broken there.
     """
-    values = [np.array([run.metrics[column][-1] for run in runs]) for runs in groups.values()]
+    values = [np.array([number(run) for run in runs]) for runs in groups.values()]
     means = np.array([each.mean() for each in values])
     sds = [each.std(ddof=1) if len(each) > 1 else 0.0 for each in values]
     x = np.array(list(groups))
@@ -209,6 +226,11 @@ def draw_points(
     axes.plot(x[first:], means[first:], color=color, **_THROUGH)
     axes.plot(x[: first + 1], means[: first + 1], color=color, linestyle=":", **_THROUGH)
     return list(zip(x.tolist(), means.tolist(), strict=True))
+
+
+def _last(column: str, run: Run, power: int = 1) -> float:
+    """Return a power of a number of the last check of a run."""
+    return float(run.metrics[column][-1]) ** power
 
 
 def _words(what: str, sweep: Sweep) -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ and gradients here are those of one model, (n_features + 1, n_outputs).
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -34,7 +34,6 @@ _MAX_TRIALS = 5
 """Trial points of an L-BFGS line search; if none is lower, float32 rounding is the cause."""
 
 _MAX_HALVINGS = 30
-
 
 _MAX_ITERATIONS = 1000
 
@@ -224,6 +223,23 @@ def minimise(
     """
     with threadpool_limits(1, "blas"):
         return _Search(objective, start, tolerance, max_iterations, on_pass).run()
+
+
+def minima(
+    objective: Objective,
+    l2_lambdas: Iterable[float],
+    tolerance: float = _TOLERANCE,
+    on_pass: Callable[[], object] = lambda: None,
+) -> Iterator[tuple[float, Descent]]:
+    """Yield each λ, from the largest down, and the search for its minimum from the one before."""
+    samples = objective.samples
+    n_outputs = objective.head.n_outputs(samples.n_classes)
+    W = np.zeros((samples.n_features + 1, n_outputs))
+    for l2_lambda in sorted(l2_lambdas, reverse=True):
+        penalised = replace(objective, l2_lambda=l2_lambda)
+        found = minimise(penalised, W, tolerance, on_pass=on_pass)
+        W = found.place.weights
+        yield l2_lambda, found
 
 
 class _Search:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import mnistlin
 from mnistlin.analysis.claims import TrainedExperiment
 from mnistlin.analysis.stability import likely_cause_of_divergence
+from mnistlin.analysis.unstable import with_unstable_members
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import SplitLoader
 from mnistlin.errors import RunError
@@ -197,5 +198,5 @@ def _check_is_done(name: str, folder: Folder) -> None:
 
 def _trained(name: str, folders: Sequence[Folder]) -> TrainedExperiment:
     if isinstance(folders[0], Sweep):
-        return TrainedExperiment(name, sweep=folders[0])
+        return TrainedExperiment(name, sweep=with_unstable_members(folders[0]))
     return TrainedExperiment(name, runs=tuple(run for run in folders if isinstance(run, Run)))

@@ -1,11 +1,11 @@
-"""Loss and accuracy of many weights on full splits, and the predictions of one model.
+"""Loss and accuracy of many weights on full splits, the predictions of one model, and its J.
 
 All weights that are evaluated together form one matrix, so a block of images is converted once and
 one matrix product serves them all. Blocks, and the order in which their sums are added, depend on
 the config alone: the same weights evaluated together give the same bits on any number of cores.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mnistlin.data.splits import Split
 from mnistlin.model.linear import Head, logits, stack
+from mnistlin.model.optimum import Objective, PixelBlock, Samples
 from mnistlin.model.products import Floats, pixel_weights, product
 from mnistlin.training.batches import BLOCK_ROWS, Block, PixelBuffer, PixelReader, one_class_blocks
 
@@ -157,3 +158,16 @@ def confusion_counts(
     """Return how often class i (row) was predicted as class j (column), (n_classes, n_classes)."""
     pairs = np.bincount(targets * n_classes + predicted, minlength=n_classes**2)
     return pairs.reshape(n_classes, n_classes)
+
+
+def objective_on(split: Split, head: Head, l2_lambda: float) -> Objective:
+    """Return J of a model on a split."""
+    blocks = list(one_class_blocks(split, keep=True))
+
+    def read(dtype: str) -> Iterator[PixelBlock]:
+        buffer = PixelBuffer(BLOCK_ROWS, split.n_features, dtype, split.scaling)
+        for block in blocks:
+            yield PixelBlock(block.k, buffer.fill(block.gather()), block.columns)
+
+    samples = Samples(read, split.n_samples, split.n_features, len(split.classes), split.scaling)
+    return Objective(head, samples, l2_lambda)

@@ -1,11 +1,14 @@
 """Each λ of a sweep at its exact minimum, beside what training reached."""
 
 from dataclasses import replace
+from types import SimpleNamespace as Made
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from mnistlin.analysis import lambda_path as module
+from mnistlin.analysis.claims import Evidence, TrainedExperiment, judge
 from mnistlin.analysis.lambda_path import ChosenLambda, Model, Pair, explain_lambda
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.errors import RunError
@@ -103,3 +106,39 @@ def test_a_sweep_without_a_penalty_has_no_minima(swept):
     """The error says what is missing."""
     with pytest.raises(RunError, match="no finished run with λ > 0"):
         explain_lambda(load_sweep(swept((0.0,)).path))
+
+
+@pytest.fixture
+def under_fit(sweep_of_three, monkeypatch):
+    """Return a function that judges `lambda-under-fits` by accuracies on 200 images."""
+
+    def verdict(of_run, at_minimum, of_zero, l2_lambda=1.0):
+        def model(accuracy):
+            return Made(val_is_correct=np.arange(200) < round(200 * accuracy))
+
+        trained = {1.0: model(of_run), 0.0: model(of_zero)}
+        path = Made(trained=trained, minima={1.0: model(at_minimum)}, figure=None)
+        monkeypatch.setattr(module, "explain_lambda", lambda _: path)
+        sweep = TrainedExperiment("sweep", sweep=sweep_of_three)
+        return judge("lambda-under-fits", Evidence((sweep,), l2_lambda=l2_lambda)).verdict
+
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("of_run", "at_minimum", "of_zero", "expected"),
+    [
+        (0.5, 0.5, 0.9, "agrees"),
+        (0.5, 0.9, 0.9, "differs"),
+        (0.9, 0.9, 0.9, "inconclusive"),
+        (0.9, 0.9, 0.5, "differs"),
+    ],
+)
+def test_lambda_under_fits_if_its_minimum_is_no_better(
+    under_fit, of_run, at_minimum, of_zero, expected
+):
+    assert under_fit(of_run, at_minimum, of_zero) == expected
+
+
+def test_a_lambda_that_the_sweep_lacks_is_inconclusive(under_fit):
+    assert under_fit(0.5, 0.5, 0.9, l2_lambda=0.5) == "inconclusive"

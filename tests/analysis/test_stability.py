@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnistlin.analysis.optimum import objective_on
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.stability import (
     N_JUDGED,
@@ -18,6 +17,7 @@ from mnistlin.analysis.stability import (
     stable_rate_like,
 )
 from mnistlin.analysis.unstable import unstable_members
+from mnistlin.training.evaluation import objective_on
 
 L2_LAMBDA = 0.5
 
@@ -134,6 +134,22 @@ def test_the_losses_are_saved_and_drawn(above):
     losses, limits = above.figure().axes
     assert len(losses.get_lines()[0].get_xdata()) == N_STEPS
     assert len(limits.patches) == 2
+
+
+@pytest.mark.parametrize("order", ["independent", "legacy"])
+def test_the_experiment_continues_in_the_order_of_the_run(train_tiny, order):
+    """After an early stop in the middle of an epoch: as if the run had not stopped."""
+    how = {"epochs": 30, "learning_rate": 0.3, "shuffle": True, "order": order}
+    how["checks_per_epoch"] = 1000  # a check after every step
+    stopped = train_tiny("logistic", early_stopping={"patience": 3}, **how)
+    whole = train_tiny("logistic", **how)
+    n_taken = len(stopped.metrics["step"])
+    n_batches = len(whole.metrics["step"]) // how["epochs"]
+    assert n_taken % n_batches
+    expected = whole.metrics["val_loss"][n_taken : n_taken + N_STEPS]
+    assert len(expected) > n_batches
+    found = explain_stability(stopped).batches[: len(expected)]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 class TestMembersOfASweep:

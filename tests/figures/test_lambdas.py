@@ -1,5 +1,7 @@
 """Figures of a sweep: what is drawn of each λ, and where λ = 0 stands."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -7,6 +9,7 @@ from matplotlib.figure import Figure
 from mnistlin.config import ExperimentConfig, SweepConfig
 from mnistlin.errors import RunError
 from mnistlin.figures.draw import draw_sweep
+from mnistlin.figures.style import page
 from mnistlin.figures.sweeps import (
     final_accuracy_figure,
     lambda_axis,
@@ -183,13 +186,27 @@ class TestPoints:
             ]
             np.testing.assert_allclose(container.lines[0].get_ydata(), expected)
 
+    @pytest.mark.parametrize(("n_panels", "max_ticks"), [(1, 6), (2, 6), (3, 2)])
+    def test_the_labels_of_lambdas_do_not_overlap(self, n_panels, max_ticks):
+        """With a λ at each power of ten from 1e-5 on, in wide panels and narrow ones."""
+        with page(("", "", "")) as figure:
+            for axes in np.atleast_1d(figure.subplots(1, n_panels)):
+                lambda_axis(axes, [0, 1e-5, 1e-4, 1e-3, 1e-2], max_ticks)
+        figure.canvas.draw()
+        for axes in figure.axes:
+            boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+            assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+
     def test_weight_norms_are_shown_from_0_on(self, sweep):
-        """Each with its number beside it."""
-        (axes,) = weight_norm_figure(sweep).axes
-        assert axes.get_ylim()[0] == 0
-        norms = axes.containers[0].lines[0].get_ydata()
-        assert [text.get_text() for text in axes.texts] == [f"{norm:#.3g}" for norm in norms]
-        assert list(norms) == sorted(norms, reverse=True)
+        """Each with its number beside it, and their squares, which the course's solution plots."""
+        for power, axes in zip((1, 2), weight_norm_figure(sweep).axes, strict=True):
+            assert axes.get_ylim()[0] == 0
+            norms = axes.containers[0].lines[0].get_ydata()
+            assert [text.get_text() for text in axes.texts] == [f"{norm:#.3g}" for norm in norms]
+            runs = sweep.by_lambda[1.0].values()
+            expected = np.mean([run.metrics["weight_norm"][-1] ** power for run in runs])
+            assert norms[-1] == pytest.approx(expected)
+            assert list(norms) == sorted(norms, reverse=True)
 
     @pytest.mark.parametrize("l2_lambdas", [(0.0,), (0.5,), (0.5, 0.1), (0.0, 0.5)])
     def test_any_lambdas_will_do(self, l2_lambdas, make_sweep, tmp_path):

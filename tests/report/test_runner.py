@@ -65,3 +65,12 @@ def test_a_run_is_no_sweep_and_a_sweep_no_run(experiments, finished_run):
         _ = experiments["plain"].whole_sweep
     with pytest.raises(ConfigError, match=r"has no number 'last_val_acuracy'.*last_val_accuracy"):
         TrainedExperiment("one", runs=(finished_run,)).values("last_val_acuracy")
+
+
+def test_sweeps_know_their_unstable_members(make_config, tmp_path):
+    """So that the figures of the page name them; the calm λ is none."""
+    sweep = {"l2_lambdas": [20.0, 0.01], "seeds": [0]}
+    config = make_config("logistic", learning_rate=0.06, epochs=1)
+    config = type(config).model_validate(config.model_dump() | {"sweep": sweep})
+    found = train_all({"wild": [config]}, tmp_path)["wild"].whole_sweep
+    assert [*found.unstable] == [(20.0,)]

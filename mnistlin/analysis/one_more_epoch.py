@@ -1,0 +1,87 @@
+"""What does each step of an epoch do to validation accuracy? By experiment, without shuffling.
+
+From the last weights of a run one more epoch is trained in the same order, and evaluated after
+every step. The loss of a batch before its update is no such evidence: it depends on the step before
+it as much as on the batch.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistlin.analysis.periods import LossByPosition
+from mnistlin.data.splits import Split, Splits
+from mnistlin.experiment import setup_for
+from mnistlin.runs.folder import Run
+from mnistlin.training.batches import epoch_orders
+from mnistlin.training.evaluation import predict
+from mnistlin.training.segments import MemberState
+from mnistlin.training.sgd import train
+
+N_STEPS = 3
+"""Steps that are looked into: those that lower accuracy most."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The batch of one position of the epoch, and what its step does to validation accuracy."""
+
+    position: int
+    mean_loss: float
+    """Mean over the epochs of its loss before the update, in nats."""
+    accuracy_change: float
+    """Validation accuracy after the step minus that before it, in the experiment."""
+    samples: NDArray[np.intp]
+    """Its samples in the training split, those with the highest loss at the last weights first."""
+    counts: NDArray[np.intp]
+    """How many samples it has of each class."""
+
+
+@dataclass(frozen=True)
+class OneMoreEpoch:
+    """Validation accuracy from the last weights through one more epoch in the same order.
+
+    `accuracy` has one value before the first step and one after each step, (steps_per_epoch + 1,).
+    """
+
+    train: Split
+    accuracy: NDArray[np.float64]
+    batches: tuple[Batch, ...]
+    """Those whose steps lower accuracy most, the worst first."""
+
+    @property
+    def change(self) -> NDArray[np.float64]:
+        """What each step changes, by position."""
+        return np.diff(self.accuracy)
+
+    def steps_to_recover(self, position: int) -> int | None:
+        """Return after how many steps accuracy has recovered; None if not in this epoch."""
+        later = np.flatnonzero(self.accuracy[position + 2 :] >= self.accuracy[position])
+        return int(later[0]) + 1 if len(later) else None
+
+
+def one_more_epoch(run: Run, splits: Splits, losses: LossByPosition) -> OneMoreEpoch:
+    """Train one more epoch from the last weights, and look into its worst steps."""
+    n_steps, W = len(losses.mean), run.weights["last"]
+    how = run.config.training.model_copy(update={"epochs": 1, "checks_per_epoch": n_steps})
+    config = run.config.model_copy(update={"training": how, "early_stopping": None})
+    setup = setup_for([config], splits)
+    segments = train(setup, (0, MemberState(W, W, W)))
+    after = [check.val_accuracy for (segment,) in segments for check in segment.checks]
+    before = predict(splits.val, W, run.head).class_index == splits.val.targets
+    accuracy = np.array([before.mean(), *after])
+
+    order = next(epoch_orders(how, splits.train.n_samples))
+    sample_losses = predict(splits.train, W, run.head).loss
+    change = np.diff(accuracy)
+
+    def batch_at(position: int) -> Batch:
+        samples = order[position * how.batch_size :][: how.batch_size]
+        samples = samples[np.argsort(-sample_losses[samples], kind="stable")]
+        counts = np.bincount(splits.train.targets[samples], minlength=len(splits.train.classes))
+        loss = float(losses.mean[position])
+        return Batch(position, loss, float(change[position]), samples, counts)
+
+    worst = np.argsort(change, kind="stable")[:N_STEPS]
+    return OneMoreEpoch(splits.train, accuracy, tuple(batch_at(int(each)) for each in worst))
