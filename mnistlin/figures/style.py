@@ -75,6 +75,7 @@ _RC: Any = {
     "lines.solid_joinstyle": "round",
     "svg.hashsalt": "mnistlin",  # else the ids in an SVG file are random
     "pdf.fonttype": 42,  # TrueType, which publishers ask for
+    "ps.fonttype": 42,  # matplotlib 3.11 takes the number of letters in a font of a PDF from it
     "axes.formatter.useoffset": False,  # "+1" in a corner is overlooked
 }
 

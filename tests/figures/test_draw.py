@@ -7,32 +7,45 @@ import pytest
 
 from mnistlin.errors import RunError
 from mnistlin.figures.draw import draw_overlay, draw_run
+from mnistlin.figures.style import FORMATS
 from mnistlin.runs.folder import load_run
 
 DATE_MARKS = (b"<dc:date>", b"/CreationDate", b"/ModDate")
 FIGURES = ["loss", "accuracy", "weights", "confusion"]
 
 
-@pytest.mark.parametrize("fmt", ["png", "svg", "pdf"])
-def test_a_run_has_four_figures(softmax_run, tmp_path, fmt):
+@pytest.fixture(scope="module", params=FORMATS)
+def drawn(request, softmax_run, tmp_path_factory):
+    """Draw a run in each format; return the format and the files."""
+    folder = tmp_path_factory.mktemp("drawn") / "plots"
+    return request.param, draw_run(softmax_run, folder, request.param)
+
+
+def test_a_run_has_four_figures(drawn):
     """The folder is made, the files are named by what they show, and nothing else is written."""
-    paths = draw_run(softmax_run, tmp_path / "plots", fmt)
-    assert paths == [tmp_path / "plots" / f"{name}.{fmt}" for name in FIGURES]
-    assert sorted(paths) == sorted((tmp_path / "plots").iterdir())
+    fmt, paths = drawn
+    assert [path.name for path in paths] == [f"{name}.{fmt}" for name in FIGURES]
+    assert sorted(paths) == sorted(paths[0].parent.iterdir())
 
 
-@pytest.mark.parametrize("fmt", ["png", "svg", "pdf"])
-def test_the_same_run_gives_the_same_bytes(softmax_run, tmp_path, fmt):
+def test_the_same_run_gives_the_same_bytes(drawn, softmax_run, tmp_path):
     """No dates and no random ids: figures are a function of the run folder."""
-    first = draw_run(load_run(softmax_run.path), tmp_path / "first", fmt)
-    second = draw_run(load_run(softmax_run.path), tmp_path / "second", fmt)
+    fmt, first = drawn
+    second = draw_run(load_run(softmax_run.path), tmp_path, fmt)
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_files_hold_no_date(softmax_run, tmp_path):
-    """Two runs of this test within a second would not tell."""
-    files = [path for fmt in ("svg", "pdf") for path in draw_run(softmax_run, tmp_path, fmt)]
-    assert not any(mark in path.read_bytes() for path in files for mark in DATE_MARKS)
+def test_files_hold_no_date(drawn):
+    """Two figures drawn within a second would have the same."""
+    _, paths = drawn
+    assert not any(mark in path.read_bytes() for path in paths for mark in DATE_MARKS)
+
+
+@pytest.mark.parametrize("drawn", ["pdf"], indirect=True)
+def test_a_font_is_embedded_once(drawn):
+    """In a PDF: regular type, its ligatures, and bold type; each takes a tenth of a second."""
+    _, paths = drawn
+    assert all(path.read_bytes().count(b"/FontFile2") <= 3 for path in paths)
 
 
 @pytest.mark.parametrize("name", ["stopped_run", "diverged_run"])

@@ -261,12 +261,11 @@ class TestWeights:
 class TestFiles:
     """All figures of a sweep."""
 
-    @pytest.mark.parametrize("fmt", ["png", "svg", "pdf"])
-    def test_the_same_sweep_gives_the_same_bytes(self, fmt, sweep, tmp_path):
+    def test_the_same_sweep_gives_the_same_bytes(self, sweep, tmp_path):
         """Four files, named by what they show."""
-        first = draw_sweep(sweep, tmp_path / "first", fmt)
-        assert first == [tmp_path / "first" / f"{name}.{fmt}" for name in FIGURES]
-        second = draw_sweep(sweep, tmp_path / "second", fmt)
+        first = draw_sweep(sweep, tmp_path / "first", "svg")
+        assert first == [tmp_path / "first" / f"{name}.svg" for name in FIGURES]
+        second = draw_sweep(sweep, tmp_path / "second", "svg")
         assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
     def test_a_lambda_that_diverged_is_left_out(self, make_sweep):
