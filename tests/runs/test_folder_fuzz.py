@@ -1,8 +1,10 @@
 """Whatever a run folder holds, it is read or refused, and no command shows a traceback.
 
-The number of examples is that of the hypothesis profile in force; a tenth of it where commands run.
+Each test has a few examples, and with `-m faults` five times as many; both grow with the hypothesis
+profile in force.
 """
 
+import os
 import shutil
 import tracemalloc
 
@@ -21,7 +23,6 @@ from mnistlin.runs.checkpoint import load_checkpoint
 from mnistlin.runs.index import find_runs
 from mnistlin.runs.listing import table
 
-FEW = max(10, settings.default.max_examples // 10)
 MEMORY = 32 * 2**20
 """Far more than a sound folder of this size takes, and far less than a bomb."""
 
@@ -94,20 +95,36 @@ def read_all(folder, setup):
 READ = ("classes", "weights_shape", "summary", "metrics", "steps", "weights", "confusion")
 
 
-@given(data=st.data())
-def test_reading_fuzz(data, unfinished, config, folder_of):
+@pytest.fixture(params=["few", pytest.param("many", marks=pytest.mark.faults)])
+def for_examples(request):
+    """Return a function that calls a test with a few examples, or many, to draw data from."""
+    if request.param == "many" and os.environ.get("MNISTLIN_FAULTS") == "short":
+        pytest.skip("MNISTLIN_FAULTS=short: only the few examples of the normal suite")
+
+    def call(test, few):
+        n = {"few": few, "many": 5 * few}[request.param] * settings.default.max_examples // 100
+        settings(max_examples=n)(given(data=st.data())(test))()
+
+    return call
+
+
+def test_reading_fuzz(for_examples, unfinished, config, folder_of):
     """Nothing else than RunError, and no memory to speak of."""
     setup = setup_for([config], load_splits(config.data))
-    folder = folder_of(unfinished, data.draw(spoiled_files(unfinished)))
-    tracemalloc.start()
-    try:
-        n_refused = read_all(folder, setup)
-        assert all(line.isprintable() for line in table(find_runs(folder.parent))[0])
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    event(f"{n_refused} of {len(READ) + 1} refused")
-    assert peak < MEMORY
+
+    def test(data):
+        folder = folder_of(unfinished, data.draw(spoiled_files(unfinished)))
+        tracemalloc.start()
+        try:
+            n_refused = read_all(folder, setup)
+            assert all(line.isprintable() for line in table(find_runs(folder.parent))[0])
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        event(f"{n_refused} of {len(READ) + 1} refused")
+        assert peak < MEMORY
+
+    for_examples(test, few=30)
 
 
 def run_command(*arguments):
@@ -120,14 +137,17 @@ def run_command(*arguments):
     return result
 
 
-@settings(max_examples=FEW)
-@given(data=st.data())
-def test_resuming_fuzz(data, unfinished, folder_of):
-    """Either the run goes on, as far as it can be written, or its folder is as it was."""
-    folder = folder_of(unfinished, data.draw(spoiled_files(unfinished)))
-    before = snapshot(folder)
-    result = run_command("train", "--resume", folder, "--no-plots")
-    assert result.exit_code == 0 or "cannot write" in result.stderr or snapshot(folder) == before
+def test_resuming_fuzz(for_examples, unfinished, folder_of):
+    """Either the run is resumed, as far as it can be written, or its folder is as it was."""
+
+    def test(data):
+        folder = folder_of(unfinished, data.draw(spoiled_files(unfinished)))
+        before = snapshot(folder)
+        result = run_command("train", "--resume", folder, "--no-plots")
+        is_unchanged = snapshot(folder) == before
+        assert result.exit_code == 0 or "cannot write" in result.stderr or is_unchanged
+
+    for_examples(test, few=10)
 
 
 def snapshot(folder):
@@ -138,11 +158,13 @@ def snapshot(folder):
 
 
 @pytest.mark.parametrize("words", RUN_READERS, ids=" ".join)
-@settings(max_examples=FEW)
-@given(data=st.data())
-def test_commands_fuzz(words, data, finished, folder_of, finished_run):
+def test_commands_fuzz(words, for_examples, finished, folder_of, finished_run):
     """Each command that takes a run reads it, or says why it cannot."""
     names = set(finished) - ({"config.yaml"} if words in TRAINERS else set())
-    folder = folder_of(finished, data.draw(spoiled_files(finished, sorted(names))))
     others = [finished_run.path] if words == ("compare",) else []
-    run_command(*words, folder, *others)
+
+    def test(data):
+        folder = folder_of(finished, data.draw(spoiled_files(finished, sorted(names))))
+        run_command(*words, folder, *others)
+
+    for_examples(test, few=3)
