@@ -52,10 +52,12 @@ def test_2d_early_stopping_ends_in_epoch_33(dtype, tmp_path):
     assert summary["last_val_loss"] == pytest.approx(0.065772, abs=5e-7)
 
 
-@DTYPES
-def test_3_softmax_ends_at_92_and_91_percent(dtype, tmp_path):
-    """253 checks, the last at step 7799: train 92.3 %, validation 91.6 %."""
-    run = run_experiment(load_config("softmax", [f"training.dtype={dtype}"]), tmp_path)
+def test_3_softmax_ends_at_92_and_91_percent(tmp_path):
+    """253 checks, the last at step 7799: train 92.3 %, validation 91.6 %.
+
+    In float64; in float32 it is a member of the sweep of part 4.
+    """
+    run = run_experiment(load_config("softmax", ["training.dtype=float64"]), tmp_path)
     summary = run.summary
     assert run.status == "finished"
     assert (len(run.metrics["step"]), summary["last_step"], summary["stop_epoch"]) == (
@@ -120,7 +122,7 @@ def test_the_shuffled_binary_run_is_that_of_the_plain_trainer(histories, referen
 
 def test_the_softmax_run_is_that_of_the_plain_trainer(histories, reference, assert_alike):
     """Its first epochs, with two λ in one stack."""
-    setup = setup_of("softmax", "training.epochs=2", "data.train_size=8000", "data.val_size=2000")
+    setup = setup_of("softmax", "training.epochs=2", "data.train_size=4000", "data.val_size=1000")
     stack = replace(setup, l2_lambdas=(0.0, 0.1))
     for member, found in enumerate(histories(stack)):
         assert_alike(found, reference(stack, member))

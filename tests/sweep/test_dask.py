@@ -19,9 +19,9 @@ from mnistlin.sweep import resume_sweep, run_sweep
 distributed = pytest.importorskip("distributed")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
-    """Start a scheduler and two workers."""
+    """Start a scheduler and two workers; a worker that dies is started again."""
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as cluster:
@@ -185,10 +185,14 @@ def after_first_stack(act):
 
 
 @pytest.fixture
-def impatient(monkeypatch):
-    """Wait for signs of life for a few seconds only."""
-    monkeypatch.setattr(dask, "CONNECT_SECONDS", 5)
-    monkeypatch.setattr(dask, "CLOSE_SECONDS", 1)
+def lose_patience(monkeypatch):
+    """Return a function that makes the driver wait for signs of life for some seconds only."""
+
+    def wait_for_no_longer_than(seconds):
+        monkeypatch.setattr(dask, "CONNECT_SECONDS", seconds)
+        monkeypatch.setattr(dask, "CLOSE_SECONDS", 1)
+
+    return wait_for_no_longer_than
 
 
 MANY = {"seeds": tuple(range(5)), "epochs": 100, "checks_per_epoch": 1}
@@ -214,14 +218,23 @@ class TestLost:
         words = "connection to the Dask scheduler at .* was lost"
         self.check(sweep_config, contents, address, process.kill, words, tmp_path)
 
-    @pytest.mark.usefixtures("impatient")
-    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "freezes"])
+    @pytest.mark.parametrize(
+        "number",
+        [
+            pytest.param(signal.SIGKILL, id="dies"),
+            pytest.param(signal.SIGSTOP, id="freezes", marks=pytest.mark.faults),
+        ],
+    )
     def test_the_only_worker(
-        self, number, scheduler, start_worker, sweep_config, contents, tmp_path
+        self, number, scheduler, start_worker, sweep_config, contents, tmp_path, lose_patience
     ):
         worker = start_worker()
-        act = lambda: worker.send_signal(number)  # noqa: E731
-        words = "no worker of the Dask scheduler at .* has been heard of for 5 s"
+
+        def act():
+            worker.send_signal(number)
+            lose_patience(seconds=1)
+
+        words = "no worker of the Dask scheduler at .* has been heard of for 1 s"
         self.check(sweep_config, contents, scheduler[1], act, words, tmp_path)
 
 
@@ -271,10 +284,11 @@ def test_ctrl_c_ends_a_sweep_whose_scheduler_does_not_answer(
     assert "Traceback" not in stderr
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.faults
 def test_a_frozen_worker_is_reported_and_its_stack_trained_once_it_wakes(
-    scheduler, start_worker, sweep_config, tmp_path
+    scheduler, start_worker, sweep_config, tmp_path, lose_patience
 ):
+    lose_patience(seconds=5)
     config = sweep_config(**MANY)
     frozen = start_worker()
     start_worker()
@@ -293,10 +307,16 @@ def test_a_frozen_worker_is_reported_and_its_stack_trained_once_it_wakes(
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("raise ModuleNotFoundError('No module named mnistlin')", "no mnistlin"),
-        ("__version__ = '0.0.1'", r"has 0\.0\.1, and this is mnistlin"),
+        pytest.param(
+            "raise ModuleNotFoundError('No module named mnistlin')",
+            "no mnistlin",
+            id="none",
+            marks=pytest.mark.faults,
+        ),
+        pytest.param(
+            "__version__ = '0.0.1'", r"has 0\.0\.1, and this is mnistlin", id="another version"
+        ),
     ],
-    ids=["none", "another version"],
 )
 def test_a_worker_with_another_mnistlin_is_refused(
     source, words, scheduler, start_worker, sweep_config, tmp_path

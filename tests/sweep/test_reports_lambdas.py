@@ -43,3 +43,6 @@ def test_4_accuracy_and_weight_norm_fall_with_lambda(config, tmp_path):
         assert run.summary["last_step"] == 7799
         assert run.summary["last_val_accuracy"] == pytest.approx(accuracy, abs=tolerance)
         assert run.summary["last_weight_norm"] == pytest.approx(norm, rel=0.01)
+    plain = sweep.members[0.0, 0].summary  # part 3: train 92.3 %, validation 91.6 %
+    assert plain["last_train_accuracy"] == pytest.approx(0.92335, abs=5e-4)
+    assert plain["last_val_accuracy"] == pytest.approx(0.9160, abs=5e-4)
