@@ -1,6 +1,7 @@
 """Running commands as a user does, in an empty folder."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from mnistlin import load_config, run_experiment
 from mnistlin.cli.app import cli
 
 TINY = """\
@@ -39,12 +41,28 @@ def mnistlin(workplace):
     return run
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Return a function that trains tiny.yaml, once for each settings, and returns the folder."""
+    folders = {}
+
+    def train(**settings):
+        key = tuple(settings.items())
+        if key not in folders:
+            folder = tmp_path_factory.mktemp("trained")
+            (folder / "tiny.yaml").write_text(TINY)
+            config = load_config(folder / "tiny.yaml", settings)
+            folders[key] = run_experiment(config, folder / "runs").path
+        return folders[key]
+
+    return train
+
+
 @pytest.fixture
-def tiny_run(mnistlin, workplace):
+def tiny_run(trained, workplace):
     """Return the folder of a finished run of tiny.yaml, without figures."""
-    assert mnistlin("train", "--config", "tiny.yaml", "--no-plots").exit_code == 0
-    (path,) = (workplace / "runs").iterdir()
-    return path
+    path = trained()
+    return shutil.copytree(path, workplace / "runs" / path.name)
 
 
 @pytest.fixture

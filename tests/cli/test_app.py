@@ -1,5 +1,6 @@
 """The command line as a whole: help, errors, exit codes."""
 
+import os
 import subprocess
 import sys
 
@@ -89,11 +90,9 @@ def test_debug_shows_the_traceback(monkeypatch, workplace):
 
 def test_output_may_be_cut_off(workplace):
     """`mnistlin ... | head -0` ends quietly."""
-    done = subprocess.run(
-        f"{sys.executable} -m mnistlin check-gradients | head -c 1",
-        shell=True,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "mnistlin", "config", "schema"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
     assert done.stderr == ""

@@ -12,13 +12,11 @@ FIRST, SECOND = "20250101T000000Z_first", "20250102T000000Z_second"
 
 
 @pytest.fixture
-def two_runs(mnistlin, workplace):
+def two_runs(trained, workplace):
     """Return the runs folder with two runs: seed 0 on 200 images, and seed 1 on 100."""
-    for name, changes in ((FIRST, ()), (SECOND, ("--seed", "1", "--set", "data.train_size=100"))):
-        trained = mnistlin("train", "--config", "tiny.yaml", "--no-plots", "--json", *changes)
-        path = json.loads(trained.stdout)["run"]
-        (workplace / path).rename(workplace / "runs" / name)
-    return workplace / "runs"
+    shutil.copytree(trained(), workplace / "runs" / FIRST)
+    second = trained(**{"training.seed": 1, "data.train_size": 100})
+    return shutil.copytree(second, workplace / "runs" / SECOND).parent
 
 
 def listed(result):
@@ -106,9 +104,9 @@ def test_runs_are_sorted_by_any_key(mnistlin, two_runs):
 )
 def test_a_run_is_named_by_its_age_or_its_name(text, expected, mnistlin, two_runs):
     """As by its path."""
-    result = mnistlin("evaluate", text)
+    result = mnistlin("replay", text)
     assert result.exit_code == 0
-    assert f"runs/{expected}/" in result.stdout
+    assert result.stdout.endswith(f"run: runs/{expected}\n")
 
 
 def test_a_renamed_run_keeps_its_place(mnistlin, two_runs):
@@ -116,7 +114,7 @@ def test_a_renamed_run_keeps_its_place(mnistlin, two_runs):
     (two_runs / FIRST).rename(two_runs / "zzz")
     record = two_runs / "zzz" / "run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"started_utc": "2020-01-01"}))
-    assert f"runs/{SECOND}/" in mnistlin("evaluate", "@last").stdout
+    assert mnistlin("replay", "@last").stdout.endswith(f"run: runs/{SECOND}\n")
 
 
 def test_last_is_among_what_the_command_accepts(mnistlin, two_runs):

@@ -9,10 +9,9 @@ import pytest
 
 
 @pytest.fixture
-def other_run(mnistlin, tiny_run, workplace):
+def other_run(trained, workplace):
     """Return a second run, with another λ."""
-    mnistlin("train", "--config", "tiny.yaml", "--no-plots", "--set", "training.l2_lambda=1")
-    return next(path for path in (workplace / "runs").iterdir() if path != tiny_run)
+    return shutil.copytree(trained(**{"training.l2_lambda": 1}), workplace / "runs" / "other")
 
 
 def values_of(result):
@@ -43,25 +42,28 @@ class TestEvaluate:
         assert folders == {"plots", "analysis"}
         assert all(tiny_run.joinpath(path).is_file() for path in found["files"])
 
-    def test_its_tables_hold_each_class(self, mnistlin, tiny_run):
-        """Counts that sum up to the images, and a row of scores a class."""
-        mnistlin("evaluate", tiny_run, "--split", "train", "--weights", "best")
-        rows = rows_of(tiny_run / "analysis" / "evaluation-train-best_confusion.csv")
+    def test_its_tables_go_where_the_user_says_and_hold_each_class(
+        self, mnistlin, tiny_run, workplace
+    ):
+        """The counts sum up to the images; the run folder stays as it was, it may be read-only."""
+        before = sorted(tiny_run.rglob("*"))
+        options = ("--split", "train", "--weights", "best", "--out", "elsewhere")
+        values_of(mnistlin("evaluate", tiny_run, *options, "--format", "svg"))
+        assert sorted(tiny_run.rglob("*")) == before
+        files = {path.name: path for path in (workplace / "elsewhere").iterdir()}
+        assert sorted(path.suffix for path in files.values()) == [".csv"] * 3 + [".svg"] * 3
+        rows = rows_of(files["evaluation-train-best_confusion.csv"])
         counts = [int(value) for row in rows for key, value in row.items() if key != "true"]
         assert sum(counts) == 200
-        scores = rows_of(tiny_run / "analysis" / "evaluation-train-best_classes.csv")
+        scores = rows_of(files["evaluation-train-best_classes.csv"])
         assert [row["label"] for row in scores] == [str(k) for k in range(10)]
 
-    def test_json_is_one_object(self, mnistlin, tiny_run):
-        """With unrounded numbers, a list of classes and the files."""
+    def test_json_says_whether_probabilities_can_be_trusted(self, mnistlin, tiny_run):
+        """In one object of unrounded numbers; a row per bin is in a table."""
         found = json.loads(mnistlin("evaluate", tiny_run, "--json").stdout)
         assert 0 <= found["accuracy_interval"][0] < found["accuracy"]
         assert [score["label"] for score in found["classes"]] == list(range(10))
         assert len(found["files"]) == 6
-
-    def test_it_says_whether_probabilities_can_be_trusted(self, mnistlin, tiny_run):
-        """With the error that chance alone would give, and a row per bin in a table."""
-        found = json.loads(mnistlin("evaluate", tiny_run, "--json").stdout)
         low, high = found["expected_calibration_error_interval"]
         assert low <= found["expected_calibration_error"] <= high
         assert 0 < found["brier_score"] < 2
@@ -75,14 +77,6 @@ class TestEvaluate:
         found = values_of(mnistlin("evaluate", tiny_run, "--dataset", "mnist-5k"))
         assert int(found["n_samples"]) == 1000
         assert all("evaluation-mnist-5k-val-last" in path for path in found["files"])
-
-    def test_files_go_where_the_user_says(self, mnistlin, tiny_run, workplace):
-        """Then the run folder stays as it was, for it may be read-only."""
-        before = sorted(tiny_run.rglob("*"))
-        values_of(mnistlin("evaluate", tiny_run, "--out", "elsewhere", "--format", "svg"))
-        assert sorted(tiny_run.rglob("*")) == before
-        endings = sorted(path.suffix for path in (workplace / "elsewhere").iterdir())
-        assert endings == [".csv"] * 3 + [".svg"] * 3
 
     def test_a_split_that_is_not_there_is_a_usage_error(self, mnistlin, tiny_run):
         """Exit 2."""

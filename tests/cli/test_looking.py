@@ -27,13 +27,6 @@ def test_plot_lays_several_runs_over_one_another_in_a_folder_of_their_own(
     assert not (first / "plots").exists()
 
 
-def test_plot_takes_another_folder(mnistlin, tiny_run, workplace):
-    """--out is where figures go, of one run or of several."""
-    mnistlin("plot", tiny_run, "--out", "elsewhere")
-    assert (workplace / "elsewhere" / "loss.png").is_file()
-    assert not (tiny_run / "plots").exists()
-
-
 @pytest.mark.parametrize("where", ["nowhere", "."])
 def test_plot_of_what_is_no_run_says_so(where, mnistlin):
     """Exit 1, and the message names the folder."""

@@ -13,6 +13,19 @@ def rows_of(result):
     return lines[header + 1 :]
 
 
+@pytest.fixture
+def small_images(workplace, write_dataset):
+    """Write a config whose images have 20 pixels, so that there are few weights to move."""
+    rng = np.random.default_rng(0)
+    part = rng.integers(0, 256, (140, 4, 5)), np.arange(140) % 3
+    write_dataset(workplace / "small", part, part)
+    (workplace / "small.yaml").write_text(
+        "{name: small, model: softmax, data: {dataset: small, train_size: null, val_size: null}, "
+        "training: {epochs: 1, batch_size: 4, learning_rate: 0.1}}"
+    )
+    return ("--config", "small.yaml")
+
+
 def test_the_gradients_of_both_heads_are_right_for_every_lambda(mnistlin):
     """Six lines, all ok, for two heads and three λ."""
     result = mnistlin("check-gradients")
@@ -25,14 +38,14 @@ def test_the_gradients_of_both_heads_are_right_for_every_lambda(mnistlin):
     ]
 
 
-def test_a_missing_factor_is_found(mnistlin, monkeypatch):
+def test_a_missing_factor_is_found(mnistlin, small_images, monkeypatch):
     """With the 2 of 2λW left out, the lines with λ > 0 fail, and so does the command."""
 
     def without_the_two(R, W, X, l2_lambdas):
         return gradient(R, W, X, l2_lambdas / 2)
 
     monkeypatch.setattr("mnistlin.training.sgd.gradient", without_the_two)
-    result = mnistlin("check-gradients")
+    result = mnistlin("check-gradients", *small_images)
     assert result.exit_code == 1
     verdicts = [row[-1] for row in rows_of(result)]
     assert verdicts == ["ok", "WRONG", "WRONG"] * 2
@@ -45,9 +58,9 @@ def test_a_missing_factor_is_found(mnistlin, monkeypatch):
         ("the mean", lambda head, Z, Y: (head.predict(Z) - Y) * Y.shape[-1]),
     ],
 )
-def test_a_wrong_residual_of_the_trainer_is_found(name, wrong, mnistlin, monkeypatch):
+def test_a_wrong_residual_of_the_trainer_is_found(name, wrong, mnistlin, small_images, monkeypatch):
     monkeypatch.setattr(Head, "residual", wrong)
-    result = mnistlin("check-gradients")
+    result = mnistlin("check-gradients", *small_images)
     assert result.exit_code == 1
     assert "ok" not in result.stdout.split()
 

@@ -10,14 +10,15 @@ import termios
 
 import pytest
 
+from mnistlin import load_config, run_sweep
 from mnistlin.runs.sweep_folder import load_sweep
 
 LONG = """\
 name: long
 model: softmax
 data: {dataset: mnist-5k, train_size: 2000, val_size: 100}
-training: {epochs: 30, batch_size: 20, learning_rate: 0.05}
-sweep: {l2_lambdas: [0.1, 0.01, 0], seeds: [0, 1, 2, 3]}
+training: {epochs: 8, batch_size: 20, learning_rate: 0.05}
+sweep: {l2_lambdas: [0.1, 0], seeds: [0, 1, 2, 3, 4, 5, 6, 7]}
 """
 TINY_SWEEP = ("sweep-lambda", "--config", "tiny.yaml", "--lambdas", "1,0.01,0", "--no-plots")
 TABLES = ("metrics.csv", "steps.csv", "weights.npz")
@@ -53,6 +54,14 @@ def contents(path):
 def long_yaml(workplace):
     """Write the config of a sweep that takes a few seconds."""
     (workplace / "long.yaml").write_text(LONG)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """Return the contents of the whole sweep of long.yaml."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    (folder / "long.yaml").write_text(LONG)
+    return contents(run_sweep(load_config(folder / "long.yaml"), folder / "runs").path)
 
 
 class TestResult:
@@ -208,18 +217,18 @@ class TestEnds:
         assert mnistlin("sweep-lambda", "--resume", sweep.path, "--no-plots").exit_code == 0
 
     @pytest.mark.usefixtures("long_yaml")
-    @pytest.mark.parametrize("jobs", [1, 2])
     @pytest.mark.parametrize(
-        ("number", "exit_code", "status"),
+        ("number", "exit_code", "status", "jobs"),
         [
-            (signal.SIGINT, 130, "interrupted"),
-            (signal.SIGTERM, 143, "interrupted"),
-            (signal.SIGKILL, -signal.SIGKILL, "running"),
+            pytest.param(signal.SIGINT, 130, "interrupted", 1, id="int-1"),
+            pytest.param(signal.SIGTERM, 143, "interrupted", 2, id="term-2"),
+            pytest.param(
+                signal.SIGKILL, -signal.SIGKILL, "running", 2, id="kill-2", marks=pytest.mark.faults
+            ),
         ],
-        ids=["int", "term", "kill"],
     )
-    def test_a_sweep_that_was_ended_by_a_signal_goes_on_to_the_same_bytes(
-        self, number, exit_code, status, jobs, mnistlin, started, wait_for, workplace
+    def test_a_sweep_that_was_ended_by_a_signal_is_resumed_to_the_same_bytes(
+        self, number, exit_code, status, jobs, mnistlin, started, wait_for, workplace, uninterrupted
     ):
         """What was complete is kept; sweep.csv, metrics, steps and weights are those of one go."""
         command = ("sweep-lambda", "--config", "long.yaml", "--no-plots")
@@ -232,10 +241,9 @@ class TestEnds:
         if status == "interrupted":
             assert f"resume with: mnistlin sweep --resume broken/{path.name}" in stderr
         assert load_sweep(path).status == status
-        assert len(load_sweep(path).members) < 12
+        assert 2 <= len(load_sweep(path).members) < 16
         assert mnistlin("sweep-lambda", "--resume", path, "--no-plots").exit_code == 0
-        unbroken = sweep_of(mnistlin(*command))
-        assert contents(path) == contents(unbroken.path)
+        assert contents(path) == uninterrupted
 
     @pytest.mark.usefixtures("workplace")
     def test_a_terminal_has_a_bar_with_the_stacks_done(self):

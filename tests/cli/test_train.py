@@ -188,7 +188,11 @@ def test_a_figure_that_fails_is_only_a_warning(mnistlin, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"]
+    ("number", "exit_code"),
+    [
+        pytest.param(signal.SIGINT, 130, id="int"),
+        pytest.param(signal.SIGTERM, 143, id="term", marks=pytest.mark.faults),
+    ],
 )
 def test_a_signal_ends_the_run_with_everything_written(
     number, exit_code, started, wait_for, workplace
