@@ -33,7 +33,7 @@ def simulated(means, n_seeds, sd, rng):
 def test_the_settings_not_different_from_the_best_contain_the_true_best(means):
     """In at least 95 % of simulated sweeps."""
     rng = np.random.default_rng(3)
-    n = 400
+    n = 200
     choices = [choose(simulated(means, 5, 0.002, rng)) for _ in range(n)]
     n_covered = sum((0,) in (each.best, *each.similar) for each in choices)
     assert n_covered >= 0.95 * n

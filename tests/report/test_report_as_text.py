@@ -14,7 +14,6 @@ from mnistlin.report.page import (
     make_page,
     markdown_text,
     render,
-    write_page,
 )
 
 
@@ -92,7 +91,7 @@ def test_every_link_leads_to_a_part(reader):
 def test_every_figure_says_in_words_what_it_shows(page, reader):
     """With numbers, for who does not see it."""
     alts = [attrs["alt"] for attrs in reader.attributes("img")]
-    assert len(alts) == sum(len(s.pictures) + len(s.evidence) for s in page.sections) == 8
+    assert len(alts) == sum(len(s.pictures) + len(s.evidence) for s in page.sections) == 5
     assert all(re.search(r"\d\.\d", alt) for alt in alts)
 
 
@@ -173,13 +172,6 @@ def test_text_and_code_stay_themselves_in_markdown():
     assert markdown_text("a*b\nc|d") == r"a\*b c\|d"
     assert fence_for("name: ````") == "`````"
     assert fence_for("name: a") == "```"
-
-
-def test_the_same_runs_give_the_same_page(report, experiments, page, tmp_path):
-    """Byte for byte, in any folder."""
-    again = make_page(report, experiments, tmp_path / "figures")
-    for path in write_page(again, tmp_path):
-        assert path.read_text(encoding="utf-8") == render(page, path.name)
 
 
 def test_compact_figures_keep_their_shape():

@@ -33,7 +33,7 @@ def test_a_difference_that_one_more_seed_could_make_is_inconclusive():
 def test_the_margin_holds_one_more_value_in_95_of_100_cases():
     """By drawing from a normal distribution."""
     rng = np.random.default_rng(0)
-    draws = rng.normal(size=(4000, 5))
+    draws = rng.normal(size=(1000, 5))
     held = [
         abs(more - values.mean()) <= prediction_margin(values)
         for *values, more in draws
