@@ -15,6 +15,8 @@ from mnistlin.report.claims import rows_of
 from mnistlin.report.plan import load_report
 from mnistlin.report.runner import train_all
 
+pytestmark = pytest.mark.no_cover  # slow, and other tests reach the same lines
+
 DATA_DIR = os.environ.get("MNISTLIN_DATA_DIR")
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

@@ -10,6 +10,8 @@ from mnistlin.figures.draw import OVERLAY_FIGURES, RUN_FIGURES
 from mnistlin.figures.panel import robust_limits, steady
 from mnistlin.figures.style import drawn_for_paper, save
 
+pytestmark = pytest.mark.no_cover  # slow, and other tests reach the same lines
+
 LONG = "a_very_long_name_without_any_space_" * 4
 
 

@@ -23,6 +23,8 @@ from mnistlin.runs.checkpoint import load_checkpoint
 from mnistlin.runs.index import find_runs
 from mnistlin.runs.listing import table
 
+pytestmark = pytest.mark.no_cover  # slow, and other tests reach the same lines
+
 MEMORY = 32 * 2**20
 """Far more than a sound folder of this size takes, and far less than a bomb."""
 

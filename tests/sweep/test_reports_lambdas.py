@@ -9,6 +9,8 @@ from mnistlin.data.splits import load_splits
 from mnistlin.errors import DataError
 from mnistlin.sweep import run_sweep
 
+pytestmark = pytest.mark.no_cover  # slow, and other tests reach the same lines
+
 DATA_DIR = os.environ.get("MNISTLIN_DATA_DIR")
 PUBLISHED = {
     1.0: (0.812, 0.010, 0.603),

@@ -114,6 +114,7 @@ def assume_clear_order(history):
 class TestAgainstTheReference:
     """Every row and every weight, to 1e-9."""
 
+    @pytest.mark.no_cover
     @given(data=st.data(), tuning=tunings)
     def test_all_numbers_equal_those_of_a_plain_trainer(
         self, data, tuning, make_split, histories, reference, assert_alike
@@ -170,6 +171,7 @@ class TestAgainstTheReference:
 class TestStacks:
     """Models that differ in λ alone, trained side by side."""
 
+    @pytest.mark.no_cover
     @given(data=st.data(), tuning=tunings)
     def test_a_member_equals_the_model_trained_alone(
         self, data, tuning, make_split, histories, reference, assert_alike
