@@ -207,9 +207,7 @@ class TestReadOnly:
         monkeypatch.setattr(Path, "mkdir", refuse)
         return tiny_run
 
-    @pytest.mark.parametrize(
-        "words", [["explain", "early-stopping", "{run}"], ["compare", "{run}", "same"]]
-    )
+    @pytest.mark.parametrize("words", [["evaluate", "{run}"], ["compare", "{run}", "same"]])
     def test_findings_are_printed_before_a_warning(self, words, unwritable, mnistlin, tmp_path):
         words = [word.format(run=unwritable) for word in words]
         result = mnistlin(*words)
