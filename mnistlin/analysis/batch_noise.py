@@ -134,7 +134,7 @@ def _deviation(run: Run) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     window = max(3, WINDOW_STEPS // spacing) | 1
     if len(steps) < 4 * window:
         raise TooShortError(
-            f"{run.path}: {len(steps)} checks are too few to measure noise; train for more epochs"
+            run.path, f"{len(steps)} checks are too few to measure noise; train for more epochs"
         )
     half = window // 2
     mean = np.convolve(losses, np.full(window, 1 / window), mode="valid")
@@ -168,7 +168,7 @@ def _accuracy_mirrors_loss(evidence: Evidence) -> Finding:
     metrics = run.metrics
     n = len(metrics["step"]) // N_BLOCKS
     if n < 10:
-        raise TooShortError(f"{run.path}: {len(metrics['step'])} checks are too few to correlate")
+        raise TooShortError(run.path, f"{len(metrics['step'])} checks are too few to correlate")
     correlations = []
     for block in range(1, N_BLOCKS):  # everything changes quickly in the first
         part = slice(block * n, (block + 1) * n)

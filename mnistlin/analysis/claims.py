@@ -152,7 +152,7 @@ def judge(name: str, evidence: Evidence) -> Finding:
     try:
         return claims()[name](evidence)
     except TooShortError as error:
-        return Finding("inconclusive", str(error))
+        return Finding("inconclusive", error.problem)
 
 
 def verdict_on(interval: Interval | None) -> Verdict:

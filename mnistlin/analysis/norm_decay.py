@@ -150,8 +150,9 @@ def norm_decay(sweep: Sweep) -> NormDecay:
     found = {value: runs for value, runs in sorted(sweep.by_lambda.items()) if value and runs}
     if len(found) < MIN_LAMBDAS:
         raise TooShortError(
-            f"{sweep.path}: {len(found)} values of λ above 0 are too few to compare laws; sweep "
-            f"over {MIN_LAMBDAS} or more"
+            sweep.path,
+            f"{len(found)} values of λ above 0 are too few to compare laws; sweep over "
+            f"{MIN_LAMBDAS} or more",
         )
     l2_lambdas = np.array(list(found))
     norms = np.array(

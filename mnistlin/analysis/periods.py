@@ -146,8 +146,9 @@ def measure_period(run: Run) -> MeasuredPeriod:
     n_needed = checks_for(1)
     if len(steps) < n_needed:
         raise TooShortError(
-            f"{run.path}: {len(steps)} checks are too few to look for a period; train for more "
-            f"epochs, so that there are {n_needed} or more"
+            run.path,
+            f"{len(steps)} checks are too few to look for a period; train for more epochs, so that "
+            f"there are {n_needed} or more",
         )
     half = WINDOW // 2
     accuracy = accuracy[FIRST_CHECKS:]
@@ -226,7 +227,7 @@ def loss_by_position(run: Run, steps_per_epoch: int) -> LossByPosition:
     window[[0, -1]] = 1.0 if is_odd else 0.5
     n_rows = (len(late) - len(window) + 1) // steps_per_epoch
     if n_rows < 2:
-        raise TooShortError(f"{run.path}: it takes four whole epochs to compare their batches")
+        raise TooShortError(run.path, "it takes four whole epochs to compare their batches")
     first, n = steps_per_epoch // 2, n_rows * steps_per_epoch
     trend = np.convolve(late, window / steps_per_epoch, mode="valid")[:n]
     residual = (late[first : first + n] - trend).reshape(n_rows, steps_per_epoch)

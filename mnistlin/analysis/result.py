@@ -24,7 +24,11 @@ Tables: TypeAlias = Mapping[str, Sequence[Values]]
 
 
 class TooShortError(RunError):
-    """A run is too short to answer a question; the run itself is valid."""
+    """A run or sweep is too short to answer a question, but valid. `problem` has no path."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.problem = problem
 
 
 class Result:
