@@ -90,26 +90,33 @@ class BatchNoise(Result):
     def figure(self) -> "Figure":
         """Draw the noise against the batch size, and one curve of each."""
         from mnistlin.figures import captions
-        from mnistlin.figures.style import BLUE, INK, OKABE_ITO, name_axes, page
+        from mnistlin.figures.style import (
+            BLUE,
+            INK,
+            OKABE_ITO,
+            legend_below,
+            name_axes,
+            page,
+            side_by_side,
+        )
 
         sizes, means = np.array(self.batch_sizes), self.means
         words = captions.of_runs("Noise and batch size", [of[0] for of in self.runs])
         with page(words) as figure:
-            panels = figure.subplot_mosaic([["curves", "noise"]])
+            curves, axes = side_by_side(figure, 1, 1)
             for of, color in zip(self.runs, OKABE_ITO, strict=False):
                 steps, deviation = _deviation(of[0])
                 label = f"batch size {of[0].config.training.batch_size:,}"
-                panels["curves"].plot(steps, deviation, color=color, linewidth=0.8, label=label)
-            panels["curves"].legend()
-            name_axes(panels["curves"], "validation loss − running mean, nats", "step (update)")
-            axes = panels["noise"]
+                curves.plot(steps, deviation, color=color, linewidth=0.8, label=label)
+            legend_below(curves)
+            name_axes(curves, "validation loss − running mean, nats", "step (update)")
             expected = means[0] * np.sqrt(sizes[0] / sizes)
             axes.plot(sizes, expected, color=INK, linestyle="--", label="1 / √batch size")
             axes.plot(sizes, means, "o-", color=BLUE, label="measured")
             axes.set(xscale="log", yscale="log")
             axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
             axes.minorticks_off()
-            axes.legend()
+            legend_below(axes)
             name_axes(axes, "standard deviation, nats (log scale)", "batch size (log scale)")
         return figure
 
@@ -237,18 +244,25 @@ class BatchClasses(Result):
     def figure(self) -> "Figure":
         """Draw the share of each class by position in the epoch."""
         from mnistlin.figures import captions
-        from mnistlin.figures.style import OKABE_ITO, name_axes, page
+        from mnistlin.figures.style import (
+            OKABE_ITO,
+            legend_beside,
+            name_axes,
+            page,
+            sequential_colors,
+        )
 
         with page(captions.of_run("Classes in the batches", self.run)) as figure:
             axes = figure.subplots()
-            bottom = np.zeros(len(self.counts))
-            for k, label in enumerate(self.run.classes):
-                color = OKABE_ITO[k % len(OKABE_ITO)]
+            bottom, n_classes = np.zeros(len(self.counts)), len(self.run.classes)
+            are_few = n_classes <= len(OKABE_ITO)
+            colors = OKABE_ITO if are_few else sequential_colors(n_classes)
+            for k, (label, color) in enumerate(zip(self.run.classes, colors, strict=False)):
                 axes.bar(
                     range(len(bottom)), self.counts[:, k], bottom=bottom, color=color, label=label
                 )
                 bottom += self.counts[:, k]
-            axes.legend(title="class", ncols=5, loc="lower right")
+            legend_beside(axes, title="class")
             name_axes(axes, "images in the batch", "position in the epoch")
         return figure
 

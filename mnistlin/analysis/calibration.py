@@ -165,7 +165,7 @@ def calibration_figure(
     first_class : str
         Name of the first class.
     """
-    from mnistlin.figures.style import page
+    from mnistlin.figures.style import page, side_by_side
 
     low, high = found.ece_interval
     note = (
@@ -175,10 +175,10 @@ def calibration_figure(
     )
     with page(words, note) as figure:
         if found.roc is None:
-            reliability, counts = figure.subplots(1, 2, width_ratios=[1, 1])
+            reliability, counts = side_by_side(figure, 1, 1)
             _draw_gaps(counts, found)
         else:
-            reliability, curve = figure.subplots(1, 2)
+            reliability, curve = side_by_side(figure, 1, 1)
             _draw_roc(curve, found.roc, first_class)
         _draw_reliability(reliability, found)
     return figure
@@ -242,7 +242,7 @@ def _auc(ours: NDArray[np.float64], others: NDArray[np.float64]) -> float:
 
 
 def _draw_reliability(axes: "Axes", found: Calibration) -> None:
-    from mnistlin.figures.style import BLUE, MUTED, name_axes
+    from mnistlin.figures.style import BLUE, MUTED, legend_below, name_axes
 
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, label="calibrated")
     x, y = ([getattr(each, name) for each in found.bins] for name in ("confidence", "accuracy"))
@@ -260,7 +260,7 @@ def _draw_reliability(axes: "Axes", found: Calibration) -> None:
     low = max(0.0, min([*x, *(each.low for each in found.bins)]) - 0.03)
     axes.set_xlim(low, 1.01)
     axes.set_ylim(low, 1.01)
-    axes.legend(loc="best")
+    legend_below(axes)
     name_axes(axes, "accuracy, with 95 % interval", "confidence (probability of the class)")
 
 
@@ -281,7 +281,7 @@ def _draw_gaps(axes: "Axes", found: Calibration) -> None:
 
 
 def _draw_roc(axes: "Axes", roc: Roc, first_class: str) -> None:
-    from mnistlin.figures.style import BLUE, MUTED, name_axes
+    from mnistlin.figures.style import BLUE, MUTED, legend_below, name_axes
 
     low, high = roc.auc_interval
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, label="chance")
@@ -289,11 +289,11 @@ def _draw_roc(axes: "Axes", roc: Roc, first_class: str) -> None:
         roc.false_positive_rate,
         roc.true_positive_rate,
         color=BLUE,
-        label=f"AUC {roc.auc:.4f}\n({low:.4f} to {high:.4f})",
+        label=f"AUC {roc.auc:.4f} (95 % interval {low:.4f} to {high:.4f})",
     )
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.01)
-    axes.legend(loc="lower right")
+    legend_below(axes)
     name_axes(
         axes,
         f"true positive rate: images of {first_class} found",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mnistlin.data.splits import Splits
 
-N_COLUMNS, N_COLUMNS_WITH_NAMES, MAX_ROWS = 10, 6, 2
+MAX_ROWS = 2
 """Images beside each other, and rows of them, of each run of a pair."""
 
 
@@ -258,20 +258,24 @@ def _pair_values(pair: Pair) -> dict[str, Any]:
 
 def _pair_figure(pair: Pair) -> "Figure":
     """Draw the difference of two runs with its interval, and the images on which they differ."""
-    from mnistlin.figures.panel import draw_images
-    from mnistlin.figures.style import page, stacked
+    from mnistlin.figures.panel import draw_images, images_per_row
+    from mnistlin.figures.style import in_lines, is_for_paper, page, stacked
 
     runs = [pair.a.run, pair.b.run]
     sides = [("A", BLUE, pair.a, pair.b), ("B", VERMILION, pair.b, pair.a)]
-    n_columns = N_COLUMNS if captions.has_short_names(runs[0]) else N_COLUMNS_WITH_NAMES
+    n_columns = images_per_row(runs[0])
     shown = [pair.only_correct(name.lower())[: n_columns * MAX_ROWS] for name, *_ in sides]
-    heights = [0.35 + 1.0 * -(-len(samples) // n_columns) for samples in shown]
+    height_of_words = 1.1 if is_for_paper() else 0.35
+    heights = [height_of_words + 1.0 * -(-len(samples) // n_columns) for samples in shown]
     note = (
         "Above each image: its true class → the prediction of the other run, and its probability; "
         "the most confident first."
     )
-    with page(captions.of_runs("Comparison", runs), note, 3.2 + sum(heights)) as figure:
-        top, *parts = stacked(figure, [1.6, *heights])
+    gap_height = 2.8 if is_for_paper() else 1.6
+    with page(
+        captions.of_runs("Comparison", runs), note, 1.6 + gap_height + sum(heights)
+    ) as figure:
+        top, *parts = stacked(figure, [gap_height, *heights])
         _draw_gap(top.subplots(), pair)
         labels = captions.run_labels(runs)
         for part, samples, label, (name, color, own, other) in zip(
@@ -282,7 +286,7 @@ def _pair_figure(pair: Pair) -> "Figure":
                 f"correct in {name} only: {n:,} image{'s' * (n != 1)}   "
                 f"({name}: {_in_one_line(label)}; accuracy {own.accuracy:.4f})"
             )
-            part.suptitle(words, x=0.0, ha="left", fontsize=9.5, color=color)
+            part.suptitle(in_lines(words), x=0.0, ha="left", fontsize=9.5, color=color)
             if len(samples):
                 captions_of = [caption(other, int(sample)) for sample in samples]
                 draw_images(part, own.split, samples, captions_of, n_columns)
@@ -315,7 +319,7 @@ def _draw_gap(axes: "Axes", pair: Pair) -> None:
 
 def _pairs_figure(comparison: Comparison) -> "Figure":
     """Draw the accuracy of each run with its interval, and the difference of each pair."""
-    from mnistlin.figures.style import name_axes, page
+    from mnistlin.figures.style import end_at_one, is_for_paper, name_axes, page, stacked
 
     n, runs = len(comparison.evaluations), [each.run for each in comparison.evaluations]
     note = (
@@ -324,8 +328,13 @@ def _pairs_figure(comparison: Comparison) -> "Figure":
     )
     height = max(HEIGHT - 1, 2.4 + 0.62 * n)
     with page(captions.of_runs("Comparison", runs), note, height) as figure:
-        accuracies, matrix = figure.subplots(1, 2, width_ratios=[1, 2])
+        if is_for_paper():
+            figure.set_figheight(2 * figure.get_figheight())
+            accuracies, matrix = (part.subplots() for part in stacked(figure, [1, 1]))
+        else:
+            accuracies, matrix = figure.subplots(1, 2, width_ratios=[1, 3])
         _draw_accuracies(accuracies, comparison)
+        end_at_one(accuracies, "x")
         name_axes(accuracies, "", "accuracy (fraction)")
         _draw_differences(matrix, comparison)
         name_axes(matrix, "accuracy of row − column, percentage points")
@@ -333,12 +342,15 @@ def _pairs_figure(comparison: Comparison) -> "Figure":
 
 
 def _draw_accuracies(axes: "Axes", comparison: Comparison) -> None:
+    from mnistlin.figures.style import is_for_paper
+
     labels = captions.run_labels([each.run for each in comparison.evaluations])
     for row, each in enumerate(comparison.evaluations):
         axes.plot(each.accuracy_interval, [row, row], color=BLUE, linewidth=2.4)
         axes.plot([each.accuracy], [row], "o", color=BLUE, markersize=6)
     named = zip(labels, comparison.names, strict=True)
-    words = [f"{_in_one_line(label)}   {name}" for label, name in named]
+    n_letters = 22 if is_for_paper() else 60
+    words = [f"{captions.plain(_in_one_line(label), n_letters)}   {name}" for label, name in named]
     axes.set_yticks(range(len(labels)), words)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(len(labels) - 0.5, -0.5)
@@ -346,15 +358,22 @@ def _draw_accuracies(axes: "Axes", comparison: Comparison) -> None:
 
 
 def _draw_differences(axes: "Axes", comparison: Comparison) -> None:
-    n = len(comparison.evaluations)
-    size = min(9.5, 60 / n)
+    from mnistlin.figures.style import is_for_paper, smallest_type
+
+    n, type_sizes = len(comparison.evaluations), 70 if is_for_paper() else 75
+    size = min(9.5, type_sizes / n)
     for (i, j), pair in zip(combinations(range(n), 2), comparison.pairs, strict=True):
         for row, column, value in ((i, j, pair.counts.difference), (j, i, -pair.counts.difference)):
             look: dict[str, Any] = {"color": MUTED}
             if pair.is_significant:
-                look = {"color": BLUE if value > 0 else VERMILION, "fontweight": "bold"}
+                weight = "normal" if is_for_paper() else "bold"
+                look = {"color": BLUE if value > 0 else VERMILION, "fontweight": weight}
             words = signed(100 * value, ".1f")
-            axes.text(column, row, words, ha="center", va="center", fontsize=size, **look)
+            if size < smallest_type():  # no space for the number
+                words, look = words[0], {**look, "fontsize": smallest_type()}
+            axes.text(
+                column, row, words, **{"ha": "center", "va": "center", "fontsize": size, **look}
+            )
     axes.set_xticks(range(n), comparison.names)
     axes.set_yticks(range(n), comparison.names)
     axes.set_xlim(-0.5, n - 0.5)

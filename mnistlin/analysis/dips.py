@@ -7,7 +7,7 @@ last weights of an unshuffled run, one more epoch in the same order, evaluated a
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -215,17 +215,20 @@ class Dips(Result):
 
     def figure(self) -> "Figure":
         """Draw the dips, the correlation, and what each step of an epoch does."""
-        from mnistlin.figures.style import page, stacked
+        from mnistlin.figures.style import is_for_paper, page, stacked
 
         n_rows = len(self.epoch.batches) if self.epoch else 0
         words = captions.of_run("Dips in accuracy", self.run)
-        with page(words, self._note(), HEIGHT + 0.9 + 0.95 * n_rows) as figure:
+        panel_rows, n_panel_rows = ("A;C;P", 3) if is_for_paper() else ("AA;CP", 2)
+        height_of_images = (1.5 if is_for_paper() else 0.95) * n_rows
+        height = HEIGHT + 0.9 + 2.4 * (n_panel_rows - 2) + height_of_images
+        with page(words, self._note(), height) as figure:
             if self.epoch is None:
-                panels = figure.subplot_mosaic("AA;CP")
+                panels = figure.subplot_mosaic(panel_rows)
                 _draw_losses(panels["P"], self.losses)
             else:
-                top, below = stacked(figure, [4.8, 0.95 * n_rows])
-                panels = top.subplot_mosaic("AA;CP")
+                top, below = stacked(figure, [2.4 * n_panel_rows, height_of_images])
+                panels = top.subplot_mosaic(panel_rows)
                 _draw_epoch(panels["P"], self, self.epoch)
                 _draw_batches(below, self.epoch)
             _draw_accuracy(panels["A"], self)
@@ -306,7 +309,8 @@ def _draw_accuracy(axes: "Axes", dips: Dips) -> None:
     axes.plot(steps, accuracy, color=BLUE, linewidth=1.1)
     axes.plot(steps[at], accuracy[at], "o", color=DIP_COLOR, markersize=5)
     for step, value in zip(steps[at], accuracy[at], strict=True):
-        axes.annotate(f"{step:,}", (step, value), (5, -3), textcoords="offset points", fontsize=8)
+        look: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
+        axes.annotate(f"{step:,}", (step, value), (0, 5), **look)
     pad = 0.1 * (np.ptp(settled) or 0.01)
     axes.set_ylim(settled.min() - pad, settled.max() + pad)
     axes.set_xlim(0, steps[-1])
@@ -377,13 +381,14 @@ def _draw_epoch(axes: "Axes", dips: Dips, epoch: OneMoreEpoch) -> None:
 def _draw_batches(part: "SubFigure", epoch: OneMoreEpoch) -> None:
     """Draw a row per batch: its step, its class mix, and its images with the highest loss."""
     from mnistlin.figures.panel import draw_image
+    from mnistlin.figures.style import in_lines, is_for_paper
 
     words = (
         "their batches: position, change of accuracy, class mix (line: all training images), "
         "images with the highest loss"
     )
-    part.suptitle(words, x=0.0, ha="left", fontsize=9.5)
-    ratios = [1.5, 1.6, *[1.0] * N_IMAGES]
+    part.suptitle(in_lines(words), x=0.0, ha="left", fontsize=9.5)
+    ratios = [1.5, 1.6, *[1.0] * (4 if is_for_paper() else N_IMAGES)]
     grid = part.subplots(len(epoch.batches), len(ratios), squeeze=False, width_ratios=ratios)
     for (about, mix, *images), batch in zip(grid, epoch.batches, strict=True):
         about.set_axis_off()

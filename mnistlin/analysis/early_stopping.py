@@ -98,13 +98,21 @@ class EarlyStopping(Result):
     def figure(self) -> "Figure":
         """Draw the epoch in which each rule stops, and its regret, against patience."""
         from mnistlin.figures import captions
-        from mnistlin.figures.style import OKABE_ITO, name_axes, page
+        from mnistlin.figures.style import (
+            HEIGHT,
+            OKABE_ITO,
+            is_for_paper,
+            legend_beside,
+            name_axes,
+            page,
+        )
 
         note = (
             "Lines: the best weights up to the stop. Dots: the last weights. Open circles: the "
             "rule had not stopped when the run ended."
         )
-        with page(captions.of_run("Early stopping", self.run), note) as figure:
+        height = HEIGHT + (2.4 if is_for_paper() else 0.6)
+        with page(captions.of_run("Early stopping", self.run), note, height) as figure:
             panels = figure.subplot_mosaic([["epochs"], ["regret"]], sharex=True)
             epochs, regret = panels["epochs"], panels["regret"]
             for i, (min_delta, rules) in enumerate(groupby(self.rules, _min_delta)):
@@ -112,13 +120,13 @@ class EarlyStopping(Result):
                 _draw_rules(epochs, regret, [*rules], color, f"min_delta {min_delta:g}")
             name_axes(epochs, "epoch in which training stops")
             epochs.set_ylim(bottom=0)
-            epochs.legend(loc="upper left")
+            legend_beside(epochs)
             name_axes(
                 regret,
                 "regret: validation loss above the lowest of the run, nats, log scale",
                 "patience (checks without improvement)",
             )
-            regret.set_yscale("symlog", linthresh=SMALLEST_REGRET)
+            regret.set_yscale("symlog", linthresh=SMALLEST_REGRET, linscale=2)
             regret.yaxis.set_major_formatter("{x:g}")
             regret.set_ylim(bottom=-0.3 * SMALLEST_REGRET)
             regret.locator_params("x", integer=True)
@@ -231,4 +239,5 @@ def _draw_rules(
     if late:
         epochs.plot(*zip(*late, strict=True), "o", mfc="white", color=color, markersize=4)
     regret.plot(patience, [rule.best_regret for rule in rules], **line)
-    regret.plot(patience, [rule.last_regret for rule in rules], "o", color=color, markersize=3)
+    last = [rule.last_regret for rule in rules]
+    regret.plot(patience, last, "o", color=color, markersize=3, clip_on=False)

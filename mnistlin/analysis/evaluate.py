@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 WeightsName: TypeAlias = Literal["last", "best"]
 
-N_IMAGES = 24
+N_ROWS = 3
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -200,10 +200,11 @@ class Evaluation(Result):
 
     def figure(self) -> "Figure":
         """Draw the misclassified images with the most probable wrong class."""
-        from mnistlin.figures.panel import draw_images
+        from mnistlin.figures.panel import draw_images, images_per_row
         from mnistlin.figures.style import page, say_instead
 
-        samples, n_wrong = self.most_confident_mistakes(N_IMAGES), int((~self.is_correct).sum())
+        n_columns, n_wrong = images_per_row(self.run), int((~self.is_correct).sum())
+        samples = self.most_confident_mistakes(n_columns * N_ROWS)
         note = (
             "True class → predicted class, and the probability of the predicted class. "
             f"{len(samples)} of {n_wrong:,} misclassified images, the most confident first."
@@ -214,7 +215,6 @@ class Evaluation(Result):
                 say_instead(figure, f"all {n:,} images are correctly classified")
                 return figure
             words = [caption(self, int(sample)) for sample in samples]
-            n_columns = 8 if captions.has_short_names(self.run) else 6
             draw_images(figure, self.split, samples, words, n_columns=n_columns)
         return figure
 

@@ -156,21 +156,28 @@ class L2Benefit(Result):
     def figure(self) -> "Figure":
         """Draw validation accuracy and loss at the minimum against λ."""
         from mnistlin.figures import captions
-        from mnistlin.figures.style import legend_below, name_axes, page, sequential_colors
+        from mnistlin.figures.style import (
+            end_at_one,
+            legend_below,
+            name_axes,
+            page,
+            sequential_colors,
+            side_by_side,
+        )
 
         with page(captions.of_run("Accuracy at the minimum", self.run)) as figure:
-            panels = figure.subplot_mosaic([["accuracy", "loss"]])
+            accuracy, loss = side_by_side(figure, 1, 1)
             for of, color in zip(self.minima, sequential_colors(len(self.minima)), strict=True):
                 l2_lambdas = list(of.is_correct)
                 label = _named(of)
-                for name, number in (("accuracy", of.accuracy), ("loss", of.loss)):
+                for axes, number in ((accuracy, of.accuracy), (loss, of.loss)):
                     values = [number(value) for value in l2_lambdas]
-                    panels[name].plot(l2_lambdas, values, "o-", color=color, label=label)
-            for axes in panels.values():
-                axes.set_xscale("log")
-            legend_below(panels["loss"])
-            name_axes(panels["accuracy"], "validation accuracy (fraction)", "λ (log scale)")
-            name_axes(panels["loss"], "validation loss (nats)", "λ (log scale)")
+                    axes.plot(l2_lambdas, values, "o-", color=color, label=label)
+                    axes.set_xscale("log")
+            end_at_one(accuracy)
+            legend_below(loss)
+            name_axes(accuracy, "validation accuracy (fraction)", "λ (log scale)")
+            name_axes(loss, "validation loss (nats)", "λ (log scale)")
         return figure
 
 

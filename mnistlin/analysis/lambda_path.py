@@ -21,7 +21,15 @@ from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm
 from mnistlin.errors import RunError
 from mnistlin.figures import captions
 from mnistlin.figures.captions import written
-from mnistlin.figures.style import BLUE, GREEN, legend_below, name_axes, page
+from mnistlin.figures.style import (
+    BLUE,
+    GREEN,
+    end_at_one,
+    legend_below,
+    name_axes,
+    page,
+    side_by_side,
+)
 from mnistlin.figures.sweeps import lambda_axis
 from mnistlin.model.linear import Head, squared_norm
 from mnistlin.model.optimum import minima
@@ -226,10 +234,11 @@ class LambdaPath(Result):
             "weight_norm": "weight norm (Frobenius)",
         }
         with page(words, note) as figure:
-            panels = figure.subplots(1, 3)
+            panels = side_by_side(figure, 1, 1, 1)
             for axes, (quantity, title) in zip(panels, quantities.items(), strict=True):
                 self._draw(axes, quantity)
                 name_axes(axes, title, "λ (log scale)")
+            end_at_one(panels[0])
             legend_below(panels[0])
         return figure
 

@@ -122,7 +122,7 @@ class NormDecay(Result):
     def figure(self) -> "Figure":
         """Draw the norms with each law, fitted to all of them."""
         from mnistlin.figures import captions
-        from mnistlin.figures.style import INK, OKABE_ITO, name_axes, page
+        from mnistlin.figures.style import INK, OKABE_ITO, legend_below, name_axes, page
 
         runs = [run for runs in self.sweep.by_lambda.values() for run in runs.values()]
         with page(captions.of_sweep("Weight norm", self.sweep, runs)) as figure:
@@ -134,7 +134,7 @@ class NormDecay(Result):
             axes.plot(self.l2_lambdas, self.norms, "o", color=INK, label="measured", zorder=3)
             axes.set_xscale("log")
             axes.set_ylim(0, 1.15 * self.norms.max())
-            axes.legend()
+            legend_below(axes)
             name_axes(axes, "weight norm ‖W‖ (Frobenius)", "λ (log scale)")
         return figure
 

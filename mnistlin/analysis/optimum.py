@@ -329,14 +329,14 @@ def _as_test(paired: PairedCounts) -> str:
 
 
 def _minimum_figure(optimum: Optimum) -> "Figure":
-    from mnistlin.figures.style import legend_below, name_axes, page
+    from mnistlin.figures.style import legend_below, name_axes, page, side_by_side
 
     note = (
         f"W* is the minimum, J* = {optimum.found.place.value:.6g}. J is convex: it rises on every "
         "line away from W*."
     )
     with page(captions.of_run("Run and minimum", optimum.run), note) as figure:
-        excess, lines = figure.subplots(1, 2)
+        excess, lines = side_by_side(figure, 1, 1)
         _draw_excess(excess, optimum)
         name_axes(excess, "J − J* at the checks, nats, log scale", "step (update)")
         _draw_lines(lines, optimum)
@@ -346,7 +346,7 @@ def _minimum_figure(optimum: Optimum) -> "Figure":
 
 
 def _no_minimum_figure(optimum: Optimum) -> "Figure":
-    from mnistlin.figures.style import name_axes, page
+    from mnistlin.figures.style import name_axes, page, side_by_side
 
     what, note = (
         "Run and lowest J found",
@@ -359,7 +359,7 @@ def _no_minimum_figure(optimum: Optimum) -> "Figure":
             "to 0 as desired, so there is no minimum.",
         )
     with page(captions.of_run(what, optimum.run), note) as figure:
-        rays, probabilities = figure.subplots(1, 2)
+        rays, probabilities = side_by_side(figure, 1, 1)
         name_axes(rays, "J at t times the weights, nats, log scale", "t")
         name_axes(
             probabilities,

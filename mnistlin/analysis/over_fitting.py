@@ -132,18 +132,24 @@ class OverFitting(Result):
     def figure(self) -> "Figure":
         """Draw both losses over the steps, and the change of the loss of each image."""
         from mnistlin.figures import captions
-        from mnistlin.figures.style import BLUE, VERMILION, name_axes, page
+        from mnistlin.figures.style import (
+            BLUE,
+            VERMILION,
+            legend_below,
+            name_axes,
+            page,
+            side_by_side,
+        )
 
         metrics, summary = self.run.metrics, self.run.summary
         with page(captions.of_run("Over-fitting", self.run)) as figure:
-            axes = figure.subplot_mosaic([["losses", "images"]])
-            losses, images = axes["losses"], axes["images"]
+            losses, images = side_by_side(figure, 1, 1)
             steps = metrics["step"] + 1
             losses.plot(steps, metrics["train_loss"], color=BLUE, label="training set")
             losses.plot(steps, metrics["val_loss"], color=VERMILION, label="validation set")
             losses.axvline(summary["best_step"] + 1, color="k", linewidth=1, linestyle="--")
             losses.set(xscale="log", yscale="log")
-            losses.legend()
+            legend_below(losses)
             name_axes(losses, "loss, nats (log scale); dashed: lowest", "steps taken (log scale)")
             images.plot(np.sort(self.changes), color=VERMILION)
             images.axhline(0, color="k", linewidth=1)

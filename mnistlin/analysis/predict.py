@@ -144,7 +144,7 @@ class Prediction(Result):
 
         The evidence is weight times input, for the two most probable classes on one colour scale.
         """
-        from mnistlin.figures.style import page
+        from mnistlin.figures.style import is_for_paper, page
         from mnistlin.figures.weights import draw_tile, symmetric_scale
 
         shown = self.images[:MAX_DRAWN]
@@ -154,25 +154,25 @@ class Prediction(Result):
         )
         if len(shown) < len(self.images):
             note = f"The first {len(shown)} of {len(self.images)} images. {note}"
-        height = _PAGE_EDGES + _ROW_HEIGHT * len(shown)
+        n_rows, n_columns = (2, 3) if is_for_paper() else (1, 5)  # of one image
+        height = _PAGE_EDGES + _ROW_HEIGHT * n_rows * len(shown)
         with page(captions.of_run("Predictions", self.run), note, height) as figure:
-            widths = [1, 1, 1.1, 1, 1]
-            grid = figure.subplots(len(shown), 5, squeeze=False, width_ratios=widths)
-            for image, row in zip(shown, grid, strict=True):
+            grid = figure.subplots(n_rows * len(shown), n_columns, squeeze=False)
+            for image, row in zip(shown, grid.reshape(len(shown), -1), strict=True):
                 first, second = image.ranking[:2]
                 maps = [self.classifier.evidence(image.pixels, k) for k in (first, second)]
                 scale = symmetric_scale(np.array(maps))
                 _draw_grey(row[0], image.grey, captions.plain(Path(image.file).name, 22))
-                _draw_grey(row[1], 255 - image.pixels, "what the model sees")
+                for axes in row[5:]:
+                    axes.set_axis_off()
+                _draw_grey(row[1], 255 - image.pixels, "model input")
                 self._draw_probabilities(row[2], image)
-                for axes, k, evidence in zip(row[3:], (first, second), maps, strict=True):
+                for axes, k, evidence in zip(row[3:5], (first, second), maps, strict=True):
                     draw_tile(axes, evidence, scale)
                     axes.set_aspect("equal")
-                    axes.set_title(
-                        f"evidence for {captions.plain(self.names[k], 12)}",
-                        loc="left",
-                        fontsize=8.5,
-                    )
+                    name = captions.plain(self.names[k], 12)
+                    gap = " " if captions.has_short_names(self.run) else "\n"
+                    axes.set_title(f"evidence for{gap}{name}", loc="left", fontsize=8.5)
         return figure
 
     def _row(self, image: PredictedImage) -> Values:
@@ -186,9 +186,9 @@ class Prediction(Result):
         }
 
     def _draw_probabilities(self, axes: "Axes", image: PredictedImage) -> None:
-        from mnistlin.figures.style import BLUE, MUTED
+        from mnistlin.figures.style import BLUE, MUTED, is_for_paper
 
-        shown = sorted(image.ranking[:10])
+        shown = sorted(image.ranking[: 5 if is_for_paper() else 10])
         colors = [BLUE if k == image.ranking[0] else "#b9c4cd" for k in shown]
         bars = axes.barh(
             [captions.plain(self.names[k], 12) for k in shown], image.probabilities[shown]

@@ -94,7 +94,7 @@ class SeedSpread(Result):
     def figure(self) -> "Figure":
         """Draw the accuracy of each run, with the interval of the mean."""
         from mnistlin.figures import captions
-        from mnistlin.figures.style import BLUE, FAINT, INK, name_axes, page
+        from mnistlin.figures.style import BLUE, FAINT, INK, end_at_one, name_axes, page
 
         title, settings, foot = captions.of_sweep("Accuracy", self.sweep, list(self.runs))
         names = [name for name in NUMBERS if name.endswith("_accuracy") and self._numbers(name)]
@@ -112,6 +112,7 @@ class SeedSpread(Result):
             labels = [name.removeprefix("last_").replace("_", "\n", 1) for name in names]
             axes.set_xticks(range(len(names)), labels)
             axes.set_xlim(-0.6, len(names) - 0.4)
+            end_at_one(axes)
             name_axes(axes, "accuracy (fraction)")
         return figure
 

@@ -22,7 +22,7 @@ from mnistlin.analysis.unstable import objective_on_some
 from mnistlin.data.splits import Splits
 from mnistlin.errors import ConfigError, DataError
 from mnistlin.figures import captions
-from mnistlin.figures.style import BLUE, INK, VERMILION, name_axes, page
+from mnistlin.figures.style import BLUE, INK, VERMILION, legend_below, name_axes, page, side_by_side
 from mnistlin.model.linear import gradient, logits, stack, unstack
 from mnistlin.model.optimum import Objective, minimise
 from mnistlin.model.products import Floats
@@ -180,7 +180,7 @@ class Stability(Result):
             "set as one batch is not noise of the batches."
         )
         with page(captions.of_run("Overshoot or noise", self.run), note) as figure:
-            losses, limits = figure.subplots(1, 2, width_ratios=(2.2, 1))
+            losses, limits = side_by_side(figure, 2.2, 1)
             self._draw_losses(losses)
             self._draw_limits(limits)
         return figure
@@ -201,9 +201,7 @@ class Stability(Result):
             va="top",
         )
         name_axes(axes, "validation loss, nats", "steps after the run")
-        low, high = axes.get_ylim()
-        axes.set_ylim(low, high + 0.2 * (high - low))
-        axes.legend(loc="upper left", ncols=2)
+        legend_below(axes)
 
     def _draw_limits(self, axes: "Axes") -> None:
         bars = {"last weights": self.sharpness_of_run}

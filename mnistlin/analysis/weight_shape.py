@@ -75,26 +75,26 @@ class WeightShape(Result):
     def figure(self) -> "Figure":
         """Draw both numbers against λ."""
         from mnistlin.figures import captions
-        from mnistlin.figures.style import BLUE, name_axes, page
+        from mnistlin.figures.style import BLUE, name_axes, page, side_by_side
 
         runs = [run for runs in self.sweep.by_lambda.values() for run in runs.values()]
         names = {"roughness": "‖∇W‖² / ‖W‖²", "participation": "participation ratio (fraction)"}
         with page(captions.of_sweep("Shape of the weights", self.sweep, runs)) as figure:
-            panels = figure.subplot_mosaic([[*names]])
-            for name, title in names.items():
+            panels = side_by_side(figure, 1, 1)
+            for axes, (name, title) in zip(panels, names.items(), strict=True):
                 by_lambda = getattr(self, name)
                 x = range(len(by_lambda))
                 values = [list(seeds.values()) for seeds in by_lambda.values()]
-                panels[name].errorbar(
+                axes.errorbar(
                     x,
                     [np.mean(each) for each in values],
                     [np.std(each, ddof=1) if len(each) > 1 else 0.0 for each in values],
                     color=BLUE,
                     marker="o",
                 )
-                panels[name].set_xticks(x, [f"{value:g}" for value in by_lambda])
-                panels[name].set_ylim(bottom=0)
-                name_axes(panels[name], title, "λ")
+                axes.set_xticks(x, [f"{value:g}" for value in by_lambda])
+                axes.set_ylim(bottom=0)
+                name_axes(axes, title, "λ")
         return figure
 
 

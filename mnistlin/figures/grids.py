@@ -25,7 +25,9 @@ from mnistlin.figures.style import (
     MUTED,
     NOTE,
     VERMILION,
+    end_at_one,
     is_dark,
+    legend_beside,
     name_axes,
     page,
     say_instead,
@@ -54,8 +56,6 @@ MAX_WRITTEN, MAX_SPREAD = 14, 8
 """Up to so many columns of cells on a page have means written into them, or means and spreads."""
 
 _POINT: Any = {"marker": "o", "markersize": 5.5, "linewidth": 1.2, "elinewidth": 1.6}
-
-_LEGEND: Any = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": 2, "borderpad": 0.2}
 
 Values: TypeAlias = Mapping[str, Sequence[Any]]
 
@@ -157,8 +157,10 @@ def _curve(words: tuple[str, str, str], grid: Grid, swept: tuple[str, Sequence[A
         what = grid.what.removeprefix("validation ") if grid.train else grid.what
         name_axes(axes, what, f"{_name(key)}{' (log scale)' if is_log else ''}")
         _label_axis(axes, values, x)
+        if "accuracy" in grid.what:
+            end_at_one(axes)
         if grid.train:
-            axes.legend(**_LEGEND)
+            legend_beside(axes)
     return figure
 
 
@@ -189,7 +191,7 @@ def _learning_curves(words: tuple[str, str, str], grid: Grid, swept: Values) -> 
         axes.plot(at, y, linestyle=(0, (3, 3)), color=INK, linewidth=2.2, zorder=3)
         name_axes(axes, grid.what, f"{_name(SIZE)} (log scale)")
         _label_axis(axes, sizes, x)
-        figure.legend(loc="outside right center")
+        legend_beside(axes)
     return figure
 
 

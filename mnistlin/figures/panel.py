@@ -17,8 +17,10 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from mnistlin.data.splits import Split
+from mnistlin.figures.captions import has_short_names
 from mnistlin.figures.style import FAINT, INK, MUTED, is_for_paper, legend_beside, name_axes
 from mnistlin.runs.folder import Run
 
@@ -283,6 +285,42 @@ def mark_early_stop(axes: Axes, run: Run) -> None:
     )
 
 
+def label_ends(axes: Axes, curves: Sequence[Curve], labels: Sequence[str]) -> None:
+    """Write the label of each line of a panel beside its end, as near to it as space allows."""
+    to_panel = axes.transData + axes.transAxes.inverted()
+    ends = [(steps[-1], values[-1]) for steps, values in curves]
+    heights = np.clip(to_panel.transform(ends)[:, 1], 0, 1)
+    for line, end, place, label in zip(
+        axes.lines, ends, _apart(heights, 0.085 if is_for_paper() else 0.055), labels, strict=True
+    ):
+        axes.annotate(
+            label,
+            end,
+            (1.04, place),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=8.5,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": line.get_color(),
+                "linewidth": 0.8,
+                "relpos": (0, 0.5),
+                "shrinkB": 0,
+            },
+        )
+
+
+def _apart(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """Return the places in [0, 1] that are at least a gap apart and closest to these."""
+    steps = gap * np.arange(len(places))
+    order = np.argsort(places, kind="stable")
+    nearest = isotonic_regression(places[order] - steps).x
+    apart = np.empty_like(places)
+    apart[order] = np.clip(nearest, 0, max(0.0, 1 - steps[-1])) + steps
+    return apart
+
+
 def add_legend(axes: Axes) -> None:
     """Put a legend of all that has a label to the right of a panel; long labels are wrapped."""
     handles, labels = axes.get_legend_handles_labels()
@@ -299,6 +337,12 @@ def add_legend(axes: Axes) -> None:
 
 def _wrap(line: str) -> list[str]:
     return wrap(line, LEGEND_LETTERS)
+
+
+def images_per_row(run: Run) -> int:
+    """Return how many images of a run's classes fit beside each other with their captions."""
+    n_columns, n_columns_of_names = (4, 2) if is_for_paper() else (8, 6)
+    return n_columns if has_short_names(run) else n_columns_of_names
 
 
 def draw_images(
@@ -327,5 +371,8 @@ def draw_image(axes: Axes, split: Split, sample: int, left: str, right: str = ""
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set(visible=True, color=FAINT)
+    if is_for_paper():  # where images are narrower than two captions
+        axes.set_title(f"{left} {right}" if len(left) < 8 else f"{left}\n{right}", pad=2)
+        return
     axes.set_title(left, loc="left", pad=3, fontsize=8, fontweight="bold")
     axes.set_title(right, loc="right", pad=3, fontsize=8, color=MUTED)

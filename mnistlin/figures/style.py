@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,15 @@ SMALLEST, SMALLEST_ON_PAPER, LARGEST_ON_PAPER = 6.0, 7.0, 8.0
 MARGIN = 0.4
 HEADER, FOOTER, NOTE = 0.80, 0.45, 0.30
 """Heights of title and settings, of the footer, and of a note above the footer, if there is one."""
+
+LABEL_LINES = (0, 1, 2, 3, 4, 5, -2, -3, -4, -5)
+"""In which lines above or below its place the label of a point may stand."""
+
+LETTERS_ON_PAPER = 56
+"""How many letters of a title are as wide as a column of a paper."""
+
+LETTERS_PER_INCH = 13.0
+"""Of a legend."""
 
 LEGEND_BELOW = 36
 """Points between a panel and a legend below it, for the numbers and the name of x."""
@@ -215,10 +225,32 @@ def stacked(figure: "Figure", heights: Sequence[float]) -> "list[SubFigure]":
     return list(parts.ravel())
 
 
+def side_by_side(figure: "Figure | SubFigure", *widths: float) -> "list[Axes]":
+    """Divide a page into panels of these relative widths; on paper they are below each other."""
+    if not is_for_paper():
+        return list(figure.subplots(1, len(widths), width_ratios=widths))
+    page: Any = figure.figure
+    page.set_figheight(len(widths) * page.get_figheight())
+    return list(figure.subplots(len(widths), 1))
+
+
+def in_lines(words: str) -> str:
+    """Return words in as many lines as they need to be no wider than a column of a paper."""
+    if not is_for_paper():
+        return words
+    return "\n".join(fill(line, LETTERS_ON_PAPER) for line in words.split("\n"))
+
+
 def name_axes(axes: "Axes", y_title: str, x_title: str = "") -> None:
     """Name the y axis above the upper left corner, where it is read first, and x below."""
-    axes.set_title(y_title, loc="left", fontsize="medium")
-    axes.set_xlabel(x_title)
+    axes.set_title(in_lines(y_title), loc="left", fontsize="medium")
+    axes.set_xlabel(in_lines(x_title))
+
+
+def end_at_one(axes: "Axes", axis: str = "y") -> None:
+    """Let an axis of fractions end just above 1, which none of them exceeds."""
+    low, high = getattr(axes, f"get_{axis}lim")()
+    getattr(axes, f"set_{axis}lim")(low, min(high, 1 + 0.01 * (1 - low)))
 
 
 def legend_beside(axes: "Axes", **look: Any) -> None:
@@ -233,6 +265,7 @@ def legend_beside(axes: "Axes", **look: Any) -> None:
     if figure.legends:
         return
     handles, labels = axes.get_legend_handles_labels()
+    look.pop("ncols", None)
     look |= {"columnspacing": 1.2, "fontsize": SMALLEST_ON_PAPER}
     look = {"handles": handles, "labels": labels} | look
     for n_columns in (2, 1):
@@ -249,7 +282,10 @@ def legend_below(axes: "Axes") -> None:
     figure: Any = axes.get_figure(root=True)
     below = ScaledTranslation(0, -LEGEND_BELOW / 72, figure.dpi_scale_trans)
     look: Any = {"bbox_to_anchor": (0, 0), "bbox_transform": axes.transAxes + below}
-    axes.legend(loc="upper left", fontsize=8.5, **look)
+    handles, labels = axes.get_legend_handles_labels()
+    n_letters = int(axes.get_window_extent().width / figure.dpi * LETTERS_PER_INCH)
+    labels = [fill(label, max(12, n_letters), replace_whitespace=False) for label in labels]
+    axes.legend(handles, labels, loc="upper left", fontsize=8.5, **look)
 
 
 def _write_line(figure: "Figure", words: str, y: float, fontsize: float, **look: Any) -> None:
@@ -356,23 +392,41 @@ def _letters_without_font(figure: "Figure") -> str:
 def _fix_layout(figure: "Figure") -> None:
     """Lay the page out now, to places that are rounded: the solver's last bits vary."""
     figure.draw_without_rendering()
+    if is_for_paper():  # where an axis may get other numbers with its new size
+        figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    _leave_out_covered_labels(figure)
     for axes in figure.axes:
+        _leave_out_covered_numbers(axes)
+        _place_labels_apart(axes)
         axes.set_position(np.round(axes.get_position(original=True).bounds, 6).tolist())
 
 
-def _leave_out_covered_labels(figure: "Figure") -> None:
-    """Hide tick labels of an x axis, and labels of points, that would touch the previous one."""
-    from matplotlib.text import Annotation
+def _leave_out_covered_numbers(axes: "Axes") -> None:
+    """Hide tick labels of an x axis that would touch the previous one; their ticks stay."""
+    shown: list[Bbox] = []
+    for label in axes.get_xticklabels():
+        if label.get_text() and not label.get_rotation():
+            extent = label.get_window_extent()
+            label.set_visible(not extent.padded(0.1 * extent.height).count_overlaps(shown))
+            shown += [extent] * label.get_visible()
 
-    for axes in figure.axes:
-        numbers = [label for label in axes.get_xticklabels() if not label.get_rotation()]
-        for labels in (numbers, [text for text in axes.texts if isinstance(text, Annotation)]):
-            shown: list[Bbox] = []
-            for label in filter(lambda label: label.get_text(), labels):
-                extent = label.get_window_extent()
-                if extent.padded(0.1 * extent.height).count_overlaps(shown):
-                    label.set_visible(False)
-                else:
-                    shown.append(extent)
+
+def _place_labels_apart(axes: "Axes") -> None:
+    """Move labels of points apart, up or down; say which have no space at all."""
+    from matplotlib.text import Annotation, Text
+
+    shown: list[Bbox] = []
+    for label in axes.texts:
+        if not (isinstance(label, Annotation) and label.get_text()):
+            continue
+        (x, y), is_of_point = label.xyann, label.anncoords == "offset points"
+        for line in LABEL_LINES if is_of_point else LABEL_LINES[:1]:
+            label.xyann = x, y + line * 1.3 * float(label.get_fontsize())
+            extent = Text.get_window_extent(label)  # without its arrow
+            is_inside = axes.bbox.y0 <= extent.y0 <= extent.y1 <= axes.bbox.y1 or not line
+            if is_inside and not extent.padded(0.1 * extent.height).count_overlaps(shown):
+                shown.append(extent)
+                break
+        else:
+            label.set_visible(False)
+            _log.warning("note: a figure has no space for the label %r", label.get_text())

@@ -18,6 +18,7 @@ from mnistlin.figures.panel import (
     Curve,
     add_legend,
     fit_y,
+    label_ends,
     name_steps,
     robust_limits,
     steady,
@@ -29,6 +30,8 @@ from mnistlin.figures.style import (
     HEIGHT,
     MUTED,
     VERMILION,
+    end_at_one,
+    is_for_paper,
     name_axes,
     page,
     sequential_colors,
@@ -51,6 +54,9 @@ MAX_TICKS = 6
 
 FEW_LAMBDAS = 6
 """Up to this many λ have their last values in the legend."""
+
+MAX_ENDS = 12
+"""Up to this many λ are named at the ends of their curves."""
 
 _LINE: Any = {"linewidth": 1.5, "marker": "o", "markevery": [-1], "markersize": 4}
 _POINT: Any = {"linestyle": "", "marker": "o", "markersize": 5.5, "elinewidth": 2.0}
@@ -85,10 +91,11 @@ def val_accuracy_figure(sweep: Sweep) -> Figure:
     with page(words) as figure:
         axes = figure.subplots()
         step_axes(axes, "validation accuracy (fraction)", runs)
-        dashes = cycle(DASHES if len(groups) > FEW_LAMBDAS else DASHES[:1])
+        are_many = len(groups) > FEW_LAMBDAS
+        dashes = cycle(DASHES if are_many else DASHES[:1])
         for (l2_lambda, members), color, dash in zip(groups.items(), colors, dashes, strict=False):
             steps, mean, sd = over_seeds(members, "val_accuracy")
-            end = f"\n{_end(members)}" if len(groups) <= FEW_LAMBDAS else ""
+            end = "" if are_many else f"\n{_end(members)}"
             look = {"color": color, "linestyle": dash, **_LINE}
             axes.plot(steps, mean, label=f"λ = {l2_lambda:.3g}{end}", **look)
             curves.append((steps, mean))
@@ -98,7 +105,10 @@ def val_accuracy_figure(sweep: Sweep) -> Figure:
         limits = robust_limits(steady(curves), edges if len(steady(curves)) == len(curves) else ())
         fit_y(axes, limits, curves, ".3f", ceiling=1.0)
         name_steps(axes, runs)
-        add_legend(axes)
+        if FEW_LAMBDAS < len(groups) <= MAX_ENDS:
+            label_ends(axes, curves, [f"λ = {l2_lambda:.3g}" for l2_lambda in groups])
+        else:
+            add_legend(axes)
     return figure
 
 
@@ -118,7 +128,7 @@ def final_accuracy_figure(sweep: Sweep) -> Figure:
             ("val_accuracy", VERMILION, "validation set"),
         ):
             draw_points(axes, groups, partial(_last, column), color=color, label=label)
-        axes.set_ylim(top=min(axes.get_ylim()[1], 1.005))
+        end_at_one(axes)
         add_legend(axes)
     return figure
 
@@ -270,7 +280,10 @@ def lambda_weights_figure(sweep: Sweep) -> Figure:
             axes.set_axis_off()
         for run, axes in zip(runs, grid[:, 0] if n_outputs > 1 else grid.ravel(), strict=False):
             _label(axes, run, is_beside=n_outputs > 1)
-        if n_outputs > 1:
+        if n_outputs > 1 and is_for_paper():
+            for axes, label in zip(grid[-1], first.classes, strict=True):
+                axes.set_xlabel(str(label), labelpad=1)
+        elif n_outputs > 1:
             for axes, label in zip(grid[0], first.classes, strict=True):
                 axes.set_title(str(label), pad=3, fontsize=9.5)
         add_colorbar(figure, image, list(grid.ravel()), first)
@@ -281,10 +294,15 @@ def _label(axes: Axes, run: Run, *, is_beside: bool) -> None:
     """Name λ and the weight norm, to the left of a row or above a tile."""
     name = f"λ = {run.config.training.l2_lambda:.3g}"
     norm = f"‖W‖ = {run.metrics['weight_norm'][-1]:#.3g}"
+    if is_beside and is_for_paper():
+        look: Any = {"xycoords": "axes fraction", "textcoords": "offset points"}
+        words = axes.annotate(f"{name}, {norm}", (0, 1), (0, 3), **look)
+        words.set_in_layout(False)  # it is wider than its tile
+        axes.set_title(" ", pad=2)
+        return
     if is_beside:
         axes.set_ylabel(f"{name}\n{norm}", rotation=0, ha="right", va="center", fontsize=8.5)
         return
-    axes.set_title(f"{name}\n{norm}", loc="left", pad=4, fontsize=8.5)
     axes.set_title(f"{name}\n{norm}", loc="left", pad=4, fontsize=8.5)
 
 

@@ -95,7 +95,8 @@ def draw_tile(axes: Axes, pixels: NDArray[Any], scale: Normalize) -> AxesImage:
 
 def add_colorbar(figure: Figure, image: AxesImage, tiles: Sequence[Axes], run: Run) -> None:
     """Add a colour bar beside the tiles, and say at its ends what its colours speak for."""
-    bar = figure.colorbar(image, ax=list(tiles), aspect=24, pad=0.03)
+    where: Any = {"location": "bottom", "aspect": 40} if is_for_paper() else {"aspect": 24}
+    bar = figure.colorbar(image, ax=list(tiles), pad=0.03, **where)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2, labelsize=8.5)
     above, below = "for the class", "against it"
@@ -104,9 +105,13 @@ def add_colorbar(figure: Figure, image: AxesImage, tiles: Sequence[Axes], run: R
             f"for {captions.plain(name, 14)} (y = {y})"
             for name, y in zip(run.class_names, (1, 0), strict=True)
         )
-    side: Any = "right" if is_for_paper() else "left"  # of the bar, which is at the very edge there
-    bar.ax.set_title(above, fontsize=9.5, loc=side)
-    bar.ax.set_xlabel(below, loc=side)
+    if is_for_paper():
+        bar.ax.locator_params(nbins=5)
+        bar.ax.set_title(below, loc="left")
+        bar.ax.set_title(above, loc="right")
+        return
+    bar.ax.set_title(above, fontsize=9.5, loc="left")
+    bar.ax.set_xlabel(below, loc="left")
 
 
 def _labels(run: Run) -> list[str]:

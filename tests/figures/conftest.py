@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from mnistlin.config import ExperimentConfig
 from mnistlin.experiment import run_experiment
+from mnistlin.figures.style import drawn_for_paper, save
 
 IMAGE_SHAPE = (4, 6)
 
@@ -101,3 +104,53 @@ def legend_of():
     return lambda axes: [
         " ".join(text.get_text().split("\n")) for text in axes.get_legend().get_texts()
     ]
+
+
+@pytest.fixture(scope="session")
+def constant_run(make_run):
+    """Return a run whose weights hardly move, with a long name."""
+    return make_run(name=("a_very_long_name_without_any_space_" * 4)[:100], learning_rate=1e-12)
+
+
+@pytest.fixture
+def assert_readable(monkeypatch, tmp_path):
+    """Return a function that checks all texts of a figure as they are drawn."""
+    drawn = []
+    draw, draw_figure = Text.draw, Figure.draw
+
+    def remember(text, renderer, *args, **kwargs):
+        if text.get_visible() and text.get_text().strip():
+            drawn.append((text, Text.get_window_extent(text)))  # without an arrow
+        draw(text, renderer, *args, **kwargs)
+
+    def begin(figure, renderer):
+        drawn.clear()  # what was drawn before the layout was fixed
+        draw_figure(figure, renderer)
+
+    def check(figure, smallest):
+        with monkeypatch.context() as patched:
+            patched.setattr(Text, "draw", remember)
+            patched.setattr(Figure, "draw", begin)
+            save(figure, tmp_path, "figure")
+        assert drawn
+        for i, (text, extent) in enumerate(drawn):
+            words, canvas = text.get_text(), figure.bbox.padded(2)
+            assert text.get_fontsize() >= smallest, words
+            assert canvas.x0 <= extent.x0 <= extent.x1 <= canvas.x1, words
+            assert canvas.y0 <= extent.y0 <= extent.y1 <= canvas.y1, words
+            for other, beside in drawn[:i]:
+                if text.get_rotation() % 90 or other.get_rotation() % 90:
+                    continue  # the box around slanted words is larger than they are
+                assert not extent.padded(-2).overlaps(beside.padded(-2)), (words, other.get_text())
+
+    return check
+
+
+@pytest.fixture(params=["page", "paper"])
+def smallest(request):
+    """Return the smallest type of a style, which is in use during the test."""
+    if request.param == "page":
+        yield 6.0
+        return
+    with drawn_for_paper():
+        yield 7.0

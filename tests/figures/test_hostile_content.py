@@ -4,59 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.text import Text
 
 from mnistlin.figures.draw import OVERLAY_FIGURES, RUN_FIGURES
 from mnistlin.figures.panel import robust_limits, steady
-from mnistlin.figures.style import drawn_for_paper, save
 
 pytestmark = pytest.mark.no_cover  # slow, and other tests reach the same lines
 
 LONG = "a_very_long_name_without_any_space_" * 4
-
-
-@pytest.fixture
-def assert_readable(monkeypatch, tmp_path):
-    """Return a function that checks all texts of a figure as they are drawn."""
-    drawn = []
-    draw = Text.draw
-
-    def remember(text, renderer, *args, **kwargs):
-        if text.get_visible() and text.get_text().strip():
-            drawn.append((text, text.get_window_extent()))
-        draw(text, renderer, *args, **kwargs)
-
-    def check(figure, smallest):
-        with monkeypatch.context() as patched:
-            patched.setattr(Text, "draw", remember)
-            save(figure, tmp_path, "figure")
-            drawn.clear()  # what was drawn before the layout was fixed
-            figure.canvas.draw()
-        for i, (text, extent) in enumerate(drawn):
-            words, canvas = text.get_text(), figure.bbox.padded(2)
-            assert text.get_fontsize() >= smallest, words
-            assert canvas.x0 <= extent.x0 <= extent.x1 <= canvas.x1, words
-            assert canvas.y0 <= extent.y0 <= extent.y1 <= canvas.y1, words
-            for other, beside in drawn[:i]:
-                assert not extent.padded(-2).overlaps(beside.padded(-2)), (words, other.get_text())
-
-    return check
-
-
-@pytest.fixture(scope="module")
-def constant_run(make_run):
-    """Return a run whose weights hardly move, with a long name."""
-    return make_run(name=LONG[:100], learning_rate=1e-12)
-
-
-@pytest.fixture(params=["page", "paper"])
-def smallest(request):
-    """Return the smallest type of a style, which is in use during the test."""
-    if request.param == "page":
-        yield 6.0
-        return
-    with drawn_for_paper():
-        yield 7.0
 
 
 @pytest.mark.parametrize("name", RUN_FIGURES)

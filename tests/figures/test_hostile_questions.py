@@ -1,0 +1,136 @@
+"""The figures of all questions stay readable with long names, few and many curves, no change."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnistlin.analysis.batch_noise import BatchNoise, batch_classes
+from mnistlin.analysis.choice import explain_choice
+from mnistlin.analysis.compare import compare
+from mnistlin.analysis.dips import explain_dips
+from mnistlin.analysis.early_stopping import apply_rules
+from mnistlin.analysis.evaluate import evaluate
+from mnistlin.analysis.l2_benefit import l2_benefit
+from mnistlin.analysis.lambda_path import explain_lambda
+from mnistlin.analysis.norm_decay import norm_decay
+from mnistlin.analysis.optimum import find_optimum
+from mnistlin.analysis.over_fitting import find_over_fitting
+from mnistlin.analysis.predict import predict
+from mnistlin.analysis.seeds import explain_seeds
+from mnistlin.analysis.stability import explain_stability
+from mnistlin.analysis.weight_shape import weight_shape
+from mnistlin.config import ExperimentConfig, SweepConfig
+from mnistlin.figures.draw import SWEEP_FIGURES
+from mnistlin.sweep import run_sweep
+
+NAMES = ["Stiefelette mit Absatz", "手袋 und noch mehr Wörter", "T-shirt/top"]
+
+
+@pytest.fixture(scope="session")
+def named_run(make_run, make_dataset):
+    """Return a run on classes with long names, which has a long name itself."""
+    folder = make_dataset(3)
+    (folder / "classes.txt").write_text("\n".join(NAMES), encoding="utf-8")
+    return make_run(
+        "softmax", "a_very_long_name_without_any_space_" * 2, folder, shuffle=False, epochs=60
+    )
+
+
+def predicted(run, folder):
+    """Return the prediction of two images, one with a long name."""
+    rng, files = np.random.default_rng(0), [folder / "a.png", folder / f"{'long_name_' * 9}.png"]
+    for file in files:
+        Image.fromarray(rng.integers(0, 256, (30, 30), np.uint8)).save(file)
+    return predict(run, files)
+
+
+OF_RUN = {
+    "evaluate": evaluate,
+    "optimum": find_optimum,
+    "stability": explain_stability,
+    "over_fitting": find_over_fitting,
+    "batch_classes": batch_classes,
+    "l2_benefit": lambda run: l2_benefit(run, [1, 0.1, 0.001]),
+    "early_stopping_of_one": lambda run: apply_rules(run, [3]),
+    "early_stopping": lambda run: apply_rules(run, range(1, 13), np.linspace(0, 0.01, 12)),
+    "compare": lambda run: compare([run, run]),
+    "compare_twelve": lambda run: compare([run] * 12),
+}
+OF_LONG_RUN = {
+    "dips": explain_dips,
+    "batch_noise": lambda run: BatchNoise(((run,), (run,)), np.array([[0.1], [0.0]])),
+}
+
+
+@pytest.mark.parametrize("run", ["named_run", "constant_run"])
+@pytest.mark.parametrize("question", OF_RUN)
+def test_the_figures_about_a_run_are_readable(question, run, smallest, assert_readable, request):
+    """Whether names are long or short, and values change or not."""
+    for figure in OF_RUN[question](request.getfixturevalue(run)).figures().values():
+        assert_readable(figure, smallest)
+
+
+@pytest.mark.parametrize("question", OF_LONG_RUN)
+def test_the_figures_about_a_long_run_are_readable(question, named_run, smallest, assert_readable):
+    """Of questions that take hundreds of checks."""
+    for figure in OF_LONG_RUN[question](named_run).figures().values():
+        assert_readable(figure, smallest)
+
+
+@pytest.mark.parametrize("run", ["named_run"])
+def test_the_figure_of_predictions_is_readable(run, smallest, assert_readable, request, tmp_path):
+    """One row of panels for each image; on paper, two."""
+    for figure in predicted(request.getfixturevalue(run), tmp_path).figures().values():
+        assert_readable(figure, smallest)
+
+
+@pytest.fixture(scope="session")
+def make_sweep(tmp_path_factory, named_run):
+    """Return a function that trains a sweep of the run with long names over some values."""
+
+    def make(seeds=(0,), **over):
+        config = named_run.config.model_dump(mode="json")
+        config["training"] |= {"shuffle": True, "epochs": 2}
+        over = {f"training.{key}": list(values) for key, values in over.items()}
+        sweep = SweepConfig.model_validate({"over": over, "seeds": list(seeds)})
+        config = ExperimentConfig.model_validate(config).model_copy(update={"sweep": sweep})
+        return run_sweep(config, tmp_path_factory.mktemp("sweeps"))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sweeps(make_sweep):
+    """Return sweeps over one and twelve λ, over two keys, and over seeds alone."""
+    return {
+        "one": make_sweep(l2_lambda=[0.1]),
+        "twelve": make_sweep(l2_lambda=[*np.geomspace(1e-6, 1, 11), 0]),
+        "two_keys": make_sweep(l2_lambda=[1, 0.1, 0], learning_rate=[0.1, 0.01, 0.001]),
+        "seeds": make_sweep(seeds=range(5)),
+    }
+
+
+@pytest.mark.parametrize("name", SWEEP_FIGURES)
+@pytest.mark.parametrize("n", ["one", "twelve"])
+def test_the_figures_of_a_sweep_are_readable(name, n, sweeps, smallest, assert_readable):
+    """With one curve and with twelve, whose values hardly differ."""
+    assert_readable(SWEEP_FIGURES[name](sweeps[n]), smallest)
+
+
+OF_SWEEP = [
+    (explain_choice, "one"),
+    (explain_choice, "twelve"),
+    (explain_choice, "two_keys"),
+    (explain_lambda, "one"),
+    (explain_lambda, "twelve"),
+    (weight_shape, "twelve"),
+    (norm_decay, "twelve"),
+    (explain_seeds, "seeds"),
+]
+
+
+@pytest.mark.parametrize(("question", "n"), OF_SWEEP)
+def test_the_figures_about_a_sweep_are_readable(question, n, sweeps, smallest, assert_readable):
+    """Of one setting, of many, of a grid of settings, and of seeds."""
+    for figure in question(sweeps[n]).figures().values():
+        assert_readable(figure, smallest)
