@@ -8,7 +8,7 @@ import mnistlin
 ROOT = Path(mnistlin.__file__).parent
 
 LAYERS = [
-    ["errors"],
+    ["errors", "shipped"],
     ["config", "model"],
     ["data"],
     ["training"],

@@ -2,7 +2,7 @@
 
 import click
 
-from mnistlin.cli.options import debug_option
+from mnistlin.cli.options import config_option, debug_option
 from mnistlin.cli.run_dirs import TRAINED_RUN
 from mnistlin.cli.show import json_option, show
 from mnistlin.cli.terminal import bar, echo_value, stop_request
@@ -11,17 +11,11 @@ EXIT_DIFFERS = 5
 
 
 @click.command("check-gradients")
-@click.option(
-    "--config",
-    default="quickstart",
-    show_default=True,
-    metavar="FILE|NAME",
-    help="Config whose data is used.",
-)
+@config_option("Config whose data is used; several are merged.  [default: quickstart]")
 @json_option
 @debug_option
 @click.pass_context
-def check_gradients(ctx: click.Context, config: str, as_json: bool) -> None:
+def check_gradients(ctx: click.Context, configs: tuple[str, ...], as_json: bool) -> None:
     """Compare the analytic gradients with numeric ones, for both heads and several λ.
 
     Exits with 1 if they differ by more than 1e-7 of the largest derivative.
@@ -33,7 +27,7 @@ def check_gradients(ctx: click.Context, config: str, as_json: bool) -> None:
     from mnistlin.analysis.gradients import check_gradients
     from mnistlin.config import load_config
 
-    result = check_gradients(load_config(config).data)
+    result = check_gradients(load_config(configs or ["quickstart"]).data)
     show(result, as_json=as_json)
     ctx.exit(0 if result.passed else 1)
 

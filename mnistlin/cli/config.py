@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from mnistlin.cli.completion import CONFIG
 from mnistlin.cli.options import debug_option, set_option
 from mnistlin.cli.terminal import echo
 
@@ -15,7 +16,7 @@ def config() -> None:
 
 
 @config.command()
-@click.argument("configs", nargs=-1, metavar="[FILE|NAME]...")
+@click.argument("configs", type=CONFIG, nargs=-1, metavar="[FILE|NAME]...")
 @set_option
 @debug_option
 def show(configs: tuple[str, ...], settings: tuple[tuple[str, Any], ...]) -> None:

@@ -2,6 +2,7 @@
 
 import click
 
+from mnistlin.cli.completion import DATASET
 from mnistlin.cli.options import debug_option
 from mnistlin.cli.terminal import download_bar, echo, echo_value
 
@@ -30,7 +31,7 @@ def list_() -> None:
 
 
 @data.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.option("-q", "--quiet", is_flag=True, help="No bar.")
 @debug_option
 def fetch(dataset: str, quiet: bool) -> None:
@@ -50,7 +51,7 @@ def fetch(dataset: str, quiet: bool) -> None:
 
 
 @data.command()
-@click.argument("target", metavar="DATASET|FOLDER|FILE")
+@click.argument("target", type=DATASET, metavar="DATASET|FOLDER|FILE")
 @debug_option
 @click.pass_context
 def verify(ctx: click.Context, target: str) -> None:

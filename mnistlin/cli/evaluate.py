@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mnistlin.cli.completion import DATASET
 from mnistlin.cli.options import runs_dir_option
 from mnistlin.cli.run_dirs import TRAINED_RUN
 from mnistlin.cli.show import (
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("run_dir", type=TRAINED_RUN, metavar="RUN_DIR")
 @weights_option
 @split_option
-@click.option("--dataset", metavar="NAME|DIR", help="Other data than the run's own.")
+@click.option("--dataset", type=DATASET, metavar="NAME|DIR", help="Other data than the run's own.")
 @output_options
 def evaluate(
     run_dir: str, weights: "WeightsName", split_name: str, dataset: str | None, output: Output

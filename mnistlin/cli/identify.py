@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from mnistlin.cli.completion import DATASET
 from mnistlin.cli.options import debug_option
 from mnistlin.cli.show import show
 from mnistlin.cli.terminal import bar, fetch_data
@@ -39,7 +40,12 @@ class _Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gener
     help="The task that the numbers are about.",
 )
 @click.option(
-    "--dataset", default="mnist", show_default=True, metavar="NAME|DIR", help="Data to train on."
+    "--dataset",
+    type=DATASET,
+    default="mnist",
+    show_default=True,
+    metavar="NAME|DIR",
+    help="Data to train on.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all answers as a JSON object.")
 @debug_option

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
+from mnistlin.cli.completion import CONFIG, setting_type
 from mnistlin.cli.terminal import log
 
 if TYPE_CHECKING:
@@ -86,11 +86,6 @@ def figure_options(command: Command) -> Command:
     return _format_option(_style_option(command))
 
 
-def matching(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
-    """Return the words that begin with what has been typed, as completions."""
-    return [CompletionItem(word) for word in words if word.startswith(incomplete)]
-
-
 def _setting(text: str) -> tuple[str, Any]:
     """Parse `KEY=VALUE`; an error is a ConfigError, as for the config that it belongs to."""
     from mnistlin.config import parse_setting
@@ -133,7 +128,7 @@ class TrainingOptions:
 set_option = click.option(
     "--set",
     "settings",
-    type=_setting,
+    type=setting_type(_setting),
     multiple=True,
     metavar="KEY=VALUE",
     help="Override a config key.",
@@ -156,7 +151,9 @@ def config_option(
     help_text: str = "A YAML file or a shipped config; several are merged.",
 ) -> Callable[[Command], Command]:
     """Return the option `--config`, which may be given several times, as the argument `configs`."""
-    return click.option("--config", "configs", multiple=True, metavar="FILE|NAME", help=help_text)
+    return click.option(
+        "--config", "configs", type=CONFIG, multiple=True, metavar="FILE|NAME", help=help_text
+    )
 
 
 def training_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mnistlin.cli.completion import FILE
 from mnistlin.cli.options import debug_option
 from mnistlin.cli.run_dirs import TRAINED_RUN, TRAINED_RUN_OR_SWEEP
 from mnistlin.cli.show import Output, output_options, weights_option
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run_dir", type=TRAINED_RUN, metavar="RUN_DIR")
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("images", type=FILE, nargs=-1, required=True, metavar="IMAGE...")
 @weights_option
 @click.option(
     "--invert/--no-invert",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mnistlin.cli.completion import DATASET, REPORT
 from mnistlin.cli.options import debug_option, runs_dir_option
 from mnistlin.cli.terminal import bar, echo_value, fetch_data, log, stop_request
 
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--dataset", metavar="NAME|FOLDER", help="What to train on.  [default: mnist]")
+@click.option(
+    "--dataset", type=DATASET, metavar="NAME|FOLDER", help="What to train on.  [default: mnist]"
+)
 @click.option(
     "--config",
+    type=REPORT,
     metavar="FILE|NAME",
     default="report",
     show_default=True,
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--check",
     "checked",
+    type=REPORT,
     metavar="FILE|NAME",
     help="Report all problems of a report file, and train nothing.",
 )

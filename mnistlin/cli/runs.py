@@ -5,12 +5,12 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
-from mnistlin.cli.options import debug_option, figure_options, matching, runs_dir_option
+from mnistlin.cli.completion import Completed
+from mnistlin.cli.options import debug_option, figure_options, runs_dir_option
 from mnistlin.cli.run_dirs import RUN_OR_SWEEP
 from mnistlin.cli.show import json_option
 from mnistlin.cli.terminal import echo, echo_value, log
@@ -104,28 +104,23 @@ def _distinct(runs: "list[Run]") -> "list[Run]":
     return distinct
 
 
-class _FilterType(click.ParamType["Filter"]):
-    """A condition such as `training.seed=1`."""
+def _filter(text: str) -> "Filter":
+    """Parse a condition such as `training.seed=1`; an error is a ConfigError."""
+    from mnistlin.runs.listing import parse_filter
 
-    name = "filter"
+    return parse_filter(text)
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> "Filter":
-        """Parse the text; an error is a ConfigError."""
-        from mnistlin.runs.listing import parse_filter
 
-        del param, ctx
-        return parse_filter(str(value))
+def _listed_keys(_: str = "") -> list[str]:
+    """Return the keys that runs are filtered and sorted by most."""
+    from mnistlin.shipped import keys_in_schema
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Complete the key."""
-        from mnistlin.runs.listing import known_keys
+    numbers = [f"{end}_{part}" for end in ("last", "best") for part in ("val_accuracy", "val_loss")]
+    return ["status", "kind", "run", "started_utc", *numbers, *keys_in_schema()]
 
-        del ctx, param
-        return matching(known_keys(), incomplete)
+
+def _sort_keys(typed: str) -> list[str]:
+    return [f"{'-' * typed.startswith('-')}{key}" for key in _listed_keys()]
 
 
 @click.group(invoke_without_command=True)
@@ -133,13 +128,18 @@ class _FilterType(click.ParamType["Filter"]):
 @click.option(
     "--filter",
     "filters",
-    type=_FilterType(),
+    type=Completed("filter", _filter, _listed_keys),
     multiple=True,
     metavar="KEY=VALUE",
     help="List only runs with this value of a key of config or summary, or of status; also "
     "'KEY!=VALUE', 'KEY<VALUE', '<=', '>', '>='. May be given several times.",
 )
-@click.option("--sort", metavar="KEY", help="Sort by this key; -KEY for descending order.")
+@click.option(
+    "--sort",
+    type=Completed("key", str, _sort_keys),
+    metavar="KEY",
+    help="Sort by this key; -KEY for descending order.",
+)
 @json_option
 @runs_dir_option
 @debug_option

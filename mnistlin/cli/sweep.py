@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mnistlin.cli.completion import setting_type, sweepable
 from mnistlin.cli.options import (
     FloatList,
     TrainingOptions,
@@ -163,7 +164,7 @@ _SWEEP_OPTIONS = (
     ),
     click.option(
         "--reference",
-        type=_setting,
+        type=setting_type(_setting),
         multiple=True,
         metavar="KEY=VALUE",
         help="Setting to test all others against.  [default: λ = 0 in a sweep over λ, or the best]",
@@ -218,7 +219,7 @@ def _sweep_options(command: Callable[..., None]) -> Callable[..., None]:
 @config_option()
 @click.option(
     "--over",
-    type=_over,
+    type=setting_type(_over, sweepable),
     multiple=True,
     metavar="KEY=VALUES",
     help="A key and its values, such as training.learning_rate=0.003:0.1:4log, "

@@ -10,9 +10,6 @@ from mnistlin.config.loading import (
     parse_as,
     parse_config,
     parse_setting,
-    shipped_configs,
-    shipped_reports,
-    shipped_schema,
 )
 from mnistlin.config.schema import (
     WITHOUT_EFFECT,
@@ -26,6 +23,7 @@ from mnistlin.config.schema import (
     json_schema,
 )
 from mnistlin.config.yaml_text import dump_yaml
+from mnistlin.shipped import shipped_configs, shipped_reports, shipped_schema
 
 __all__ = [
     "WITHOUT_EFFECT",

@@ -17,15 +17,12 @@ from pydantic_core import ErrorDetails
 from mnistlin.config.schema import ExperimentConfig
 from mnistlin.config.yaml_text import MAX_CHARACTERS, YamlError, parse_yaml, shown
 from mnistlin.errors import ConfigError, did_you_mean, nearest
+from mnistlin.shipped import shipped_configs, shipped_schema
 
 Schema = TypeVar("Schema", bound=BaseModel)
 Overrides: TypeAlias = Mapping[str, Any] | Iterable[str]
 """Dotted keys and their values, or texts of the form `dotted.key=value`."""
 
-REPORT_NAMES = ("report", "tdt4265-published")
-"""Names of the shipped files that list the experiments of a report; they are no experiments."""
-
-_PACKAGE = Path(__file__).parent.parent
 _OVERRIDES = "an override"
 
 
@@ -95,25 +92,6 @@ def parse_setting(text: str) -> tuple[str, Any]:
     return dotted, value
 
 
-def shipped_configs() -> dict[str, Path]:
-    """Return the experiment configs that come with the package, by name, such as `quickstart`."""
-    folder = _shipped_folder()
-    paths = (path for path in folder.rglob("*.yaml") if path.stem not in REPORT_NAMES)
-    names = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
-    return dict(sorted(names.items(), key=lambda item: ("/" in item[0], item[0])))
-
-
-def shipped_reports() -> dict[str, Path]:
-    """Return the report files that come with the package, by name."""
-    paths = {name: _shipped_folder() / f"{name}.yaml" for name in REPORT_NAMES}
-    return {name: path for name, path in paths.items() if path.is_file()}
-
-
-def shipped_schema() -> Path:
-    """Return the JSON Schema of configs that comes with the package, for editors."""
-    return _shipped_folder() / "schema.json"
-
-
 def editor_line() -> str:
     """Return the comment that tells editors with a YAML language server where the schema is."""
     return f"# yaml-language-server: $schema={shipped_schema()}"
@@ -145,11 +123,6 @@ class _Problem:
 
     key: str
     text: str
-
-
-def _shipped_folder() -> Path:
-    installed = _PACKAGE / "configs"
-    return installed if installed.is_dir() else _PACKAGE.parent / "configs"
 
 
 def _read(source: str | Path) -> tuple[str, str]:
