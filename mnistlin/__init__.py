@@ -6,12 +6,17 @@ The public Python interface; names are imported on first use, so that `mnistlin 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mnistlin.analysis.choice import explain_choice
     from mnistlin.analysis.compare import compare
     from mnistlin.analysis.dips import explain_dips
+    from mnistlin.analysis.early_stopping import explain_early_stopping
     from mnistlin.analysis.evaluate import evaluate
     from mnistlin.analysis.identify import identify
+    from mnistlin.analysis.lambda_path import explain_lambda
     from mnistlin.analysis.optimum import find_optimum
     from mnistlin.analysis.predict import predict
+    from mnistlin.analysis.stability import explain_stability
+    from mnistlin.analysis.sweep_effect import explain_sweep
     from mnistlin.config import ExperimentConfig, load_config
     from mnistlin.errors import ConfigError, DataError, MnistlinError, RunError
     from mnistlin.experiment import resume_experiment, run_experiment
@@ -34,7 +39,12 @@ _HOMES = {
     "compare": "mnistlin.analysis.compare",
     "draw_run": "mnistlin.figures.draw",
     "evaluate": "mnistlin.analysis.evaluate",
+    "explain_choice": "mnistlin.analysis.choice",
     "explain_dips": "mnistlin.analysis.dips",
+    "explain_early_stopping": "mnistlin.analysis.early_stopping",
+    "explain_lambda": "mnistlin.analysis.lambda_path",
+    "explain_stability": "mnistlin.analysis.stability",
+    "explain_sweep": "mnistlin.analysis.sweep_effect",
     "find_optimum": "mnistlin.analysis.optimum",
     "find_runs": "mnistlin.runs.index",
     "identify": "mnistlin.analysis.identify",
@@ -59,7 +69,12 @@ __all__ = [
     "compare",
     "draw_run",
     "evaluate",
+    "explain_choice",
     "explain_dips",
+    "explain_early_stopping",
+    "explain_lambda",
+    "explain_stability",
+    "explain_sweep",
     "find_optimum",
     "find_runs",
     "identify",

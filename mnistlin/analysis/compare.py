@@ -151,6 +151,10 @@ class Comparison(Result):
         named = zip(combinations(self.names, 2), self.pairs, strict=True)
         return {"runs": runs, "pairs": [pair.row(*names) for names, pair in named]}
 
+    def explanation(self) -> str:
+        """Say which differences are more than chance, and that the others are undecided."""
+        return (_of_pair if len(self.pairs) == 1 else _of_pairs)(self)
+
     def records(self) -> Tables:
         """Return one row per pair, with the folders of the runs."""
         return {
@@ -230,6 +234,44 @@ def _shown(record: SplitRecord | None) -> str:
 def _gap(gap: float, n: int) -> str:
     n_images = round(gap * n)
     return f"{gap:.4f} ({n_images:,} image{'s' * (n_images != 1)})"
+
+
+def _of_pair(comparison: Comparison) -> str:
+    (pair,) = comparison.pairs
+    counts = pair.counts
+    only = (
+        f"{counts.only_a:,} of {counts.n:,} images are correctly classified by A only, "
+        f"{counts.only_b:,} by B only (p = {pair.p_value:.2g}, McNemar's exact test)."
+    )
+    if not pair.is_significant:
+        return (
+            f"{only} So these images do not decide which run is better; that is no evidence that "
+            "they are equally good."
+        )
+    better = "A" if counts.difference > 0 else "B"
+    return (
+        f"{only} So {better} is better on such images, by more than chance explains. The test is "
+        "about these two runs; other seeds may differ."
+    )
+
+
+def _of_pairs(comparison: Comparison) -> str:
+    pairs, accuracies = comparison.pairs, [each.accuracy for each in comparison.evaluations]
+    n_clear, best = sum(pair.is_significant for pair in pairs), int(np.argmax(accuracies))
+    undecided = [
+        name
+        for i, name in enumerate(comparison.names)
+        for (a, b), pair in zip(combinations(range(len(accuracies)), 2), pairs, strict=True)
+        if {i, best} == {a, b} and not pair.is_significant
+    ]
+    words = (
+        f"{n_clear} of {len(pairs)} pairs differ by more than chance explains (McNemar's exact "
+        f"tests, corrected by Holm). {comparison.names[best]} has the highest accuracy, "
+        f"{accuracies[best]:.4f}; "
+    )
+    if not undecided:
+        return words + "it is better than every other run on such images."
+    return words + f"whether it is better than {', '.join(undecided)} is undecided."
 
 
 def _pair_values(pair: Pair) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class EarlyStopping(Result):
         return figure
 
 
-def apply_rules(
+def explain_early_stopping(
     run: Run, patiences: Iterable[int], min_deltas: Iterable[float] = (0.0,)
 ) -> EarlyStopping:
     """Apply rules of early stopping to the checks of a run.

@@ -140,7 +140,24 @@ class SweepEffect(Result):
 
 
 def explain_sweep(sweep: Sweep) -> SweepEffect:
-    """Summarise each λ of a sweep, and test each against λ = 0."""
+    """Summarise each λ of a sweep, and test each against λ = 0.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        A sweep over λ, with one seed or several.
+
+    Returns
+    -------
+    SweepEffect
+        A summary for each λ, in the order of the sweep; with several seeds that ended without
+        diverging, and λ = 0 among the values, also its difference from λ = 0 and the test of it.
+
+    Raises
+    ------
+    RunError
+        If a file of a member cannot be read.
+    """
     differences = _differences(sweep.by_lambda)
     summaries = (
         _summary(l2_lambda, list(runs.values()), differences.get(l2_lambda))

@@ -102,10 +102,10 @@ def early_stopping(
     Example:
       mnistlin explain early-stopping runs/20260114T093012Z_binary --patience 1-50
     """
-    from mnistlin.analysis.early_stopping import apply_rules
+    from mnistlin.analysis.early_stopping import explain_early_stopping
     from mnistlin.runs.folder import load_run
 
-    output.show(apply_rules(load_run(run_dir), sorted(set(patiences)), min_deltas))
+    output.show(explain_early_stopping(load_run(run_dir), sorted(set(patiences)), min_deltas))
 
 
 @explain.command()

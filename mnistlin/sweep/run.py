@@ -6,19 +6,20 @@ died is submitted again; it fails only if that happens a second time.
 
 import shutil
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from mnistlin.config import ExperimentConfig
+from mnistlin.config import ExperimentConfig, load_config
 from mnistlin.data.splits import SplitLoader, Splits, shared_loader
 from mnistlin.errors import ConfigError, MnistlinError, RunError
 from mnistlin.experiment import conclude, setup_for
 from mnistlin.runs.files import os_errors_as_run_errors, sole_writer
-from mnistlin.runs.folder import Run, load_run, make_folder
+from mnistlin.runs.folder import Run, load_run, make_folder, runs_folder
 from mnistlin.runs.provenance import (
     check_config_is_unchanged,
     describe_origin,
@@ -274,10 +275,11 @@ class _Work:
         return processes(jobs, partial(train_stack, recorded=self.recorded)) if jobs > 1 else here
 
 
-def run_sweep(
-    config: ExperimentConfig,
-    runs_dir: str | Path,
+def run_sweep(  # noqa: PLR0913 (the first four are those of run_experiment)
+    config: ExperimentConfig | str | Path | Sequence[str | Path],
+    runs_dir: str | Path | None = None,
     on_progress: OnProgress | None = None,
+    overrides: Mapping[str, Any] | None = None,
     *,
     jobs: int = 1,
     scheduler: str | None = None,
@@ -286,13 +288,16 @@ def run_sweep(
 
     Parameters
     ----------
-    config : ExperimentConfig
-        What to train, with a section `sweep`.
-    runs_dir : str or Path
-        Where the folder is made.
+    config : ExperimentConfig, str, Path, or sequence of these
+        What to train, with a section `sweep`, as for `load_config`: a config, a file, the name of
+        a shipped config, or several files.
+    runs_dir : str or Path, optional
+        Where the folder is made. Default: the environment variable MNISTLIN_RUNS_DIR, or runs.
     on_progress : callable, optional
         Called several times a second; if it returns True, the sweep ends there and its status is
         `interrupted`.
+    overrides : mapping of str to object, optional
+        Settings that win over the config, such as `{"sweep.seeds": [0, 1, 2]}`.
     jobs : int
         Number of processes that train; 1 trains in this one. They import the main script again,
         so it must call this below `if __name__ == "__main__":`.
@@ -315,13 +320,14 @@ def run_sweep(
         If something cannot be written, processes cannot be started, or the cluster cannot be
         reached.
     """
-    work = _Work.checked(config, jobs, scheduler)
+    checked = load_config(config, overrides or {})
+    work = _Work.checked(checked, jobs, scheduler)
 
     @contextmanager
     def new_folder() -> Iterator[SweepWriter]:
-        path = make_folder(Path(runs_dir), f"{_kind(config)}_{config.name}")
+        path = make_folder(runs_folder(runs_dir), f"{_kind(checked)}_{checked.name}")
         with sole_writer(path):
-            yield SweepWriter(path, config, SweepInfo.of(work.origin))
+            yield SweepWriter(path, checked, SweepInfo.of(work.origin))
 
     return work.train(new_folder, on_progress)
 

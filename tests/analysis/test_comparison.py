@@ -108,3 +108,15 @@ def test_runs_that_share_their_images_load_them_once(runs, monkeypatch):
     )
     compare(runs)
     assert len(loaded) == 1
+
+
+def test_the_paragraph_says_undecided_and_never_equal(finished_run, train_tiny):
+    """What is not significant is no evidence of equality; what is names the better run."""
+    other = train_tiny(seed=1)
+    assert "no evidence that they are equally good" in compare([finished_run, other]).explanation()
+    weak = train_tiny(l2_lambda=100.0, learning_rate=1e-9)
+    both = compare([weak, finished_run])
+    assert ("So B is better" in both.explanation()) == both.pairs[0].is_significant
+    several = compare([finished_run, other, weak]).explanation()
+    assert "of 3 pairs differ" in several
+    assert "is undecided." in several

@@ -11,7 +11,7 @@ import pytest
 from mnistlin.analysis import dips as dips_module
 from mnistlin.analysis import early_stopping, optimum, replay, sweep_effect
 from mnistlin.analysis.dips import explain_dips
-from mnistlin.analysis.early_stopping import apply_rules
+from mnistlin.analysis.early_stopping import explain_early_stopping
 from mnistlin.analysis.optimum import find_optimum
 from mnistlin.analysis.replay import Replay
 from mnistlin.analysis.statistics import Mean
@@ -126,9 +126,9 @@ def other_results(train_tiny):
     """Return results of the other questions, each with the phrase that it must have."""
     run = train_tiny(epochs=80, learning_rate=0.3)
     return {
-        "reaches the lowest loss is patience": apply_rules(run, range(1, 401)),
-        "None of these rules reaches": apply_rules(run, [1]),
-        "patience 10000 does not stop in the 80 epochs": apply_rules(run, [10_000]),
+        "reaches the lowest loss is patience": explain_early_stopping(run, range(1, 401)),
+        "None of these rules reaches": explain_early_stopping(run, [1]),
+        "patience 10000 does not stop in the 80 epochs": explain_early_stopping(run, [10_000]),
         "a file of the run may have been edited": Replay(run, ("metrics.csv",), None, 0.0, {}),
         "": Replay(run, (), None, 0.0, {}),
     }

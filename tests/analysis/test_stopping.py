@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnistlin import RunError
-from mnistlin.analysis.early_stopping import alike, apply_rules
+from mnistlin.analysis.early_stopping import alike, explain_early_stopping
 
 LONG = {"epochs": 80, "learning_rate": 0.3}
 
@@ -23,7 +23,7 @@ def test_a_replayed_rule_ends_as_a_real_run_with_it(long_run, train_tiny, patien
     rule = {"patience": patience, "min_delta": min_delta}
     real = train_tiny(early_stopping=rule, **LONG)
     assert real.status == "early_stopped"
-    (found,) = apply_rules(long_run, [patience], [min_delta]).rules
+    (found,) = explain_early_stopping(long_run, [patience], [min_delta]).rules
     summary = real.summary
     assert found.has_stopped
     assert (found.step, found.epoch) == (summary["stop_step"], summary["stop_epoch"])
@@ -34,7 +34,7 @@ def test_a_replayed_rule_ends_as_a_real_run_with_it(long_run, train_tiny, patien
 
 def test_a_rule_that_outlasts_the_run_has_not_stopped(long_run):
     """What is told is then the end of the run."""
-    (found,) = apply_rules(long_run, [10_000]).rules
+    (found,) = explain_early_stopping(long_run, [10_000]).rules
     assert not found.has_stopped
     assert found.step == long_run.metrics["step"][-1]
     assert found.last_val_loss == long_run.metrics["val_loss"][-1]
@@ -43,7 +43,7 @@ def test_a_rule_that_outlasts_the_run_has_not_stopped(long_run):
 
 def test_regret_is_what_a_rule_has_missed(long_run):
     """Above the lowest loss of the whole run; more patience never makes it larger."""
-    outcomes = apply_rules(long_run, range(1, 30))
+    outcomes = explain_early_stopping(long_run, range(1, 30))
     lowest = long_run.metrics["val_loss"].min()
     regrets = np.array([each.best_regret for each in outcomes.rules])
     assert regrets == pytest.approx([each.best_val_loss - lowest for each in outcomes.rules])
@@ -54,14 +54,14 @@ def test_regret_is_what_a_rule_has_missed(long_run):
 
 def test_rules_come_by_min_delta_then_by_patience(long_run):
     """As asked for."""
-    outcomes = apply_rules(long_run, [3, 5], [0.0, 0.1])
+    outcomes = explain_early_stopping(long_run, [3, 5], [0.0, 0.1])
     asked = [(0.0, 3), (0.0, 5), (0.1, 3), (0.1, 5)]
     assert [(each.min_delta, each.patience) for each in outcomes.rules] == asked
 
 
 def test_rules_that_keep_the_same_weights_are_told_together(long_run):
     """Each rule is in one group, and groups differ in what they keep."""
-    outcomes = apply_rules(long_run, range(1, 30))
+    outcomes = explain_early_stopping(long_run, range(1, 30))
     groups = list(alike(outcomes.rules))
     assert len(groups) < len(outcomes.rules)
     assert groups[0][0].patience == 1
@@ -75,13 +75,13 @@ def test_rules_that_keep_the_same_weights_are_told_together(long_run):
 def test_a_run_without_checks_has_nothing_to_replay(train_tiny):
     """It diverged before the first."""
     with pytest.raises(RunError, match="no checks"):
-        apply_rules(train_tiny(learning_rate=1e9), [1])
+        explain_early_stopping(train_tiny(learning_rate=1e9), [1])
 
 
 @pytest.mark.parametrize("patience", [1, 5, 400])
 def test_the_paragraph_says_what_each_end_of_the_patiences_keeps(long_run, patience):
     """The smallest patience that reaches the lowest loss is named, or that none does."""
-    found = apply_rules(long_run, range(1, patience + 1))
+    found = explain_early_stopping(long_run, range(1, patience + 1))
     words, last = found.explanation(), found.rules[-1]
     assert f"patience {patience} " in words
     assert f"keeps a loss of {last.best_val_loss:.5f}" in words
@@ -93,7 +93,7 @@ def test_the_paragraph_says_what_each_end_of_the_patiences_keeps(long_run, patie
 
 
 def test_the_paragraph_tells_rules_that_outlast_the_run(long_run):
-    words = apply_rules(long_run, [10_000]).explanation()
+    words = explain_early_stopping(long_run, [10_000]).explanation()
     assert "patience 10000 does not stop in the 80 epochs of this run" in words
 
 
@@ -102,5 +102,5 @@ def test_a_finding_about_a_modified_run_carries_a_warning(train_tiny):
     run = train_tiny(epochs=3)
     with (run.path / "steps.csv").open("a") as file:
         file.write("\n")
-    warnings = apply_rules(run, [1]).warnings()
+    warnings = explain_early_stopping(run, [1]).warnings()
     assert any("modified since the run ended: steps.csv" in each for each in warnings)

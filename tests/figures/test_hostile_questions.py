@@ -8,7 +8,7 @@ from mnistlin.analysis.batch_noise import BatchNoise, batch_classes
 from mnistlin.analysis.choice import explain_choice
 from mnistlin.analysis.compare import compare
 from mnistlin.analysis.dips import explain_dips
-from mnistlin.analysis.early_stopping import apply_rules
+from mnistlin.analysis.early_stopping import explain_early_stopping
 from mnistlin.analysis.evaluate import evaluate
 from mnistlin.analysis.l2_benefit import l2_benefit
 from mnistlin.analysis.lambda_path import explain_lambda
@@ -51,8 +51,10 @@ OF_RUN = {
     "over_fitting": find_over_fitting,
     "batch_classes": batch_classes,
     "l2_benefit": lambda run: l2_benefit(run, [1, 0.1, 0.001]),
-    "early_stopping_of_one": lambda run: apply_rules(run, [3]),
-    "early_stopping": lambda run: apply_rules(run, range(1, 13), np.linspace(0, 0.01, 12)),
+    "early_stopping_of_one": lambda run: explain_early_stopping(run, [3]),
+    "early_stopping": lambda run: explain_early_stopping(
+        run, range(1, 9), np.linspace(0, 0.01, 12)
+    ),
     "compare": lambda run: compare([run, run]),
     "compare_twelve": lambda run: compare([run] * 12),
 }

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mnistlin import experiment, load_run, run_experiment
+from mnistlin.config import dump_yaml
 from mnistlin.errors import ConfigError, DataError, RunError
 from mnistlin.runs.files import sole_writer
 from mnistlin.runs.sweep_folder import load_sweep
@@ -50,6 +51,18 @@ class TestBegun:
         for key, run in sweep.members.items():
             assert (run.status, run.config) == ("finished", configs[key])
             assert load_run(run.path).weights["last"].shape == (21, 3)
+
+    def test_a_config_may_be_a_file_and_the_runs_folder_a_default(
+        self, sweep_config, tmp_path, monkeypatch
+    ):
+        """With settings that win over the file, as `run_experiment` takes them."""
+        monkeypatch.setenv("MNISTLIN_RUNS_DIR", str(tmp_path / "runs"))
+        file = tmp_path / "sweep.yaml"
+        file.write_text(dump_yaml(sweep_config().model_dump(mode="json")), encoding="utf-8")
+        sweep = run_sweep(file, overrides={"training.epochs": 1, "sweep.seeds": [3]})
+        assert sweep.path.parent == tmp_path / "runs"
+        assert {run.config.training.epochs for run in sweep.members.values()} == {1}
+        assert sweep.settings.seeds == (3,)
 
     def test_a_member_is_the_run_that_train_makes(self, sweep_config, tmp_path):
         """To 1e-9: all columns of metrics.csv, the weights, and the same confusions."""
