@@ -234,7 +234,7 @@ class BatchClasses(Result):
 
     def explanation(self) -> str:
         """Say how evenly the classes are spread."""
-        spread = "as evenly as" if self.p_value >= 0.05 else "less evenly than"
+        spread = "not clearly less evenly than" if self.p_value >= 0.05 else "less evenly than"
         return (
             f"All {len(self.counts)} batches of an epoch have images of "
             f"{'every class' if self.counts.min() else 'some of the classes'}. The classes are "

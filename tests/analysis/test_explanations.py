@@ -8,16 +8,33 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mnistlin.analysis import (
+    batch_noise,
+    choice,
+    early_stopping,
+    l2_benefit,
+    optimum,
+    over_fitting,
+    replay,
+    seeds,
+    sweep_effect,
+)
 from mnistlin.analysis import dips as dips_module
-from mnistlin.analysis import early_stopping, optimum, replay, sweep_effect
+from mnistlin.analysis.batch_noise import BatchClasses, BatchNoise
+from mnistlin.analysis.choice import SettingSummary, SweepChoice
 from mnistlin.analysis.dips import explain_dips
 from mnistlin.analysis.early_stopping import explain_early_stopping
+from mnistlin.analysis.l2_benefit import L2Benefit, Minima
 from mnistlin.analysis.optimum import find_optimum
+from mnistlin.analysis.over_fitting import OverFitting
 from mnistlin.analysis.replay import Replay
+from mnistlin.analysis.seeds import SeedSpread
+from mnistlin.analysis.selection import Choice
 from mnistlin.analysis.statistics import Mean
 from mnistlin.analysis.sweep_effect import AgainstZero, LambdaSummary, SweepEffect
 
 N_VAL = 2042
+SENTENCES = {"explanation", "_best", "_similar", "_simplest", "_left_out", "_untested", "_tested"}
 
 
 @pytest.fixture(scope="module")
@@ -129,15 +146,133 @@ def other_results(train_tiny):
         "reaches the lowest loss is patience": explain_early_stopping(run, range(1, 401)),
         "None of these rules reaches": explain_early_stopping(run, [1]),
         "patience 10000 does not stop in the 80 epochs": explain_early_stopping(run, [10_000]),
-        "a file of the run may have been edited": Replay(run, ("metrics.csv",), None, 0.0, {}),
+        "Nothing recorded in run.json has changed": Replay(run, ("metrics.csv",), None, 0.0, {}),
         "": Replay(run, (), None, 0.0, {}),
     }
 
 
 @pytest.fixture(scope="module")
-def results(optima, dips_results, sweep_results, other_results):
+def over_fitting_results():
+    """Return results about over-fitting, each with the phrase that it must have."""
+
+    def result(changes, train_loss=(0.1, 0.05)):
+        summary = {"best_step": 9, "last_step": 99}
+        summary |= dict(zip(("best_train_loss", "last_train_loss"), train_loss, strict=True))
+        run, is_correct = SimpleNamespace(summary=summary), np.arange(40) < 30
+
+        def evaluation(losses):
+            predictions = SimpleNamespace(loss=losses)
+            return SimpleNamespace(run=run, predictions=predictions, is_correct=is_correct)
+
+        return OverFitting(evaluation(np.zeros(40)), evaluation(np.asarray(changes, float)))
+
+    few, most = np.linspace(-0.1, 0.0, 40), np.linspace(-0.1, 1.0, 40)
+    few[:2] = 5.0, 4.0
+    return {
+        "nothing shows over-fitting": result(np.zeros(40)),
+        "falls from 0.1000 to 0.0500": result(few),
+        "The 2 images whose loss rose most account for the whole rise": result(few),
+        "rises from 0.1000 to 0.2000": result(few, (0.1, 0.2)),
+        "of the images falls. 0 images are newly misclassified": result(most),
+        "changes by −0.0500 nats": result(np.linspace(-0.1, 0, 40)),
+    }
+
+
+@pytest.fixture(scope="module")
+def choice_results():
+    """Return choices among the settings of a sweep, each with the phrase that it must have."""
+    score = Mean(0.9, 0.01)
+    a, b = (0.1,), (0.0,)
+    settings = [SettingSummary(key, 2, score, score, score, None, None) for key in (a, b)]
+
+    def result(found, excluded=None, test=None, unstable=(), swept=("training.l2_lambda",), by=""):
+        sweep = SimpleNamespace(
+            settings=SimpleNamespace(swept=swept, seeds=(0, 1)),
+            info=SimpleNamespace(unstable=unstable),
+            unstable=unstable,
+        )
+        by = by or "accuracy"
+        return SweepChoice(sweep, by, tuple(settings), None, found, excluded or {}, test or {})
+
+    clear, similar = {b: 0.001}, {b: 0.5}
+    test = {
+        "chosen_by": "accuracy",
+        "test_run": "m",
+        "test_accuracy": 0.9,
+        "test_interval": (0.8, 0.95),
+    }
+    return {
+        "No setting of this sweep can be chosen": result(None, {a: "failed", b: "failed"}),
+        "Best by mean validation loss": result(Choice(a, (), None, clear), by="loss"),
+        "with 0.9000 ± 0.0100. Excluded": result(Choice(a, (), None, {}), {b: "failed"}),
+        "One seed per setting allows no test": result(Choice(a, (), None, {})),
+        "All others differ significantly": result(Choice(a, (), None, clear)),
+        "does not mean that they are equal": result(Choice(a, (b,), None, similar)),
+        "The largest λ within one standard error": result(Choice(b, (), a, clear)),
+        "The cheapest within one standard error": result(
+            Choice(b, (), a, clear), swept=("training.batch_size",)
+        ),
+        "Excluded from the choice: λ 0 (failed).": result(Choice(a, (), None, {}), {b: "failed"}),
+        "the step size made its result": result(
+            Choice(a, (), None, {}), {b: "unstable"}, unstable=("b",)
+        ),
+        "Unstable settings were not looked for": result(Choice(a, (), None, {}), unstable=None),
+        "(95 % interval 80.00% to 95.00%)": result(Choice(a, (), None, {}), test=test),
+    }
+
+
+@pytest.fixture(scope="module")
+def report_results(train_tiny):
+    """Return results that the claims of a report use, each with the phrase that it must have."""
+    run = train_tiny("logistic", shuffle=False)
+
+    def seeds_of(*accuracies, key="last_val_accuracy"):
+        return SeedSpread(None, [SimpleNamespace(summary={key: each}) for each in accuracies])
+
+    def benefit(large, small):
+        is_correct = {
+            value: np.arange(1000)[None] < n for value, n in ((0.1, large), (1e-5, small))
+        }
+        losses = {value: np.ones((1, 1000)) for value in is_correct}
+        return L2Benefit(run, (Minima(60, is_correct, losses),))
+
+    sizes = [train_tiny("logistic", shuffle=False, batch_size=size) for size in (2, 8)]
+    noise = BatchNoise(tuple((each,) for each in sizes), np.array([[0.2], [0.1]]))
+    even, uneven = np.full((6, 2), 10), np.array([[20, 0], [0, 20], [10, 10]])
+    return {
+        "a ratio of 2.0, where noise of the batches alone would make 2.0": noise,
+        "have images of every class. The classes are spread not clearly": BatchClasses(run, even),
+        "some of the classes. The classes are spread less evenly": BatchClasses(run, uneven),
+        "a larger λ is more accurate than the smallest beyond chance": benefit(900, 800),
+        "every larger λ is less accurate than the smallest": benefit(800, 900),
+        "do not decide between them": benefit(900, 899),
+        "No run ended without diverging": seeds_of(),
+        "give no interval": seeds_of(0.9),
+        "validation accuracy of 2 runs: 91.00% ±": seeds_of(0.9, 0.92),
+        "Mean test accuracy": seeds_of(0.9, 0.92, key="test_accuracy"),
+    }
+
+
+@pytest.fixture(scope="module")
+def results(
+    optima,
+    dips_results,
+    sweep_results,
+    other_results,
+    over_fitting_results,
+    choice_results,
+    report_results,
+):
     """Return all results by their phrases."""
-    return {**optima, **dips_results, **sweep_results, **other_results}
+    return {
+        **optima,
+        **dips_results,
+        **sweep_results,
+        **other_results,
+        **over_fitting_results,
+        **choice_results,
+        **report_results,
+    }
 
 
 def test_each_paragraph_says_what_its_data_hold(results):
@@ -153,7 +288,18 @@ def test_only_the_paragraph_of_a_converged_run_says_so(optima):
 
 def test_no_branch_is_left_without_data(results):
     """Every line that returns a sentence is executed by one of the results above."""
-    modules = (dips_module, early_stopping, optimum, replay, sweep_effect)
+    modules = (
+        batch_noise,
+        choice,
+        dips_module,
+        early_stopping,
+        l2_benefit,
+        optimum,
+        over_fitting,
+        replay,
+        seeds,
+        sweep_effect,
+    )
     files = {inspect.getsourcefile(module): module for module in modules}
     executed = set()
 
@@ -184,7 +330,7 @@ def sentence_lines(module):
     """Yield the lines of a module that return part of a paragraph."""
     for _, owner in [("", module), *inspect.getmembers(module, inspect.isclass)]:
         for name, function in inspect.getmembers(owner, inspect.isfunction):
-            is_sentence = name == "explanation" or name.startswith("_about")
+            is_sentence = name in SENTENCES or name.startswith("_about")
             if is_sentence and function.__module__ == module.__name__:
                 lines, first = inspect.getsourcelines(function)
                 yield from (
