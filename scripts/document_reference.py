@@ -16,6 +16,7 @@ import click
 import mnistlin
 from mnistlin.cli.app import cli
 from mnistlin.config import json_schema, shipped_configs
+from mnistlin.figures.draw import RUN_FIGURES
 from mnistlin.runs.checkpoint import CHECKPOINT_NAME
 from mnistlin.runs.records import ResultFile, RunInfo, Summary, SweepInfo
 from mnistlin.runs.sweep_folder import csv_columns
@@ -32,7 +33,8 @@ FILES = {
     "weights.npz": "arrays `last` and `best`, each (n_features + 1, n_outputs), the bias last",
     "confusion.csv": "counts on the validation set with the last weights: true classes are rows, "
     "predicted classes are columns",
-    "plots/": "the figures: `loss`, `accuracy`, `weights`, `confusion`, and those of questions",
+    "plots/": f"the figures: {', '.join(f'`{name}`' for name in RUN_FIGURES)}, and those of "
+    "questions",
     "analysis/": "the tables and weights of questions (`evaluate`, `explain`)",
     CHECKPOINT_NAME: "only while training is unfinished: the state from which it resumes",
 }
@@ -134,10 +136,11 @@ def commands(
     """Yield every command that does something, by the words that call it."""
     for name, command in group.commands.items():
         words = f"{path} {name}"
-        if isinstance(command, click.Group):
-            yield from commands(command, words)
-        else:
+        is_group = isinstance(command, click.Group)
+        if not is_group or command.invoke_without_command:
             yield words, command
+        if is_group:
+            yield from commands(command, words)
 
 
 def config_keys(schema: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:

@@ -67,7 +67,7 @@ def one_more_epoch(run: Run, splits: Splits, losses: LossByPosition) -> OneMoreE
     how = run.config.training.model_copy(update={"epochs": 1, "checks_per_epoch": n_steps})
     config = run.config.model_copy(update={"training": how, "early_stopping": None})
     setup = setup_for([config], splits)
-    segments = train(setup, (0, MemberState(W, W, W)))
+    segments = train(setup, (0, MemberState.starting_at(W)))
     after = [check.val_accuracy for (segment,) in segments for check in segment.checks]
     before = predict(splits.val, W, run.head).class_index == splits.val.targets
     accuracy = np.array([before.mean(), *after])

@@ -6,9 +6,9 @@ after it are cut off when the run is resumed.
 
 import math
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,22 +23,10 @@ from mnistlin.runs.tables import (
     read_columns,
 )
 from mnistlin.training.schedule import Setup
-from mnistlin.training.segments import Check, MemberState, Stopper
+from mnistlin.training.segments import Check, MemberState
 
 CHECKPOINT_NAME = "checkpoint.npz"
 
-_WEIGHTS = ("weights", "last", "best")
-_SCALARS: Mapping[str, type] = {
-    "epoch": int,
-    "metrics_bytes": int,
-    "steps_bytes": int,
-    "train_seconds": float,
-    "best_loss": float,
-    "stopper_best_loss": float,
-    "checks_without_improvement": int,
-}
-_HASHES = ("metrics_sha256", "steps_sha256")
-_HASH_SHAPE = (32,)
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -64,21 +52,7 @@ class Checkpoint:
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint of a run, whose rows must be on the disk; a RunError if it cannot."""
-    state = checkpoint.state
-    content = npz_bytes(
-        weights=state.weights,
-        last=state.last,
-        best=state.best,
-        epoch=np.int64(checkpoint.epoch),
-        metrics_bytes=np.int64(checkpoint.metrics.n_bytes),
-        steps_bytes=np.int64(checkpoint.steps.n_bytes),
-        metrics_sha256=_to_array(checkpoint.metrics.sha256),
-        steps_sha256=_to_array(checkpoint.steps.sha256),
-        train_seconds=np.float64(checkpoint.train_seconds),
-        best_loss=np.float64(state.best_loss),
-        stopper_best_loss=np.float64(state.stopper.best_loss),
-        checks_without_improvement=np.int64(state.stopper.checks_without_improvement),
-    )
+    content = npz_bytes(**checkpoint.state.to_arrays(), **_position(checkpoint))
     write_bytes(folder / CHECKPOINT_NAME, content, durable=True)
 
 
@@ -114,37 +88,41 @@ def _read(folder: Path, setup: Setup) -> Checkpoint:
     """Read a checkpoint without the rows that it refers to."""
     if not (folder / CHECKPOINT_NAME).exists():
         raise _unusable(folder, f"{folder} has no {CHECKPOINT_NAME}")
-    shapes = (
-        dict.fromkeys(_WEIGHTS, setup.weights_shape)
-        | dict.fromkeys(_SCALARS, ())
-        | dict.fromkeys(_HASHES, _HASH_SHAPE)
-    )
+    zero = MemberState.at_zero(setup.weights_shape, setup.training.dtype)
+    expected = zero.to_arrays() | _position(Checkpoint(0, zero))
     try:
-        arrays = read_npz(folder / CHECKPOINT_NAME, shapes)
+        arrays = read_npz(
+            folder / CHECKPOINT_NAME, {name: array.shape for name, array in expected.items()}
+        )
     except RunError as error:
         raise _unusable(folder, str(error)) from None
-    weights = {name: arrays[name] for name in _WEIGHTS}
-    scalars = {name: arrays[name].item() for name in _SCALARS}
-    epoch, schedule = scalars["epoch"], setup.schedule
-    ends = {
-        table: TableEnd(scalars.pop(f"{table}_bytes"), arrays[f"{table}_sha256"].tobytes().hex())
+    metrics, steps = (
+        TableEnd(arrays[f"{table}_bytes"].item(), arrays[f"{table}_sha256"].tobytes().hex())
         for table in ("metrics", "steps")
-    }
-    is_sound = (
-        all(W.dtype == setup.training.dtype for W in weights.values())
-        and all(type(value) is _SCALARS[name] for name, value in scalars.items())
-        and all(type(end.n_bytes) is int for end in ends.values())
-        and 0 <= epoch < setup.training.epochs
-        and epoch % schedule.epochs_per_segment == 0
-        and (epoch > 0 or all(end == TableEnd() for end in ends.values()))
-        and 0 <= scalars["train_seconds"] < math.inf
     )
-    if not is_sound:
+    epoch, train_seconds = arrays["epoch"].item(), arrays["train_seconds"].item()
+    is_valid = (
+        all(arrays[name].dtype == array.dtype for name, array in expected.items())
+        and 0 <= epoch < setup.training.epochs
+        and epoch % setup.schedule.epochs_per_segment == 0
+        and (epoch > 0 or metrics == steps == TableEnd())
+        and 0 <= train_seconds < math.inf
+    )
+    if not is_valid:
         raise _unusable(folder, f"{folder / CHECKPOINT_NAME} is damaged, or comes from another run")
-    waited = scalars.pop("checks_without_improvement")
-    stopper = Stopper(scalars.pop("stopper_best_loss"), waited)
-    state = MemberState(**weights, best_loss=scalars.pop("best_loss"), stopper=stopper)
-    return Checkpoint(epoch, state, ends["metrics"], ends["steps"], scalars["train_seconds"])
+    return Checkpoint(epoch, MemberState.from_arrays(arrays), metrics, steps, train_seconds)
+
+
+def _position(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
+    """Return how far a run has come, as arrays."""
+    return {
+        "epoch": np.array(checkpoint.epoch),
+        "train_seconds": np.array(checkpoint.train_seconds),
+        "metrics_bytes": np.array(checkpoint.metrics.n_bytes),
+        "metrics_sha256": np.frombuffer(bytes.fromhex(checkpoint.metrics.sha256), np.uint8),
+        "steps_bytes": np.array(checkpoint.steps.n_bytes),
+        "steps_sha256": np.frombuffer(bytes.fromhex(checkpoint.steps.sha256), np.uint8),
+    }
 
 
 def _check_table(path: Path, end: TableEnd, n_rows: int) -> None:
@@ -161,10 +139,6 @@ def _check_table(path: Path, end: TableEnd, n_rows: int) -> None:
         raise _unusable(
             path.parent, f"{path} does not begin with the rows that {CHECKPOINT_NAME} refers to"
         )
-
-
-def _to_array(sha256: str) -> NDArray[np.uint8]:
-    return np.frombuffer(bytes.fromhex(sha256), np.uint8)
 
 
 def _unusable(folder: Path, reason: str) -> RunError:

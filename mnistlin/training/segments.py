@@ -8,7 +8,7 @@ Segments are atomic: rows are written, checkpoints saved and interrupts handled 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,10 +86,34 @@ class MemberState:
     stopper: Stopper = field(default_factory=Stopper)
 
     @classmethod
+    def starting_at(cls, weights: Floats) -> "MemberState":
+        """Return the state before the first step, with these weights."""
+        return cls(weights, weights, weights)
+
+    @classmethod
     def at_zero(cls, shape: tuple[int, int], dtype: str) -> "MemberState":
-        """Return the state before the first step: all weights are zero."""
-        zeros = np.zeros(shape, dtype, order="F")  # as `unstack` has them
-        return cls(zeros, zeros, zeros)
+        """Return the state before the first step of a run: all weights are zero."""
+        return cls.starting_at(np.zeros(shape, dtype, order="F"))  # as `unstack` has them
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all of it as arrays by name, whose shapes and dtypes depend on the setup alone."""
+        return {
+            "weights": self.weights,
+            "last": self.last,
+            "best": self.best,
+            "best_loss": np.array(self.best_loss),
+            "stopper_best_loss": np.array(self.stopper.best_loss),
+            "checks_without_improvement": np.array(self.stopper.checks_without_improvement),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "MemberState":
+        """Return the state that `to_arrays` has made arrays of."""
+        stopper = Stopper(
+            arrays["stopper_best_loss"].item(), arrays["checks_without_improvement"].item()
+        )
+        weights, last, best = (arrays[name] for name in ("weights", "last", "best"))
+        return cls(weights, last, best, arrays["best_loss"].item(), stopper)
 
 
 @dataclass(frozen=True)

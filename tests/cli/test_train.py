@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mnistlin import load_run
+from mnistlin.figures.draw import RUN_FIGURES
 
 
 def values(output):
@@ -30,12 +31,12 @@ def test_a_run_prints_its_result_and_then_its_folder(mnistlin):
 
 
 def test_figures_are_drawn_unless_they_are_not_wanted(mnistlin, workplace, tiny_run):
-    """plots/ has the four figures; with --no-plots there is no such folder."""
+    """plots/ has the figures of a run; with --no-plots there is no such folder."""
     assert not (tiny_run / "plots").exists()
     result = mnistlin("train", "--config", "tiny.yaml")
     plots = load_run(values(result.stdout)["run"]).path / "plots"
     names = {path.name for path in plots.iterdir()}
-    assert names == {"loss.png", "accuracy.png", "weights.png", "confusion.png"}
+    assert names == {f"{name}.png" for name in RUN_FIGURES}
 
 
 def test_figures_have_the_format_and_the_style_that_are_asked_for(mnistlin, workplace):

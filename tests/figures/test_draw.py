@@ -6,12 +6,11 @@ import sys
 import pytest
 
 from mnistlin.errors import RunError
-from mnistlin.figures.draw import draw_overlay, draw_run
+from mnistlin.figures.draw import RUN_FIGURES, draw_overlay, draw_run
 from mnistlin.figures.style import FORMATS
 from mnistlin.runs.folder import load_run
 
 DATE_MARKS = (b"<dc:date>", b"/CreationDate", b"/ModDate")
-FIGURES = ["loss", "accuracy", "weights", "confusion"]
 
 
 @pytest.fixture(scope="module", params=FORMATS)
@@ -21,10 +20,10 @@ def drawn(request, softmax_run, tmp_path_factory):
     return request.param, draw_run(softmax_run, folder, request.param)
 
 
-def test_a_run_has_four_figures(drawn):
+def test_a_run_has_its_figures(drawn):
     """The folder is made, the files are named by what they show, and nothing else is written."""
     fmt, paths = drawn
-    assert [path.name for path in paths] == [f"{name}.{fmt}" for name in FIGURES]
+    assert [path.name for path in paths] == [f"{name}.{fmt}" for name in RUN_FIGURES]
     assert sorted(paths) == sorted(paths[0].parent.iterdir())
 
 
@@ -51,7 +50,7 @@ def test_a_font_is_embedded_once(drawn):
 @pytest.mark.parametrize("name", ["stopped_run", "diverged_run"])
 def test_a_run_is_drawn_however_it_ended(request, tmp_path, name):
     """All four figures exist."""
-    assert len(draw_run(request.getfixturevalue(name), tmp_path)) == len(FIGURES)
+    assert len(draw_run(request.getfixturevalue(name), tmp_path)) == len(RUN_FIGURES)
 
 
 def test_an_overlay_has_two_figures(softmax_run, stopped_run, tmp_path):
