@@ -86,6 +86,7 @@ _RC: Any = {
     "svg.hashsalt": "mnistlin",  # else the ids in an SVG file are random
     "pdf.fonttype": 42,  # TrueType, which publishers ask for
     "ps.fonttype": 42,  # matplotlib 3.11 takes the number of letters in a font of a PDF from it
+    "axes.titley": 1.0,  # else each layout looks for numbers above the panel that are in the way
     "axes.formatter.useoffset": False,  # "+1" in a corner is overlooked
 }
 
@@ -142,18 +143,12 @@ def house_style() -> Iterator[None]:
     can show, and names in a script that no font here has, which `save` reports.
     """
     import matplotlib as mpl
-    from matplotlib.font_manager import fontManager
 
     with mpl.rc_context(), np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         warnings.filterwarnings("ignore", message="constrained_layout not applied")
         mpl.rcdefaults()
         mpl.rcParams.update(_RC | _PAPER_RC if is_for_paper() else _RC)
-        installed = set(fontManager.get_font_names())
-        mpl.rcParams["font.family"] = [
-            _RC["font.family"],
-            *(name for name in _FALLBACK_FONTS if name in installed),
-        ]
         yield
 
 
@@ -363,37 +358,56 @@ def as_svg(figure: "Figure") -> str:
 
 @house_style()
 def _rendered(figure: "Figure", fmt: str) -> bytes:
+    _find_fonts(figure)
     _fix_layout(figure)
-    if missing := _letters_without_font(figure):
-        _log.warning(
-            "warning: no font here has the letters %s, which are drawn as boxes; "
-            "install one that has them, such as Noto Sans CJK",
-            missing,
-        )
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=fmt, dpi=figure.dpi, metadata=_METADATA[fmt])
+    if fmt == "png":  # savefig would draw everything twice
+        canvas: Any = figure.canvas
+        canvas.print_png(buffer, metadata=_METADATA[fmt])
+    else:
+        figure.savefig(buffer, format=fmt, dpi=figure.dpi, metadata=_METADATA[fmt])
     return buffer.getvalue()
 
 
-def _letters_without_font(figure: "Figure") -> str:
-    """Return the letters on a figure that neither DejaVu Sans nor a fallback font has."""
-    import matplotlib as mpl
-    from matplotlib.font_manager import findfont, get_font
+def _find_fonts(figure: "Figure") -> None:
+    """Use fallback fonts for letters that DejaVu Sans lacks; warn of those that no font has.
+
+    Texts have only the fonts they need, since matplotlib looks for each one again and again.
+    """
+    from matplotlib.font_manager import findfont, fontManager, get_font
     from matplotlib.text import Text
 
     texts: list[Any] = figure.findobj(Text)
-    letters = {letter for text in texts for letter in text.get_text() if letter.isprintable()}
-    for family in mpl.rcParams["font.family"]:
+    missing = {letter for text in texts for letter in text.get_text() if letter.isprintable()}
+    installed = set(fontManager.get_font_names())
+    families = [_RC["font.family"], *(name for name in _FALLBACK_FONTS if name in installed)]
+    needed = []
+    for family in families:
         font = get_font(findfont(family))
-        letters = {letter for letter in letters if not font.get_char_index(ord(letter))}
-    return "".join(sorted(letters))
+        found = {letter for letter in missing if font.get_char_index(ord(letter))}
+        missing -= found
+        if found:
+            needed.append(family)
+        if not missing:
+            break
+    if len(needed) > 1:
+        for text in texts:
+            text.set_family(needed)
+    if missing:
+        _log.warning(
+            "warning: no font here has the letters %s, which are drawn as boxes; "
+            "install one that has them, such as Noto Sans CJK",
+            "".join(sorted(missing)),
+        )
 
 
 def _fix_layout(figure: "Figure") -> None:
     """Lay the page out now, to places that are rounded: the solver's last bits vary."""
-    figure.draw_without_rendering()
-    if is_for_paper():  # where an axis may get other numbers with its new size
-        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is not None and figure.axes:
+        engine.execute(figure)
+        if is_for_paper():  # where an axis may get other numbers with its new size
+            engine.execute(figure)
     figure.set_layout_engine("none")
     for axes in figure.axes:
         _leave_out_covered_numbers(axes)
