@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnistlin.analysis.evaluate import N_IMAGES, evaluate
+from mnistlin.analysis.evaluate import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,8 @@ def evaluation(softmax_run):
 def test_the_most_confident_mistakes_are_shown_with_their_captions(evaluation):
     """Images of the split, in order, each with true class, named class and probability."""
     axes = [each for each in evaluation.figure().axes if each.images]
-    mistakes = evaluation.most_confident_mistakes(N_IMAGES)
-    assert len(axes) == len(mistakes)
+    mistakes = evaluation.most_confident_mistakes(len(axes))
+    assert len(axes) == (~evaluation.is_correct).sum()  # few enough for one page
     split, predictions = evaluation.split, evaluation.predictions
     for panel, sample in zip(axes, mistakes, strict=True):
         pixels = split.images[split.rows[sample]].reshape(split.image_shape)
