@@ -86,7 +86,6 @@ _RC: Any = {
     "svg.hashsalt": "mnistlin",  # else the ids in an SVG file are random
     "pdf.fonttype": 42,  # TrueType, which publishers ask for
     "ps.fonttype": 42,  # matplotlib 3.11 takes the number of letters in a font of a PDF from it
-    "axes.titley": 1.0,  # else each layout looks for numbers above the panel that are in the way
     "axes.formatter.useoffset": False,  # "+1" in a corner is overlooked
 }
 
