@@ -1,5 +1,7 @@
 """Claims are registered by name, ask each question once, and never decide on too little."""
 
+from pathlib import Path
+
 import pytest
 
 from mnistlin.analysis import claims as registry
@@ -31,7 +33,7 @@ def test_a_name_is_given_once():
 def test_a_run_that_is_too_short_leaves_a_claim_inconclusive():
     @claim("it-is-so")
     def _(evidence):
-        raise TooShortError("3 checks are too few")
+        raise TooShortError(Path("runs/short"), "3 checks are too few")
 
     assert judge("it-is-so", Evidence(())) == Finding("inconclusive", "3 checks are too few")
 
