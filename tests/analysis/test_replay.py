@@ -8,7 +8,7 @@ import pytest
 
 from mnistlin import RunError, load_run, run_experiment
 from mnistlin.analysis.replay import replay, stack_of
-from mnistlin.config import SweepConfig
+from mnistlin.config import SweepConfig, load_config
 from mnistlin.experiment import resume_experiment
 from mnistlin.sweep import run_sweep
 
@@ -75,6 +75,15 @@ def test_a_member_of_a_sweep_is_repeated_in_its_stack(make_config, tmp_path):
         found = tuple(each.training.l2_lambda for each in stack_of(member))
         assert found == settings.l2_lambdas
         assert {each.training.seed for each in stack_of(member)} == {seed}
+        assert replay(member).is_identical
+
+
+def test_a_member_of_a_sweep_over_rates_is_repeated_with_its_own(make_config, tmp_path):
+    over = {"training.learning_rate": [0.1, 0.2], "training.l2_lambda": [0.1, 0.0]}
+    sweep = run_sweep(load_config(make_config(), {"sweep": {"over": over}}), tmp_path)
+    for member in sweep.members.values():
+        found = tuple(each.training.learning_rate for each in stack_of(member))
+        assert found == (0.1, 0.1, 0.2, 0.2)
         assert replay(member).is_identical
 
 

@@ -98,6 +98,13 @@ def test_runs_are_sorted_by_any_key(mnistlin, two_runs):
     assert mnistlin("runs", "--sort", "sed").exit_code == 2
 
 
+@pytest.mark.parametrize("key", ["early_stopping.patience", "-early_stopping.patience"])
+def test_runs_without_the_key_come_last(key, trained, mnistlin, two_runs):
+    stopped = trained(**{"early_stopping.patience": 99})
+    shutil.copytree(stopped, two_runs / "20240101T000000Z_stopped")
+    assert listed(mnistlin("runs", "--sort", key, "--json"))[0] == "20240101T000000Z_stopped"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("@last", SECOND), ("@-1", SECOND), ("@-2", FIRST), (FIRST, FIRST), ("first", FIRST)],

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from mnistlin.report.claims import judge_number, prediction_margin
+from mnistlin.analysis.claims import Answers
+from mnistlin.report.claims import judge_number, prediction_margin, rows_of
+from mnistlin.report.plan import NumberClaim
 
 
 @pytest.mark.parametrize("by_chance", [True, False])
@@ -40,3 +42,20 @@ def test_the_margin_holds_one_more_value_in_95_of_100_cases():
         for values in [np.array(values)]
     ]
     assert np.mean(held) == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_number_of_the_same_seed_is_compared_with_the_first_seed_alone(report, experiments):
+    first, second = experiments["shuffled"].values("last_val_loss")
+    assert first != second
+    number = NumberClaim(
+        claim="loss",
+        experiment="shuffled",
+        measure="last_val_loss",
+        published=first,
+        tolerance=abs(first - second) / 4,
+        same_seed=True,
+    )
+    part = report.plan.parts[0].model_copy(update={"numbers": (number,), "statements": ()})
+    plan = report.plan.model_copy(update={"parts": (part,)})
+    (row,) = rows_of(plan, experiments, Answers(), is_comparable=True)
+    assert row.verdict == "agrees"

@@ -96,6 +96,7 @@ def test_a_wrong_line_is_told_with_its_number(tmp_path, line):
         b"step,epoch,batch_loss",
         b"step,epoch,loss\n0,0,0.5\n",
         b"epoch,step,batch_loss\n0,0,0.5\n",
+        b"step,epoch,batch_loss,more\n",
         b"\xff\xfe\n",
         b"x" * 100_000,
         b"\0" * 1000,
