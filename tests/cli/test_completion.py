@@ -23,9 +23,7 @@ ASK_ZSH = """
 compdef() { :; }
 compadd() { print -rl -- $completions; }
 _describe() { print -rl -- ${completions_with_descriptions%%:*}; }
-_files() { print -- -o dirnames; }
-_path_describe() { print -rl -- ${completions_with_descriptions%%:*}; }
-_files() { print -- -o default; }
+_path_files() { print -- -o default; }
 source <(_MNISTLIN_COMPLETE=zsh_source "$MNISTLIN")
 commands[mnistlin]=$MNISTLIN
 words=(mnistlin "$@") CURRENT=$(( $# + 1 ))
