@@ -9,6 +9,7 @@ gone, waits forever. So the workers are probed before any stack is sent, and wat
 train.
 """
 
+import logging
 import pkgutil
 import threading
 import time
@@ -60,7 +61,8 @@ def dask_cluster(address: str, data: Data) -> "Iterator[DaskCluster]":
     except ImportError:
         raise ConfigError("--scheduler needs Dask; pip install 'mnistlin[dask]'") from None
     # The pixels are large and go as part of the graph, so that no death of a worker loses them.
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+    settings = {"distributed.admin.large-graph-warning-threshold": "1 TB"}
+    with dask.config.set(settings), _without_tracebacks():
         try:
             client: Any = Client(  # type: ignore[no-untyped-call]
                 address, timeout=CONNECT_SECONDS, set_as_default=False
@@ -75,6 +77,18 @@ def dask_cluster(address: str, data: Data) -> "Iterator[DaskCluster]":
             yield cluster
         finally:
             cluster.close()
+
+
+@contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """Keep what Dask logs of a lost connection off the terminal; `DaskCluster.watch` reports it."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class DaskCluster:

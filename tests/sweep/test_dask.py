@@ -284,6 +284,17 @@ def test_ctrl_c_ends_a_sweep_whose_scheduler_does_not_answer(
     assert "Traceback" not in stderr
 
 
+def test_a_scheduler_that_dies_is_one_error(start_worker, scheduler, request):
+    """Dask's own logs of the lost connection, with tracebacks, stay off the terminal."""
+    start_worker()
+    client = request.getfixturevalue("sweep_process")
+    scheduler[0].kill()
+    _, stderr = client.communicate(timeout=60)
+    assert client.returncode == 1, stderr
+    assert "the connection to the Dask scheduler" in stderr
+    assert "Traceback" not in stderr
+
+
 @pytest.mark.faults
 def test_a_frozen_worker_is_reported_and_its_stack_trained_once_it_wakes(
     scheduler, start_worker, sweep_config, tmp_path, lose_patience
