@@ -93,13 +93,15 @@ def mend(folder):
     return resume_experiment(folder).status == "finished"
 
 
-def deaths(death, tmp_path, command):
-    """Run a command again and again, dying before the first, second ... change, until it lives.
+def deaths(death, tmp_path, command, every):
+    """Run a command again and again, dying before one change after the other, until it lives.
+
+    If `every` is 5, it dies before the first change, the sixth, and so on.
 
     Yield what each death left behind: the folder in which the command makes its own. `command` may
     be a function that prepares such a folder and returns the words of the command.
     """
-    for n in itertools.count(1):
+    for n in itertools.count(1, every):
         runs = tmp_path / f"{death.__name__}-{n}"
         runs.mkdir()
         words = command(runs) if callable(command) else (*command, "--runs-dir", runs)
@@ -108,7 +110,7 @@ def deaths(death, tmp_path, command):
             break
         assert exit_code == KILLED
         yield runs
-    print(f"\n{death.__name__} 1 to {n - 1} of {' '.join(map(str, words[:2]))}")
+    print(f"\n{death.__name__} 1 to {n - every} of {' '.join(map(str, words[:2]))}")
 
 
 class TestRandomMoments:
@@ -159,7 +161,7 @@ class TestRandomMoments:
 
 
 class TestEveryWrite:
-    """Kills before and after each change of a file or folder, one after the other."""
+    """Kills before and after each change of a file or folder; of every few in the short form."""
 
     @pytest.fixture
     def config(self, make_config):
@@ -167,20 +169,21 @@ class TestEveryWrite:
         return make_config(early_stopping={"patience": 999}, checkpoint_seconds=0.0)
 
     @pytest.mark.parametrize("death", [DieBefore, DieWithinPiece])
-    def test_of_a_run(self, death, config, write, tmp_path):
+    def test_of_a_run(self, death, config, write, tmp_path, times):
         """Before it has a run.json it is no run yet; from then on it can always go on."""
         expected = bytes_of_run(run_experiment(config, tmp_path / "unbroken").path)
         n_resumed = 0
-        for runs in deaths(death, tmp_path, ("train", "--config", write(config), "--no-plots")):
+        command = ("train", "--config", write(config), "--no-plots")
+        for runs in deaths(death, tmp_path, command, times(1, short=5)):
             folder = only(runs)
             if has_begun(folder):
                 n_resumed += mend(folder)
                 assert bytes_of_run(folder) == expected, runs.name
                 assert {path.name for path in folder.iterdir()} <= FILES
-        assert n_resumed >= 8
+        assert n_resumed >= times(8, short=1)
 
     @pytest.mark.parametrize("death", [DieBefore, DieWithinPiece])
-    def test_of_a_resumption(self, death, config, tmp_path):
+    def test_of_a_resumption(self, death, config, tmp_path, times):
         """A run that is killed while it goes on can go on again."""
         expected = bytes_of_run(run_experiment(config, tmp_path / "unbroken").path)
         broken_off = run_experiment(config, tmp_path / "broken", lambda _: True).path
@@ -188,22 +191,22 @@ class TestEveryWrite:
         def prepare(runs):
             return "train", "--resume", shutil.copytree(broken_off, runs / "run"), "--no-plots"
 
-        for runs in deaths(death, tmp_path, prepare):
+        for runs in deaths(death, tmp_path, prepare, times(1, short=5)):
             mend(runs / "run")
             assert bytes_of_run(runs / "run") == expected, runs.name
 
     @pytest.mark.parametrize("death", [DieBefore, DieWithinPiece])
-    def test_of_a_sweep(self, death, config, write, tmp_path):
+    def test_of_a_sweep(self, death, config, write, tmp_path, times):
         """The same for the files of a sweep, and those of its members."""
         settings = SweepConfig(l2_lambdas=(0.1, 0.0), seeds=(0, 1))
         config = config.model_copy(update={"sweep": settings})
         expected = bytes_of_sweep(run_sweep(config, tmp_path / "unbroken").path)
         n_resumed = 0
         command = ("sweep-lambda", "--config", write(config), "--no-plots")
-        for runs in deaths(death, tmp_path, command):
+        for runs in deaths(death, tmp_path, command, times(1, short=10)):
             folder = only(runs)
             if has_begun(folder):
                 n_resumed += 1
                 assert resume_sweep(folder).status == "finished"
                 assert bytes_of_sweep(folder) == expected, runs.name
-        assert n_resumed >= 8
+        assert n_resumed >= times(8, short=1)
