@@ -110,7 +110,7 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 
 
-_PAPER_RC: Any = {"font.size": 7.5, "lines.linewidth": 1.2, "savefig.pad_inches": 0.0}
+_PAPER_RC: Any = {"font.size": 7.5, "lines.linewidth": 1.2}
 _is_for_paper: ContextVar[bool] = ContextVar("is_for_paper", default=False)
 
 
