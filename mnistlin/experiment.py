@@ -225,7 +225,7 @@ def _about_risen_loss(config: ExperimentConfig, at_start: float, last: Check) ->
     """Yield a warning if training ends with a loss that is far above that of zero weights."""
     if last.train_loss >= RISEN * at_start:
         yield (
-            f"training loss rose from {at_start:.3g} nats at the start to {last.train_loss:.3g}: "
+            f"training loss rose from {at_start:.3g} at the start to {last.train_loss:.3g}: "
             f"lower training.learning_rate {config.training.learning_rate:g}"
         )
 

@@ -69,15 +69,14 @@ def make_split():
 
 @pytest.fixture(scope="session")
 def make_setup(make_split):
-    """Return a function that makes a small setup; its keywords are those of TrainingConfig."""
+    """Return a function that makes a small setup of a head or its name, and of TrainingConfig."""
 
     def make(head="softmax", l2_lambdas=(0.0,), stopping=None, splits=None, **training):
-        n_classes = 2 if head == "logistic" else 3
+        head = HEADS.get(head, head)
+        n_classes = head.max_classes or 3
         train_split, val_split = splits or (make_split(40, n_classes), make_split(23, n_classes))
         how = {"epochs": 3, "batch_size": 8, "learning_rate": 0.1, "dtype": "float64", **training}
-        return Setup(
-            train_split, val_split, HEADS[head], TrainingConfig(**how), stopping, l2_lambdas
-        )
+        return Setup(train_split, val_split, head, TrainingConfig(**how), stopping, l2_lambdas)
 
     return make
 

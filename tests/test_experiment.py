@@ -199,7 +199,7 @@ class TestDivergence:
         assert wild.status == "finished"
         assert wild.metrics["train_loss"][-1] > 10 * np.log(3)
         (*others, about_loss) = wild.info.warnings
-        assert about_loss.startswith("training loss rose from 1.1 nats at the start to ")
+        assert about_loss.startswith("training loss rose from 1.1 at the start to ")
         assert "lower training.learning_rate 10000" in about_loss
         calm = run_experiment(make_config(epochs=2), tmp_path)
         assert list(calm.info.warnings) == others

@@ -55,7 +55,7 @@ def loss_figure(run: Run) -> Figure:
     """Draw the batch loss with its spread, and the losses on the full sets."""
 
     def draw(axes: Axes) -> None:
-        step_axes(axes, "cross entropy (nats)", [run])
+        step_axes(axes, run.head.loss_title, [run])
         batch, *edges = _draw_batch_loss(axes, run)
         curves = [batch, *_draw_checks(axes, run, "loss")]
         fit_y(axes, robust_limits(curves, edges, allows_log=True), curves, ".2f")
@@ -90,7 +90,7 @@ def log_loss_figure(run: Run) -> Figure:
         for part, (name, color) in PARTS.items():
             axes.loglog(steps, run.metrics[f"{part}_loss"], color=color, label=name, linewidth=1.3)
         axes.set_xlim(1, 1.1 * steps[-1])
-        name_axes(axes, "cross entropy (nats), log scale", "steps taken, log scale")
+        name_axes(axes, f"{run.head.loss_title}, log scale", "steps taken, log scale")
         add_legend(axes)
     return figure
 
@@ -164,7 +164,8 @@ FEW_RUNS = 3
 
 def loss_overlay(runs: Sequence[Run]) -> Figure:
     """Draw the loss of several runs on their validation and their training sets."""
-    return _overlay(runs, "loss", "cross entropy (nats)", ".2f")
+    titles = dict.fromkeys(run.head.loss_title for run in runs)
+    return _overlay(runs, "loss", " or ".join(titles), ".2f")
 
 
 def accuracy_overlay(runs: Sequence[Run]) -> Figure:

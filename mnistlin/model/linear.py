@@ -6,15 +6,8 @@ For a stack of models that share their inputs X (n_samples, n_features + 1), who
     J = C + λ Σ W²                    objective    (n_models,)
     dJ/dW = (dC/dZ) X / n + 2 λ W     gradient     (n_models, n_outputs, n_features + 1)
 
-C is the mean loss of a sample. The last column of W is the bias, which is penalised like any weight
-(report part 4a). The loss of both heads is the cross entropy in nats of a sample with logits z and
-one-hot target y,
-
-    C = A(z) - y·z        with the log-partition function A, and
-    dC/dz = ŷ - y         because the prediction is its derivative, ŷ = dA/dz
-
-(report part 1a for one output, 1b for K). A is computed from logits shifted by their maximum, so
-that exp cannot overflow and log is never taken of 0.
+C is the mean loss of a sample, which the head defines. The last column of W is the bias, which is
+penalised like any weight (report part 4a).
 
 Logits are class-major, because NumPy reduces over a middle axis of long rows much faster than over
 a last axis of length 10, and so are the weights of a stack. Files and the public API use the
@@ -27,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistlin.errors import RunError
 from mnistlin.model.products import Floats, Pixels, times
 
 
@@ -81,7 +75,7 @@ def gradient(R: Floats, W: Floats, X: Pixels, l2_lambdas: Floats) -> Floats:
 
 
 def objective(head: "Head", W: Floats, X: Pixels, Y: Floats, l2_lambdas: Floats) -> Floats:
-    """Return J = C + λ Σ W² of each model of a stack, of shape (n_models,), in nats.
+    """Return J = C + λ Σ W² of each model of a stack, of shape (n_models,).
 
     Parameters
     ----------
@@ -113,7 +107,8 @@ def squared_norm(W: NDArray[Any]) -> NDArray[np.float64]:
 class Head(ABC):
     """What the logits Z (..., n_outputs, n_samples) mean; models differ in nothing else.
 
-    A new model is a subclass, an entry in `HEADS`, and its name in the config's schema.
+    A new model is a subclass, an entry in `HEADS`, and its name in the config's schema. Unless it
+    says otherwise, it has one output per class, and the largest logit is that of the prediction.
     """
 
     name: ClassVar[str]
@@ -122,16 +117,35 @@ class Head(ABC):
     title: ClassVar[str]
     """As in figures."""
 
+    loss_title: ClassVar[str]
+    """The loss as in figures, with its unit."""
+
     max_classes: ClassVar[int | None] = None
     """Largest number of classes; None if there is no limit."""
 
     @abstractmethod
-    def predict(self, Z: Floats) -> Floats:
-        """Return the predictions ŷ, of the shape of Z."""
+    def losses(self, Z: Floats, Y: Floats) -> Floats:
+        """Return the loss of each sample, (..., n_samples)."""
 
     @abstractmethod
-    def losses(self, Z: Floats, Y: Floats) -> Floats:
-        """Return the loss of each sample, (..., n_samples), in nats."""
+    def residual(self, Z: Floats, Y: Floats) -> Floats:
+        """Return dC/dZ of each sample, of the shape of Z."""
+
+    @abstractmethod
+    def loss_at_zero(self, n_classes: int) -> float:
+        """Return the loss of a model whose weights are zero."""
+
+    @abstractmethod
+    def curvature_at_zero(self, n_classes: int) -> float:
+        """Return d²C/dz² of one logit of a model whose weights are zero."""
+
+    @abstractmethod
+    def curvature_times(self, Z: Floats, U: Floats) -> Floats:
+        """Return d²C/dz² times a change U of the logits, of the shape of Z."""
+
+    @abstractmethod
+    def max_curvature(self, Z: Floats) -> Floats:
+        """Return a bound on the largest eigenvalue of d²C/dz² of each sample, (..., n_samples)."""
 
     def n_outputs(self, n_classes: int) -> int:
         """Return how many logits a sample has."""
@@ -143,13 +157,17 @@ class Head(ABC):
         Y: Floats = (targets[..., None, :] == outputs).astype(dtype)
         return Y
 
-    def residual(self, Z: Floats, Y: Floats) -> Floats:
-        """Return dC/dZ of each sample, of the shape of Z."""
-        return self.predict(Z) - Y
+    def probabilities(self, Z: Floats) -> Floats:  # noqa: ARG002
+        """Return the probability of each class, (..., n_classes, n_samples).
 
-    def probabilities(self, Z: Floats) -> Floats:
-        """Return the probability of each class, (..., n_classes, n_samples)."""
-        return self.predict(Z)
+        Raises
+        ------
+        RunError
+            If the loss does not give the logits a meaning as probabilities.
+        """
+        raise RunError(
+            f"model: {self.name} gives no probabilities, which this needs; use model: softmax"
+        )
 
     def predicted_class(self, Z: Floats) -> NDArray[np.intp]:
         """Return the class index of each sample, (..., n_samples); ties go to the lowest."""
@@ -163,35 +181,56 @@ class Head(ABC):
         is_largest: NDArray[np.bool_] = is_above_lower & (z >= Z[..., k:, :].max(axis=-2))
         return is_largest
 
+
+class CrossEntropy(Head):
+    """A head whose loss is the cross entropy, in nats, of the softmax of the logits of all classes.
+
+    For a sample with logits z and one-hot target y it is
+
+        C = A(z) - y·z        with the log-partition function A, and
+        dC/dz = ŷ - y         because the prediction is its derivative, ŷ = dA/dz
+
+    (report part 1a for one output, 1b for K). A is computed from logits shifted by their maximum,
+    so that exp cannot overflow and log is never taken of 0.
+    """
+
+    loss_title = "cross entropy (nats)"
+
+    @abstractmethod
+    def predict(self, Z: Floats) -> Floats:
+        """Return the predictions ŷ, of the shape of Z."""
+
+    def residual(self, Z: Floats, Y: Floats) -> Floats:
+        """Return ŷ - y."""
+        return self.predict(Z) - Y
+
+    def probabilities(self, Z: Floats) -> Floats:
+        """Return ŷ."""
+        return self.predict(Z)
+
     def loss_at_zero(self, n_classes: int) -> float:
-        """Return the loss of a model whose weights are zero: all classes are equally likely."""
+        """Return log n_classes, since all classes are equally likely."""
         return float(np.log(n_classes))
 
     def curvature_at_zero(self, n_classes: int) -> float:
-        """Return d²C/dz² of one logit of a model whose weights are zero: p (1 - p)."""
+        """Return p (1 - p) with p = 1 / n_classes."""
         return (1 - 1 / n_classes) / n_classes
 
     def curvature_times(self, Z: Floats, U: Floats) -> Floats:
-        """Return d²C/dz² times a change U of the logits, of the shape of Z.
-
-        The second derivative of A is the covariance of the prediction, diag ŷ - ŷ ŷᵀ.
-        """
+        """Return U times the covariance of the prediction, diag ŷ - ŷ ŷᵀ, which is d²A/dz²."""
         Y = self.predict(Z)
         U_mean = np.einsum("...kn,...kn->...n", Y, U)
         product: Floats = Y * (U - U_mean[..., None, :])
         return product
 
     def max_curvature(self, Z: Floats) -> Floats:
-        """Return a bound on the largest eigenvalue of d²C/dz² of each sample, (..., n_samples).
-
-        It is the largest ŷ, or the largest 2 ŷ (1 - ŷ) (Gershgorin 1931) if that is less.
-        """
+        """Return the largest ŷ, or the largest 2 ŷ (1 - ŷ) (Gershgorin 1931) if that is less."""
         Y = self.predict(Z)
         bound: Floats = np.minimum(Y.max(axis=-2), (2 * Y * (1 - Y)).max(axis=-2))
         return bound
 
 
-class Logistic(Head):
+class Logistic(CrossEntropy):
     """One output for two classes: ŷ = sigmoid(z) is the probability of the first, with y = 1."""
 
     name = "logistic"
@@ -233,7 +272,7 @@ class Logistic(Head):
         return is_correct
 
 
-class Softmax(Head):
+class Softmax(CrossEntropy):
     """One output per class: ŷ = softmax(z) is the probability of each."""
 
     name = "softmax"

@@ -21,6 +21,7 @@ from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.data.splits import Split
 from mnistlin.errors import RunError
 from mnistlin.figures import captions
+from mnistlin.model.linear import CrossEntropy
 from mnistlin.runs.classifier import Classifier, WeightsName
 from mnistlin.runs.files import write_into
 from mnistlin.runs.folder import Run
@@ -97,10 +98,16 @@ def write_play_page(
     Raises
     ------
     RunError
-        If weights cannot be read, the page cannot be written, or one model alone is too large.
+        If weights cannot be read, the page cannot be written, one model alone is too large, or the
+        softmax of its logits, which the page shows, is not the probability of a class.
     DataError
         If the data of the samples is missing, or not what the run was trained with.
     """
+    if not isinstance(runs[0].head, CrossEntropy):
+        raise RunError(
+            f"{runs[0].path}: the page shows probabilities, but model: {runs[0].head.name} gives "
+            "none; train with model: softmax"
+        )
     split = load_own_splits(runs[0]).val
     classifiers = [run.classifier(weights) for run in runs]
     models = [_model(run, classifier) for run, classifier in zip(runs, classifiers, strict=True)]

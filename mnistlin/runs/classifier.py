@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnistlin.errors import MnistlinError
-from mnistlin.model.linear import HEADS
+from mnistlin.model.linear import CrossEntropy, Head
 from mnistlin.model.products import Floats, Scaling
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class Classifier:
         Height and width of an image in pixels.
     zero : float
         The pixel value that the run scales to 0.
+    head : Head
+        What the logits mean.
     """
 
     classes_: NDArray[np.int64]
@@ -43,6 +45,7 @@ class Classifier:
     intercept_: NDArray[np.float64]
     image_shape: tuple[int, int]
     zero: float
+    head: Head
 
     def evidence(self, pixels: NDArray[np.float64], k: int) -> NDArray[np.float64]:
         """Return weight times input of each pixel of one image for class k, (height, width).
@@ -71,12 +74,14 @@ class Classifier:
         ------
         ValueError
             If the images have another shape.
+        RunError
+            If the model gives no probabilities.
         """
         Z = self.decision_function(images).T
         if Z.ndim == 2:
-            return HEADS["softmax"].predict(Z).T
-        (second,) = HEADS["logistic"].predict(Z[None])
-        return np.stack([1 - second, second], axis=1)
+            return self.head.probabilities(Z).T
+        of_both = np.stack([Z, np.zeros_like(Z)])[: self.head.n_outputs(2)]
+        return self.head.probabilities(of_both)[::-1].T  # the second class comes first in Z
 
     def predict(self, images: ArrayLike) -> NDArray[np.int64]:
         """Return the label of the most probable class of each image, (n_images,)."""
@@ -91,8 +96,10 @@ class Classifier:
         Raises
         ------
         MnistlinError
-            If scikit-learn is not installed.
+            If scikit-learn is not installed, or its model has another loss.
         """
+        if not isinstance(self.head, CrossEntropy):
+            raise MnistlinError(f"scikit-learn's LogisticRegression is no model: {self.head.name}")
         try:
             from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 (an extra)
         except ImportError:
@@ -115,7 +122,7 @@ class Classifier:
 
 
 def make_classifier(
-    W: Floats, classes: tuple[int, ...], image_shape: tuple[int, int], scaling: Scaling
+    W: Floats, head: Head, classes: tuple[int, ...], image_shape: tuple[int, int], scaling: Scaling
 ) -> Classifier:
     """Return the classifier of weights that act on scaled pixels.
 
@@ -123,6 +130,8 @@ def make_classifier(
     ----------
     W : ndarray of shape (n_features + 1, n_outputs)
         Weights, the bias row last.
+    head : Head
+        What their logits mean.
     classes : tuple of int
         Labels in the order of class indices; with one output, it is the logit of the first.
     image_shape : tuple of int
@@ -141,5 +150,4 @@ def make_classifier(
     coef, intercept = coef[order], intercept[order]
     if len(classes) == 2:
         coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-    zero = scaling.offset * scaling.divisor
-    return Classifier(np.array(classes)[order], coef, intercept, image_shape, zero)
+    return Classifier(np.array(classes)[order], coef, intercept, image_shape, scaling.mean, head)

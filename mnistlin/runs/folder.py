@@ -178,7 +178,8 @@ class Run:
 
     def classifier(self, weights: WeightsName = "last") -> Classifier:
         """Return the model with the weights of the last or of the best check."""
-        return make_classifier(self.weights[weights], self.classes, self.image_shape, self.scaling)
+        W = self.weights[weights]
+        return make_classifier(W, self.head, self.classes, self.image_shape, self.scaling)
 
     def predict(self, images: ArrayLike) -> NDArray[np.int64]:
         """Return the label that the last weights give each image, as scikit-learn's `predict`.
@@ -200,7 +201,7 @@ class Run:
     def predict_proba(self, images: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each class, (n_images, n_classes), in the order of `classes_`.
 
-        Parameters and errors are those of `predict`.
+        Parameters and errors are those of `predict`; a RunError also if the model gives none.
         """
         return self.classifier().predict_proba(images)
 

@@ -8,6 +8,7 @@ the config alone: the same weights evaluated together give the same bits on any 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from queue import SimpleQueue
 
@@ -23,7 +24,7 @@ from mnistlin.training.batches import BLOCK_ROWS, Block, PixelBuffer, PixelReade
 
 @dataclass(frozen=True)
 class Score:
-    """Mean loss in nats, and accuracy, of some weights on some splits, each (n_splits, n_weights).
+    """Mean loss and accuracy of some weights on some splits, each (n_splits, n_weights).
 
     Losses are summed in float64.
     """
@@ -36,14 +37,23 @@ class Score:
 class Predictions:
     """What one model predicts for each sample of a split, in float64.
 
-    class_index : (n_samples,)
-    probability : (n_samples, n_classes)
-    loss : (n_samples,), in nats
+    logits : (n_outputs, n_samples)
+    loss : (n_samples,)
     """
 
-    class_index: NDArray[np.intp]
-    probability: Floats
-    loss: Floats
+    head: Head
+    logits: NDArray[np.float64]
+    loss: NDArray[np.float64]
+
+    @cached_property
+    def class_index(self) -> NDArray[np.intp]:
+        """The predicted classes, (n_samples,)."""
+        return self.head.predicted_class(self.logits)
+
+    @cached_property
+    def probability(self) -> NDArray[np.float64]:
+        """The probability of each class, (n_samples, n_classes); a RunError if there is none."""
+        return self.head.probabilities(self.logits).T
 
 
 class Evaluator:
@@ -137,7 +147,7 @@ def predict(split: Split, weights: Floats, head: Head) -> Predictions:
     """Return the predictions of the model with weights (n_features + 1, n_outputs)."""
     Z = _all_logits(split, weights)
     Y = head.one_hot(split.targets, len(split.classes), "float64")
-    return Predictions(head.predicted_class(Z), head.probabilities(Z).T, head.losses(Z, Y))
+    return Predictions(head, Z, head.losses(Z, Y))
 
 
 def _all_logits(split: Split, weights: Floats) -> NDArray[np.float64]:

@@ -1,11 +1,13 @@
 """What a config may contain: ranges, types, and rules between keys."""
 
 import copy
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from mnistlin.config import ExperimentConfig
+from mnistlin.model.linear import HEADS
 
 VALID = {
     "model": "softmax",
@@ -114,6 +116,11 @@ def test_the_ranges_above_leave_no_key_out():
         keys |= {f"{name}.{key}" for key in inner} if inner else {name}
         assert field.annotation is not None
     assert keys == set(RANGES)
+
+
+def test_every_head_can_be_named_as_the_model_and_no_other():
+    models = get_args(ExperimentConfig.model_fields["model"].annotation)
+    assert set(models) == set(HEADS)
 
 
 @pytest.mark.parametrize("section", [(), ("data",), ("training",), ("early_stopping",), ("sweep",)])

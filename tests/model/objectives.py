@@ -34,7 +34,7 @@ def samples_of(P, targets, n_classes, block_rows=7):
 
 def objective_of(head, l2_lambda=0.1, n_samples=80, seed=0):
     """Return an objective on random images with random labels, its pixels and its targets."""
-    P, n_classes = pixels(n_samples, seed=seed), 2 if head.name == "logistic" else 3
+    P, n_classes = pixels(n_samples, seed=seed), head.max_classes or 3
     targets = np.random.default_rng(seed + 1).integers(0, n_classes, n_samples)
     P[targets == 0, 2] = 0
     return Objective(head, samples_of(P, targets, n_classes), l2_lambda), P, targets

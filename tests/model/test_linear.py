@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from heads import all_heads, cross_entropy_heads
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -18,7 +19,7 @@ LAMBDAS = np.array([0.0, 0.3, 2.0])
 def case(head, n_models=3, n_samples=9, n_features=5, n_classes=4, dtype="float64", seed=0):
     """Return random weights W, inputs X as pixels, and one-hot targets Y."""
     rng = np.random.default_rng(seed)
-    n_classes = 2 if head.name == "logistic" else n_classes
+    n_classes = head.max_classes or n_classes
     W = rng.standard_normal((n_models, head.n_outputs(n_classes), n_features + 1)).astype(dtype)
     P = np.full((n_samples, n_features + 1), 255, dtype)
     P[:, :-1] = rng.integers(0, 256, (n_samples, n_features))
@@ -42,7 +43,7 @@ def numeric_gradient(head, W, X, Y, l2_lambdas):
     return G
 
 
-@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@all_heads
 class TestObjective:
     """Objective and gradient of a stack with three λ."""
 
@@ -59,7 +60,7 @@ class TestObjective:
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
-    def test_the_objective_is_mean_cross_entropy_plus_the_penalty(self, head):
+    def test_the_objective_is_the_mean_loss_plus_the_penalty(self, head):
         """J = C + λ Σ W², without ½ and with the bias."""
         W, X, Y = case(head)
         for i, l2_lambda in enumerate(LAMBDAS):
@@ -125,7 +126,7 @@ PRECISION = {"float32": 1e-6, "float64": 1e-14}
 def some_logits(head, n_samples=50, n_classes=4, scale=3.0, dtype="float64"):
     """Return logits (n_outputs, n_samples) and class indices (n_samples,)."""
     rng = np.random.default_rng(1)
-    n_classes = 2 if head is LOGISTIC else n_classes
+    n_classes = head.max_classes or n_classes
     Z = scale * rng.standard_normal((head.n_outputs(n_classes), n_samples))
     return Z.astype(dtype), rng.integers(0, n_classes, n_samples)
 
@@ -135,22 +136,13 @@ def all_probabilities(head, Z):
     return head.probabilities(Z).T
 
 
-@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@all_heads
 class TestHeads:
     """What holds for every head."""
 
-    def test_losses_agree_with_scikit_learn(self, head):
-        """The mean cross entropy in nats."""
-        Z, targets = some_logits(head)
-        n_classes = 2 if head is LOGISTIC else 4
-        expected = log_loss(targets, all_probabilities(head, Z), labels=range(n_classes))
-        losses = head.losses(Z, head.one_hot(targets, n_classes, "float64"))
-        assert losses.shape == targets.shape
-        assert losses.mean() == pytest.approx(expected, rel=1e-12)
-
     def test_the_residual_is_the_derivative_of_the_loss(self, head):
         Z, targets = some_logits(head)
-        Y = head.one_hot(targets, 2 if head is LOGISTIC else 4, "float64")
+        Y = head.one_hot(targets, head.max_classes or 4, "float64")
         for k in range(len(Z)):
             nudge = np.zeros_like(Z)
             nudge[k] = 1e-6
@@ -158,7 +150,7 @@ class TestHeads:
             np.testing.assert_allclose(slope, head.residual(Z, Y)[k], atol=1e-9)
 
     def test_loss_and_curvature_at_zero_are_those_of_zero_logits(self, head):
-        n_classes, h = 2 if head is LOGISTIC else 4, 1e-4
+        n_classes, h = head.max_classes or 4, 1e-4
         Z = np.zeros((head.n_outputs(n_classes), 1))
         Y = head.one_hot(np.array([0]), n_classes, "float64")
         nudge = np.zeros_like(Z)
@@ -169,18 +161,68 @@ class TestHeads:
         assert head.curvature_at_zero(n_classes) == pytest.approx(curvature, rel=1e-6)
 
     def test_the_predicted_class_is_the_one_that_is_correct(self, head):
-        """And the most probable one."""
         Z, _ = some_logits(head)
         predicted = head.predicted_class(Z)
-        np.testing.assert_array_equal(predicted, head.probabilities(Z).argmax(axis=0))
-        for k in range(2 if head is LOGISTIC else 4):
+        for k in range(head.max_classes or 4):
             np.testing.assert_array_equal(head.is_correct(Z, k), predicted == k)
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    def test_precision_is_kept(self, head, dtype):
+        """float32 in, float32 out: nothing is widened on the way."""
+        Z, targets = some_logits(head, dtype=dtype)
+        Y = head.one_hot(targets, 4, dtype)
+        assert head.residual(Z, Y).dtype == Y.dtype == head.losses(Z, Y).dtype == dtype
+
+    def test_models_of_a_stack_do_not_mix(self, head):
+        """Each gives what it gives alone."""
+        stack = np.stack([some_logits(head)[0], -some_logits(head)[0]])
+        targets = some_logits(head)[1]
+        Y = head.one_hot(targets, head.max_classes or 4, "float64")
+        for Z, residual, losses, correct in zip(
+            stack,
+            head.residual(stack, Y),
+            head.losses(stack, Y),
+            head.is_correct(stack, 1),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(residual, head.residual(Z, Y))
+            np.testing.assert_array_equal(losses, head.losses(Z, Y))
+            np.testing.assert_array_equal(correct, head.is_correct(Z, 1))
+
+    def test_logits_are_left_as_they_are(self, head):
+        """Training uses them again, for the batch loss."""
+        Z, targets = some_logits(head)
+        before, Y = Z.copy(), head.one_hot(targets, 4, "float64")
+        head.residual(Z, Y)
+        head.losses(Z, Y)
+        head.is_correct(Z, 1)
+        np.testing.assert_array_equal(Z, before)
+
+    def test_zero_logits_predict_the_lowest_class(self, head):
+        """As a model at zero weights gives them."""
+        Z = np.zeros((head.n_outputs(2), 3))
+        assert head.is_correct(Z, 0).all()
+        assert not head.is_correct(Z, 1).any()
+
+
+@cross_entropy_heads
+class TestCrossEntropy:
+    """What holds for every head whose loss it is."""
+
+    def test_losses_agree_with_scikit_learn(self, head):
+        """The mean cross entropy in nats."""
+        Z, targets = some_logits(head)
+        n_classes = head.max_classes or 4
+        expected = log_loss(targets, all_probabilities(head, Z), labels=range(n_classes))
+        losses = head.losses(Z, head.one_hot(targets, n_classes, "float64"))
+        assert losses.shape == targets.shape
+        assert losses.mean() == pytest.approx(expected, rel=1e-12)
 
     @pytest.mark.parametrize("dtype", DTYPES)
     def test_logits_of_ten_thousand_are_no_trouble(self, head, dtype):
         """Losses stay exact, probabilities in [0, 1], and no warning is given."""
         Z, targets = some_logits(head, scale=1e4, dtype=dtype)
-        n_classes = 2 if head is LOGISTIC else 4
+        n_classes = head.max_classes or 4
         probabilities = all_probabilities(head, Z)
         assert np.all((probabilities >= 0) & (probabilities <= 1))
         losses = head.losses(Z, head.one_hot(targets, n_classes, dtype))
@@ -189,43 +231,10 @@ class TestHeads:
         expected = full.max(axis=0) - full[targets, np.arange(len(targets))]
         np.testing.assert_allclose(losses, expected, rtol=PRECISION[dtype], atol=0.1)
 
-    @pytest.mark.parametrize("dtype", DTYPES)
-    def test_precision_is_kept(self, head, dtype):
-        """float32 in, float32 out: nothing is widened on the way."""
-        Z, targets = some_logits(head, dtype=dtype)
-        Y = head.one_hot(targets, 4, dtype)
-        assert head.predict(Z).dtype == Y.dtype == head.losses(Z, Y).dtype == dtype
-
-    def test_models_of_a_stack_do_not_mix(self, head):
-        """Each gives what it gives alone."""
-        stack = np.stack([some_logits(head)[0], -some_logits(head)[0]])
-        targets = some_logits(head)[1]
-        Y = head.one_hot(targets, 2 if head is LOGISTIC else 4, "float64")
-        for Z, predicted, losses, correct in zip(
-            stack,
-            head.predict(stack),
-            head.losses(stack, Y),
-            head.is_correct(stack, 1),
-            strict=True,
-        ):
-            np.testing.assert_array_equal(predicted, head.predict(Z))
-            np.testing.assert_array_equal(losses, head.losses(Z, Y))
-            np.testing.assert_array_equal(correct, head.is_correct(Z, 1))
-
-    def test_logits_are_left_as_they_are(self, head):
-        """Training uses them again, for the batch loss."""
-        Z, targets = some_logits(head)
-        before = Z.copy()
-        head.predict(Z)
-        head.losses(Z, head.one_hot(targets, 4, "float64"))
-        head.is_correct(Z, 1)
-        np.testing.assert_array_equal(Z, before)
-
-    def test_zero_logits_predict_the_lowest_class(self, head):
-        """A model at zero weights, for which all classes are equally likely."""
-        Z = np.zeros((head.n_outputs(2), 3))
-        assert head.is_correct(Z, 0).all()
-        assert not head.is_correct(Z, 1).any()
+    def test_the_most_probable_class_is_predicted(self, head):
+        Z, _ = some_logits(head)
+        most_probable = head.probabilities(Z).argmax(axis=0)
+        np.testing.assert_array_equal(head.predicted_class(Z), most_probable)
 
 
 @given(arrays("float64", array_shapes(min_dims=2, max_dims=3), elements=st.floats(-50, 50)))

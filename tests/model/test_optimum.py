@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from heads import all_heads, cross_entropy_heads
 from sklearn.linear_model import LogisticRegression
 
 from mnistlin.model import linear
@@ -19,10 +20,8 @@ from model.objectives import (
     zeros,
 )
 
-heads = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 
-
-@heads
+@all_heads
 class TestBlocks:
     """J of a full set, put together from blocks that leave out their black pixels."""
 
@@ -70,7 +69,7 @@ class TestBlocks:
         np.testing.assert_allclose(objective.curvature(), hessian, rtol=1e-6, atol=1e-8)
 
 
-@heads
+@cross_entropy_heads
 @pytest.mark.parametrize("l2_lambda", [1.0, 0.1, 0.01])
 class TestMinimum:
     """With a penalty there is one minimum."""
@@ -110,7 +109,7 @@ class TestMinimum:
 
 def separable_objective(head):
     """Return an objective without a penalty on images whose bright pixel gives the class away."""
-    n_classes = 2 if head.name == "logistic" else 3
+    n_classes = head.max_classes or 3
     targets = np.arange(30) % n_classes
     P = pixels(30, seed=5)
     P[:, :3] = 0
@@ -118,7 +117,7 @@ def separable_objective(head):
     return Objective(head, samples_of(P, targets, n_classes), 0.0), P, targets
 
 
-@heads
+@cross_entropy_heads
 class TestWithoutPenalty:
     """Then it depends on the images whether there is a minimum."""
 
@@ -142,7 +141,7 @@ class TestWithoutPenalty:
         assert not found.place.separates
 
 
-@heads
+@cross_entropy_heads
 def test_a_spent_budget_is_told(head):
     """One iteration is not enough, and nobody claims that it was."""
     objective, _, _ = objective_of(head, 0.01)
@@ -158,7 +157,7 @@ def test_extreme_penalties_have_a_minimum_too(l2_lambda):
     assert minimise(objective, random_weights(objective)).has_converged
 
 
-@heads
+@cross_entropy_heads
 def test_each_pass_over_the_samples_is_reported(head):
     """So that a bar can show them."""
     objective, _, _ = objective_of(head)

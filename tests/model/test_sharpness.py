@@ -2,17 +2,16 @@
 
 import numpy as np
 import pytest
+from heads import cross_entropy_heads
 
-from mnistlin.model.linear import HEADS
 from mnistlin.model.optimum import minimise
 from mnistlin.model.sharpness import largest_stable_rate, sharpness, sharpness_bound
 from model.objectives import dense_hessian, objective_of, random_weights, zeros
 
-heads = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 scales = pytest.mark.parametrize("scale", [0.0, 0.3, 5.0])
 
 
-@heads
+@cross_entropy_heads
 @scales
 class TestSharpness:
     """At zero, where all samples are uncertain, and far from it, where few are."""
@@ -53,7 +52,7 @@ def test_a_quadratic_is_stable_below_the_limit_and_not_above():
     assert ends[1] > 1e3
 
 
-@heads
+@cross_entropy_heads
 def test_gradient_descent_stays_at_a_minimum_below_the_limit_only(head):
     """From a small distance: 2 % below the limit it returns, 2 % above it leaves."""
     objective, _, _ = objective_of(head)

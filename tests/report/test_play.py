@@ -4,9 +4,11 @@ import json
 import re
 
 import pytest
+from heads import HINGE
 
 from mnistlin.config import ExperimentConfig
 from mnistlin.errors import RunError
+from mnistlin.model.linear import HEADS
 from mnistlin.report import play
 from mnistlin.sweep import run_sweep
 
@@ -65,5 +67,12 @@ def test_a_model_that_is_too_large_is_an_error(sweep, tmp_path, monkeypatch):
     """Nothing is written."""
     monkeypatch.setattr(play, "MAX_BYTES", 10_000)
     with pytest.raises(RunError, match="smaller images or fewer classes"):
+        play.write_play_page(play.members_by_lambda(sweep), out_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_head_without_probabilities_is_refused(sweep, tmp_path, monkeypatch):
+    monkeypatch.setitem(HEADS, "logistic", HINGE)
+    with pytest.raises(RunError, match=r"the page shows probabilities.*train with model: softmax"):
         play.write_play_page(play.members_by_lambda(sweep), out_dir=tmp_path)
     assert not list(tmp_path.iterdir())

@@ -1,13 +1,15 @@
 """A run as scikit-learn's classifiers are."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from heads import HINGE
 
 from mnistlin.config import DataConfig, ExperimentConfig
 from mnistlin.data.splits import load_splits
-from mnistlin.errors import MnistlinError
+from mnistlin.errors import MnistlinError, RunError
 from mnistlin.experiment import run_experiment
 
 KINDS = [
@@ -71,6 +73,17 @@ def test_five_lines_of_numpy_do_the_same(trained):
     P = np.exp(Z - Z.max(axis=1, keepdims=True))
     P /= P.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(P, run.predict_proba(images), atol=1e-12)
+
+
+def test_a_head_without_probabilities_is_refused_where_they_are_asked_for(trained):
+    """Classes are predicted as ever."""
+    run, images, _ = trained
+    classifier = replace(run.classifier(), head=HINGE)
+    np.testing.assert_array_equal(classifier.predict(images), run.predict(images))
+    with pytest.raises(RunError, match="model: hinge gives no probabilities"):
+        classifier.predict_proba(images)
+    with pytest.raises(MnistlinError, match="LogisticRegression is no model: hinge"):
+        classifier.to_sklearn()
 
 
 def test_images_of_another_shape_are_refused(trained):

@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from heads import HINGE, all_heads, cross_entropy_heads
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
+from mnistlin.errors import RunError
 from mnistlin.model.linear import HEADS
 from mnistlin.training import batches, evaluation
 from mnistlin.training.evaluation import Evaluator, Score, confusion_counts, predict
-
-heads = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 
 
 def weights_for(split, head, n_weights=4):
@@ -41,10 +41,10 @@ def score_by_scikit_learn(split, head, W):
     return loss, accuracy_score(split.targets, Z.argmax(axis=1))
 
 
-@heads
+@cross_entropy_heads
 def test_scores_agree_with_scikit_learn(head, make_split):
     """For all weights that are evaluated together."""
-    split = make_split(50, 2 if head.max_classes == 2 else 5)
+    split = make_split(50, head.max_classes or 5)
     weights = weights_for(split, head)
     found = score(split, head, weights)
     expected = [score_by_scikit_learn(split, head, W) for W in weights]
@@ -64,18 +64,17 @@ def test_each_of_several_splits_has_a_score_of_its_own(make_split, monkeypatch):
 
 
 @given(
-    st.sampled_from(sorted(HEADS)),
+    st.sampled_from([*HEADS.values(), HINGE]),
     st.integers(5, 40),
     st.integers(1, 9),
     st.integers(0, 4),
     st.booleans(),
 )
 def test_blocks_and_helpers_change_nothing(
-    make_split, name, n_samples, block_rows, n_helpers, keep_blocks
+    make_split, head, n_samples, block_rows, n_helpers, keep_blocks
 ):
     """Every sample counts once, wherever blocks end; and the bits do not depend on the threads."""
-    head = HEADS[name]
-    split = make_split(n_samples, 2 if name == "logistic" else 4)
+    split = make_split(n_samples, head.max_classes or 4)
     weights = weights_for(split, head)
     whole = score(split, head, weights)
     with pytest.MonkeyPatch.context() as patch:
@@ -88,10 +87,10 @@ def test_blocks_and_helpers_change_nothing(
     np.testing.assert_array_equal(beside.accuracy, alone.accuracy)
 
 
-@heads
+@all_heads
 def test_float32_scores_are_near(head, make_split):
     """The losses are summed in float64, so that only single logits are inexact."""
-    split = make_split(2000, 2 if head.max_classes == 2 else 5)
+    split = make_split(2000, head.max_classes or 5)
     weights = weights_for(split, head)
     expected = score(split, head, weights)
     found = score(split, head, weights.astype("float32"), dtype="float32")
@@ -121,7 +120,7 @@ def test_a_class_without_samples_is_no_trouble(make_split):
     assert (found.loss[0], found.accuracy[0]) == pytest.approx((loss, accuracy), rel=1e-12)
 
 
-@heads
+@all_heads
 def test_at_zero_weights_the_first_class_is_right(head, make_split):
     """Ties go to the lowest class, in scores as in predictions."""
     split = make_split(30, 2)
@@ -131,12 +130,12 @@ def test_at_zero_weights_the_first_class_is_right(head, make_split):
     assert not predict(split, weights[0].T, head).class_index.any()
 
 
-@heads
+@cross_entropy_heads
 def test_predictions_agree_with_the_scores(head, make_split, monkeypatch):
     """Sample by sample, in the order of the split, over several blocks."""
     for module in (batches, evaluation):
         monkeypatch.setattr(module, "BLOCK_ROWS", 7)
-    split = make_split(50, 2 if head.max_classes == 2 else 5)
+    split = make_split(50, head.max_classes or 5)
     weights = weights_for(split, head, n_weights=1)
     predictions = predict(split, weights[0].T, head)
     whole = score(split, head, weights)
@@ -147,6 +146,14 @@ def test_predictions_agree_with_the_scores(head, make_split, monkeypatch):
     np.testing.assert_array_equal(predictions.probability.argmax(axis=1), predictions.class_index)
     true_probability = predictions.probability[np.arange(50), split.targets]
     np.testing.assert_allclose(predictions.loss, -np.log(true_probability), rtol=1e-9)
+
+
+def test_a_head_without_probabilities_predicts_classes_and_refuses_the_rest(make_split):
+    split = make_split(50, 3)
+    predictions = predict(split, weights_for(split, HINGE, n_weights=1)[0].T, HINGE)
+    np.testing.assert_array_equal(predictions.class_index, predictions.logits.argmax(axis=0))
+    with pytest.raises(RunError, match=r"model: hinge gives no probabilities.*use model: softmax"):
+        predictions.probability  # noqa: B018 (a property)
 
 
 def test_predictions_of_float32_weights_are_float64(make_split):
