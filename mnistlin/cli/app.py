@@ -1,6 +1,7 @@
 """The group of all commands, and the one place where errors become messages and exit codes."""
 
 import io
+import re
 import signal
 import sys
 import tempfile
@@ -29,9 +30,25 @@ from mnistlin.errors import MnistlinError
 
 EXIT_INTERRUPTED = 130
 
+_NOT_UTF_8 = re.compile("[\0\ud800-\udfff]")
+"""NUL, and the characters by which Python stands for bytes that are not UTF-8."""
+
 
 class _Group(click.Group):
     """A group whose commands may raise anything; the user sees one clear error."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options of the group, once every argument of the command is known to be text.
+
+        Settings, paths and the command line itself are recorded in files that hold UTF-8 alone.
+        """
+        broken = next(filter(_NOT_UTF_8.search, args), None)
+        if broken is not None and not ctx.resilient_parsing:  # completion offers what it can
+            raise click.UsageError(
+                f"the argument {broken!a} is not UTF-8 text without NUL bytes; if it names a "
+                "file or folder, rename that first"
+            )
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

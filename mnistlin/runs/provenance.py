@@ -64,7 +64,7 @@ def describe_data(splits: Splits) -> DataRecord:
     """Return which images were used, each split with the SHA-256 of its pixels and its labels."""
     return DataRecord(
         dataset=splits.dataset,
-        folder=str(splits.folder.absolute()),
+        folder=_utf8(str(splits.folder.absolute())),
         classes=splits.train.classes,
         class_names=_named(splits),
         image_shape=splits.train.image_shape,
@@ -117,7 +117,12 @@ def config_changes(info: Origin, config: ExperimentConfig) -> dict[str, tuple[An
 
 def this_command() -> tuple[str, ...]:
     """Return the command line of this process."""
-    return (Path(sys.argv[0]).name, *sys.argv[1:])
+    return (Path(sys.argv[0]).name, *map(_utf8, sys.argv[1:]))
+
+
+def _utf8(path: str) -> str:
+    """Escape the bytes of a path that are not UTF-8, as all text of a run folder is."""
+    return path.encode(errors="backslashreplace").decode()
 
 
 def check_is_unfinished(run: Run) -> None:

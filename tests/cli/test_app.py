@@ -1,6 +1,7 @@
 """The command line as a whole: help, errors, exit codes."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -57,6 +58,45 @@ def test_python_dash_m_is_the_same_command():
 def test_wrong_usage_is_exit_2(arguments, mnistlin):
     """An unknown command, a missing option and an unknown one are usage errors."""
     assert mnistlin(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["\0", "\udcff"], ids=["NUL", "byte"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "{}"),
+        ("train", "--config", "tiny.yaml", "--runs-dir", "{}"),
+        ("train", "--config", "tiny.yaml", "--set", "data.dataset={}"),
+        ("compare", "runs/{}", "runs", "--out", "x"),
+        ("data", "verify", "{}"),
+    ],
+    ids=" ".join,
+)
+def test_an_argument_that_is_no_text_is_exit_2_and_leaves_nothing(words, text, mnistlin, workplace):
+    """The line that names it shows it escaped, and says what to do."""
+    result = mnistlin(*(word.replace("{}", f"a{text}") for word in words))
+    assert result.exit_code == 2
+    line = result.stderr.splitlines()[-1]
+    assert ascii(f"a{text}")[1:-1] in line
+    assert "rename" in line
+    assert [path.name for path in workplace.iterdir()] == ["tiny.yaml"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_run_may_be_in_a_folder_whose_name_is_not_utf_8(
+    mnistlin, workplace, dataset, monkeypatch
+):
+    """A file system takes any bytes as a name; training works there, and so does replay."""
+    here = workplace / "caf\udce9"
+    shutil.copytree(dataset, here / "digits")
+    shutil.copy(workplace / "tiny.yaml", here)
+    monkeypatch.chdir(here)
+    own = ("--set", "data.dataset=./digits", "--set", "data.train_size=null")
+    trained = mnistlin(
+        "train", "--config", "tiny.yaml", *own, "--set", "data.val_size=null", "--no-plots"
+    )
+    assert trained.exit_code == 0, trained.output
+    assert mnistlin("replay", "@last").exit_code == 0
 
 
 def test_an_unforeseen_error_is_an_internal_error_whose_traceback_is_kept(
