@@ -65,18 +65,50 @@ def tiny_run(trained, workplace):
     return shutil.copytree(path, workplace / "runs" / path.name)
 
 
+# A run that gets its signal from outside may end before it, or not have begun.
+_SIGNALS_ITSELF = """
+import os
+import sys
+from pkgutil import resolve_name
+from mnistlin.cli import main
+
+number, owner, method, n_calls = sys.argv[1:5]
+del sys.argv[1:5]
+owner, calls_left = resolve_name(owner), int(n_calls)
+call = getattr(owner, method)
+
+def call_and_signal(*args, **kwargs):
+    global calls_left
+    result = call(*args, **kwargs)
+    calls_left -= 1
+    if calls_left == 0:
+        os.kill(os.getpid(), int(number))
+    return result
+
+setattr(owner, method, call_and_signal)
+main()
+"""
+
+
 @pytest.fixture
 def started(workplace):
-    """Return a function that starts a command as a process of its own, which ends with the test."""
+    """Return a function that starts a command as a process of its own, which ends with the test.
+
+    With `signal_after=(number, owner, method, n_calls)` it sends itself that signal once the method
+    of `owner`, such as "mnistlin.runs.writer:RunWriter", has returned for the n-th time.
+    """
     processes = []
 
-    def start(*arguments):
+    def start(*arguments, signal_after=None, **streams):
+        program = ("-m", "mnistlin")
+        if signal_after is not None:
+            number, *what = signal_after
+            program = ("-c", _SIGNALS_ITSELF, int(number), *what)
         process = subprocess.Popen(
-            [sys.executable, "-m", "mnistlin", *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            [sys.executable, *map(str, (*program, *arguments))],
             text=True,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams,
         )
         processes.append(process)
         return process

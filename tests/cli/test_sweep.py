@@ -138,17 +138,13 @@ def test_last_is_the_newest_sweep_that_can_be_resumed(mnistlin, monkeypatch):
     assert "no unfinished sweeps" in none.stderr
 
 
-SLOW = ("--set", "training.epochs=400", "--seeds", "0-3")
-
-
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_interrupted_sweep_draws_what_it_has_and_prints_how_to_resume_it(
-    jobs, started, wait_for, workplace, mnistlin
+    jobs, started, workplace, mnistlin
 ):
-    over = ("--over", "training.batch_size=50,100", *SLOW, "--jobs", jobs)
-    process = started("sweep", "--config", "tiny.yaml", *over)
-    wait_for(lambda: any("finished" in p.read_text() for p in workplace.glob("runs/*/sweep.csv")))
-    process.send_signal(signal.SIGINT)
+    over = ("--over", "training.batch_size=50,100", "--seeds", "0-3", "--jobs", jobs)
+    after_a_stack = (signal.SIGINT, "mnistlin.runs.sweep_folder:SweepWriter", "add", 1)
+    process = started("sweep", "--config", "tiny.yaml", *over, signal_after=after_a_stack)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "status: interrupted" in stdout

@@ -16,8 +16,8 @@ from mnistlin.runs.sweep_folder import load_sweep
 LONG = """\
 name: long
 model: softmax
-data: {dataset: mnist-5k, train_size: 2000, val_size: 100}
-training: {epochs: 8, batch_size: 20, learning_rate: 0.05}
+data: {dataset: mnist-5k, train_size: 200, val_size: 100}
+training: {epochs: 2, batch_size: 20, learning_rate: 0.05}
 sweep: {l2_lambdas: [0.1, 0], seeds: [0, 1, 2, 3, 4, 5, 6, 7]}
 """
 TINY_SWEEP = ("sweep-lambda", "--config", "tiny.yaml", "--lambdas", "1,0.01,0", "--no-plots")
@@ -52,7 +52,7 @@ def contents(path):
 
 @pytest.fixture
 def long_yaml(workplace):
-    """Write the config of a sweep that takes a few seconds."""
+    """Write the config of a sweep of several stacks."""
     (workplace / "long.yaml").write_text(LONG)
 
 
@@ -228,13 +228,14 @@ class TestEnds:
         ],
     )
     def test_a_sweep_that_was_ended_by_a_signal_is_resumed_to_the_same_bytes(
-        self, number, exit_code, status, jobs, mnistlin, started, wait_for, workplace, uninterrupted
+        self, number, exit_code, status, jobs, mnistlin, started, workplace, uninterrupted
     ):
         """What was complete is kept; sweep.csv, metrics, steps and weights are those of one go."""
         command = ("sweep-lambda", "--config", "long.yaml", "--no-plots")
-        process = started(*command, "--jobs", jobs, "--runs-dir", "broken")
-        wait_for(lambda: any("finished" in p.read_text() for p in workplace.glob("broken/*/*.csv")))
-        process.send_signal(number)
+        after_a_stack = (number, "mnistlin.runs.sweep_folder:SweepWriter", "add", 1)
+        process = started(
+            *command, "--jobs", jobs, "--runs-dir", "broken", signal_after=after_a_stack
+        )
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == exit_code
         (path,) = (workplace / "broken").iterdir()

@@ -65,19 +65,17 @@ def test_a_full_disk_behind_stderr_does_not_reach_training(workplace, wait_for, 
 
 
 @pytest.mark.parametrize(("stderr", "jobs"), [("broken", 2), ("full", 1)])
-def test_ctrl_c_interrupts_a_sweep_whatever_stderr_is(stderr, jobs, workplace, wait_for, only_run):
+def test_ctrl_c_interrupts_a_sweep_whatever_stderr_is(stderr, jobs, started, only_run):
     """Stacks that are complete are kept, and drawn."""
     reader, writer = os.pipe()
+    os.close(reader)
     if stderr == "full":
         os.close(writer)
         writer = os.open("/dev/full", os.O_WRONLY)
-    many = ("--seeds", "0-19", "--set", "training.epochs=300")
-    sweep = ("sweep-lambda", *LONG[:2], "--lambdas", "0.1,0", *many, "--jobs", jobs)
-    process = start(*sweep, stdout=subprocess.DEVNULL, stderr=writer)
+    sweep = ("sweep-lambda", *LONG[:2], "--lambdas", "0.1,0", "--seeds", "0-9", "--jobs", jobs)
+    after_a_stack = (signal.SIGINT, "mnistlin.runs.sweep_folder:SweepWriter", "add", 1)
+    process = started(*sweep, signal_after=after_a_stack, stdout=subprocess.DEVNULL, stderr=writer)
     os.close(writer)
-    wait_for(lambda: any("finished" in p.read_text() for p in workplace.glob("runs/*/sweep.csv")))
-    os.close(reader)
-    process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     found = load_sweep(only_run())
     assert found.status == "interrupted"
