@@ -20,7 +20,8 @@ from mnistlin.errors import RunError
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, GREEN, INK, ORANGE
 from mnistlin.model.linear import Head, squared_norm
-from mnistlin.model.optimum import Objective, Place, minimise
+from mnistlin.model.objective import Objective, Place
+from mnistlin.model.optimum import minimise
 from mnistlin.model.products import Floats
 from mnistlin.runs.folder import Run
 from mnistlin.training.evaluation import objective_on, predict

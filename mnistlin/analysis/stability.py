@@ -24,7 +24,8 @@ from mnistlin.errors import ConfigError, DataError
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, INK, VERMILION, legend_below, name_axes, page, side_by_side
 from mnistlin.model.linear import gradient, logits, stack, unstack
-from mnistlin.model.optimum import Objective, minimise
+from mnistlin.model.objective import Objective
+from mnistlin.model.optimum import minimise
 from mnistlin.model.products import Floats
 from mnistlin.model.sharpness import (
     STABILITY_LIMIT,

@@ -16,7 +16,8 @@ from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.data.splits import Split, SplitLoader, shared_loader, sharing
 from mnistlin.errors import ConfigError, DataError, RunError
 from mnistlin.model.linear import Head
-from mnistlin.model.optimum import Objective, minimise
+from mnistlin.model.objective import Objective
+from mnistlin.model.optimum import minimise
 from mnistlin.model.sharpness import (
     STABILITY_LIMIT,
     largest_stable_rate,

@@ -193,10 +193,12 @@ def _checked(schema: type[Schema], layers: Sequence[_Layer], overrides: Override
 def _merge(values: dict[str, Any], later: Mapping[str, Any]) -> None:
     """Put a later layer on top: mappings are merged, everything else is replaced."""
     for key, value in later.items():
-        if isinstance(value, dict) and isinstance(values.get(key), dict):
+        if isinstance(value, dict):
+            if not isinstance(values.get(key), dict):
+                values[key] = {}
             _merge(values[key], value)
         else:
-            values[key] = copy.deepcopy(value)
+            values[key] = copy.deepcopy(value) if isinstance(value, list) else value
 
 
 def _set(values: dict[str, Any], dotted: str, value: Any) -> str:

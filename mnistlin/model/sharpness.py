@@ -10,7 +10,7 @@ from scipy.sparse import linalg
 from threadpoolctl import threadpool_limits
 
 from mnistlin.model.linear import stack
-from mnistlin.model.optimum import Objective
+from mnistlin.model.objective import Objective
 from mnistlin.model.products import Floats
 
 STABILITY_LIMIT = 2.0

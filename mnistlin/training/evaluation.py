@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mnistlin.data.splits import Split
 from mnistlin.model.linear import Head, logits, stack
-from mnistlin.model.optimum import Objective, PixelBlock, Samples
+from mnistlin.model.objective import Objective, PixelBlock, Samples
 from mnistlin.model.products import Floats, pixel_weights, product
 from mnistlin.training.batches import BLOCK_ROWS, Block, PixelBuffer, PixelReader, one_class_blocks
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mnistlin.model.optimum import Objective, PixelBlock, Samples
+from mnistlin.model.objective import Objective, PixelBlock, Samples
 from mnistlin.model.products import SYMMETRIC, Pixels
 
 

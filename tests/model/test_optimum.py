@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression
 
 from mnistlin.model import linear
 from mnistlin.model.linear import HEADS
-from mnistlin.model.optimum import Objective, minimise
+from mnistlin.model.objective import Objective
+from mnistlin.model.optimum import minimise
 from model.objectives import (
     dense_hessian,
     inputs,
