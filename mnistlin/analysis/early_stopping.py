@@ -189,7 +189,7 @@ def _stoppers(val_losses: Sequence[float], min_delta: float) -> list[Stopper]:
 
 def _applied(run: Run, stoppers: Sequence[Stopper], patience: int, min_delta: float) -> AppliedRule:
     steps, losses = run.metrics["step"], run.metrics["val_loss"]
-    stop = next((i for i, stopper in enumerate(stoppers) if stopper.is_out_of(patience)), None)
+    stop = next((i for i, stopper in enumerate(stoppers) if stopper.should_stop(patience)), None)
     end = len(losses) - 1 if stop is None else stop
     best = int(np.argmin(losses[: end + 1]))
     return AppliedRule(

@@ -16,6 +16,7 @@ from mnistlin.model.linear import HEADS, Head, objective, stack
 from mnistlin.model.products import Floats
 from mnistlin.training.batches import PixelReader
 from mnistlin.training.schedule import Setup
+from mnistlin.training.segments import MemberState
 from mnistlin.training.sgd import Stack
 
 _DIFFERENCE = 1e-5
@@ -116,7 +117,8 @@ def check_gradient(split: Split, head: Head, l2_lambda: float) -> GradientCheck:
     setup = Setup(split, split, head, training, None, (l2_lambda,))
     weights = np.random.default_rng(0).normal(scale=0.1, size=setup.weights_shape)
     W = stack(weights)
-    analytic = W - Stack(setup, weights).train(range(1)).weights  # the learning rate is 1
+    trainer = Stack(setup, MemberState.starting_at(weights))
+    analytic = W - trainer.train(range(1)).weights  # the learning rate is 1
     numeric, loss_at_zero = _central_differences(setup, W)
     error = np.abs(analytic - numeric).max() / np.abs(analytic).max()
     return GradientCheck(

@@ -31,6 +31,7 @@ from mnistlin.experiment import setup_for
 from mnistlin.runs.files import npz_bytes, read_npz, write_bytes
 from mnistlin.sweep.workers import Configs, processes
 from mnistlin.training.evaluation import Evaluator
+from mnistlin.training.segments import MemberState
 from mnistlin.training.sgd import Stack
 
 if TYPE_CHECKING:
@@ -184,7 +185,8 @@ def _endings(configs: Configs) -> list[Ending]:
     longest = max(config.training.epochs, *lengths)
     # One epoch more than is trained, so that no check is there only because it is the last.
     setup = setup_for([load_config(config, {"training.epochs": longest + 1})], splits)
-    members, schedule = Stack(setup, np.zeros(setup.weights_shape)), setup.schedule
+    start, schedule = MemberState.at_zero(setup.weights_shape, "float64"), setup.schedule
+    members = Stack(setup, start)
     validation = Evaluator((splits.val,), setup.head, "float64", 0, keep_blocks=True)
     steps: list[int] = []
     losses: list[float] = []

@@ -116,10 +116,10 @@ def save(result: Result, out: Path | None = None, fmt: str = "png") -> list[Path
     """
     from mnistlin.figures.style import save as save_figure
 
-    home = out or result.folder
-    if home is None:
+    folder = out or result.folder
+    if folder is None:
         raise RunError(f"{result.stem} belongs to no run folder: name a folder to save it to")
-    plots, analysis = (out or home / name for name in ("plots", "analysis"))
+    plots, analysis = (out or folder / name for name in ("plots", "analysis"))
     files = [save_figure(figure, plots, stem, fmt) for stem, figure in result.figures().items()]
     files += [write_table(analysis, stem, rows) for stem, rows in result.records().items() if rows]
     if arrays := result.arrays():

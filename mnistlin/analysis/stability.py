@@ -5,7 +5,7 @@ full training set as one batch, noise of the batches is gone and overshoot stays
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -18,23 +18,20 @@ from mnistlin.analysis.claims import Evidence, Finding, claim
 from mnistlin.analysis.claims import Verdict as ClaimVerdict
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
-from mnistlin.analysis.unstable import objective_on_some
 from mnistlin.data.splits import Splits
-from mnistlin.errors import ConfigError, DataError
+from mnistlin.experiment import setup_for
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, INK, VERMILION, legend_below, name_axes, page, side_by_side
-from mnistlin.model.linear import gradient, logits, stack, unstack
+from mnistlin.model.linear import stack, unstack
 from mnistlin.model.objective import Objective
 from mnistlin.model.optimum import minimise
 from mnistlin.model.products import Floats
-from mnistlin.model.sharpness import (
-    STABILITY_LIMIT,
-    largest_stable_rate,
-    sharpness,
-)
+from mnistlin.model.sharpness import STABILITY_LIMIT, largest_stable_rate, sharpness
 from mnistlin.runs.folder import Run
-from mnistlin.training.batches import PixelReader, epoch_orders
+from mnistlin.training.batches import epoch_orders
 from mnistlin.training.evaluation import objective_on
+from mnistlin.training.segments import MemberState
+from mnistlin.training.sgd import Stack
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,16 +43,16 @@ N_STEPS, N_JUDGED = 300, 100
 N_PASSES = 500
 """Approximate number of passes over the training set in `explain_stability`."""
 
-GONE = 0.1
+_GONE = 0.1
 """A full batch leaves less than this fraction of a fluctuation that is noise of the batches."""
 
-DECAYING = 0.5
+_DECAYING = 0.5
 """A fluctuation whose second half is smaller than the first by this factor is still decaying."""
 
-NEGLIGIBLE = 1e-3
+_NEGLIGIBLE = 1e-3
 """A fluctuation below this fraction of the loss needs no explanation."""
 
-CLOSE = 0.8
+_CLOSE = 0.8
 """From this fraction of the limit on, a learning rate is close to it."""
 
 Verdict: TypeAlias = Literal["noise", "overshoot", "inconclusive", "no fluctuation"]
@@ -97,13 +94,13 @@ class Stability(Result):
     def verdict(self) -> Verdict:
         """What the experiment shows."""
         full, batches = fluctuation(self.full_batch), fluctuation(self.batches)
-        if max(full, batches) <= NEGLIGIBLE * self.batches[-1]:
+        if max(full, batches) <= _NEGLIGIBLE * self.batches[-1]:
             return "no fluctuation"
-        if full < GONE * batches:
+        if full < _GONE * batches:
             return "noise"
         half = N_JUDGED // 2
         first, last = self.full_batch[-N_JUDGED:-half], self.full_batch[-half:]
-        is_decaying = fluctuation(last) < DECAYING * fluctuation(first)
+        is_decaying = fluctuation(last) < _DECAYING * fluctuation(first)
         return "inconclusive" if is_decaying else "overshoot"
 
     def values(self) -> Values:
@@ -230,7 +227,7 @@ def _to_limit(product: float) -> str:
     """Return how a learning rate times a sharpness compares with the limit."""
     if product >= STABILITY_LIMIT:
         return "above the limit"
-    return "close to the limit" if product >= CLOSE * STABILITY_LIMIT else "below the limit"
+    return "close to the limit" if product >= _CLOSE * STABILITY_LIMIT else "below the limit"
 
 
 def _sd(fluctuation: float) -> str:
@@ -278,8 +275,8 @@ def explain_stability(run: Run, on_pass: Callable[[], object] = lambda: None) ->
         descent = minimise(objective, W, on_pass=on_pass)
         of_minimum = sharpness(objective, descent.place.weights) if descent.has_converged else None
     validation = objective_on(splits.val, run.head, l2_lambda=0.0)
-    full = _full_batch_steps(objective, W, training.learning_rate, on_pass)
-    batches = _batch_steps(run, splits, W)
+    full = _full_batch_steps(_trainer(run, splits), objective, on_pass)
+    batches = _batch_steps(_trainer(run, splits), run, splits)
     full_losses, batch_losses = (_losses(validation, each) for each in (full, batches))
     return Stability(run, of_run, of_minimum, full_losses, batch_losses)
 
@@ -290,27 +287,33 @@ def _losses(validation: Objective, weights: Floats) -> NDArray[np.float64]:
     return np.where(np.isfinite(losses), losses, np.nan)
 
 
+def _trainer(run: Run, splits: Splits) -> Stack:
+    """Return the trainer of a run, at its last weights and in float64."""
+    training = run.config.training.model_copy(update={"dtype": "float64"})
+    setup = setup_for([run.config.model_copy(update={"training": training})], splits)
+    return Stack(setup, MemberState.starting_at(run.weights["last"].astype(np.float64)))
+
+
 @np.errstate(over="ignore", invalid="ignore")
 def _full_batch_steps(
-    objective: Objective, W: Floats, learning_rate: float, on_pass: Callable[[], object]
+    trainer: Stack, objective: Objective, on_pass: Callable[[], object]
 ) -> Floats:
     """Return the weights after each step, (N_STEPS, n_features + 1, n_outputs)."""
     steps = []
     with threadpool_limits(1, "blas"):
         for _ in range(N_STEPS):
-            W = W - learning_rate * objective.at(W, "float32").gradient
+            gradient = objective.at(unstack(trainer.weights[0]), "float32").gradient
+            trainer.move(stack(gradient))
             on_pass()
-            steps.append(W)
+            steps.append(unstack(trainer.weights[0]))
     return np.array(steps)
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _batch_steps(run: Run, splits: Splits, W: Floats) -> Floats:
+def _batch_steps(trainer: Stack, run: Run, splits: Splits) -> Floats:
     """As `_full_batch_steps`, with the batches after the last check, in the order of the run."""
-    training, head, split = run.config.training, run.head, splits.train
-    reader = PixelReader(split, training.batch_size, "float64")
-    l2_lambdas, steps, stacked = np.array([training.l2_lambda]), [], stack(W)
-    size, n_batches = training.batch_size, split.n_samples // training.batch_size
+    training, split = run.config.training, splits.train
+    size, n_batches, steps = training.batch_size, split.n_samples // training.batch_size, []
     epoch, n_done = divmod(int(run.metrics["step"][-1]) + 1, n_batches)
     orders = epoch_orders(training, split.n_samples, epoch, splits.drawn_from)
     batches = chain.from_iterable(
@@ -318,47 +321,10 @@ def _batch_steps(run: Run, splits: Splits, W: Floats) -> Floats:
     )
     with threadpool_limits(1, "blas"):
         for samples in islice(batches, n_done, n_done + N_STEPS):
-            X = reader.read(samples)
-            Y = head.one_hot(split.targets[samples], len(split.classes), "float64")
-            R = head.residual(logits(stacked, X), Y)
-            stacked = stacked - training.learning_rate * gradient(R, stacked, X, l2_lambdas)
-            steps.append(unstack(stacked[0]))
+            Y = run.head.one_hot(split.targets[samples], len(split.classes), "float64")
+            trainer.step(samples, Y)
+            steps.append(unstack(trainer.weights[0]))
     return np.array(steps)
-
-
-def stable_rate_like(learning_rate: float, objective: Objective) -> float:
-    """Divide a learning rate by 10 until training is stable at its start; return it.
-
-    Training begins at W = 0, where all samples are uncertain and the sharpness is near its largest.
-    """
-    samples = objective.samples
-    n_outputs = objective.head.n_outputs(samples.n_classes)
-    limit = largest_stable_rate(sharpness(objective, np.zeros((samples.n_features + 1, n_outputs))))
-    while learning_rate >= limit:
-        learning_rate /= 10
-    return learning_rate
-
-
-def likely_cause_of_divergence(run: Run) -> str:
-    """Return the likely cause of a run's divergence, and a learning rate that would be stable.
-
-    The penalty alone multiplies every weight by 1 - 2 η λ a step, which grows it if η λ > 1.
-    """
-    how = run.config.training
-    product = how.learning_rate * how.l2_lambda
-    cause = f"likely cause: training.learning_rate {how.learning_rate:g} is too large"
-    if product > 1:
-        cause = (
-            f"likely cause: learning_rate x l2_lambda is {product:g}, and above 1 the penalty "
-            "alone makes the weights larger with every step"
-        )
-    try:
-        train = load_own_splits(run).train
-    except (DataError, ConfigError):  # a worker may have trained the run where the data is
-        return f"{cause}; lower the learning rate"
-    objective = replace(objective_on_some(train, run.head), l2_lambda=how.l2_lambda)
-    rate = stable_rate_like(how.learning_rate / 10, objective)
-    return f"{cause}; try training.learning_rate={rate:g}"
 
 
 @claim("steps-overshoot")

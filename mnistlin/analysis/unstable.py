@@ -1,4 +1,4 @@
-"""Which members of a sweep did their step size make, and not λ.
+"""Learning rates that are too large: the members of a sweep that they made, and divergence.
 
 A run cannot stay at its minimum where the learning rate times the sharpness there is 2 or more. A
 sweep is tested once, when it has ended, and sweep.json keeps the result, so that figures can name
@@ -124,3 +124,38 @@ def objective_on_some(split: Split, head: Head) -> Objective:
     chosen = np.unique(np.linspace(0, split.n_samples - 1, MAX_IMAGES).astype(np.intp))
     some = replace(split, rows=split.rows[chosen], targets=split.targets[chosen])
     return objective_on(some, head, l2_lambda=0.0)
+
+
+def stable_rate_like(learning_rate: float, objective: Objective) -> float:
+    """Divide a learning rate by 10 until training is stable at its start; return it.
+
+    Training begins at W = 0, where all samples are uncertain and the sharpness is near its largest.
+    """
+    samples = objective.samples
+    n_outputs = objective.head.n_outputs(samples.n_classes)
+    limit = largest_stable_rate(sharpness(objective, np.zeros((samples.n_features + 1, n_outputs))))
+    while learning_rate >= limit:
+        learning_rate /= 10
+    return learning_rate
+
+
+def likely_cause_of_divergence(run: Run) -> str:
+    """Return the likely cause of a run's divergence, and a learning rate that would be stable.
+
+    The penalty alone multiplies every weight by 1 - 2 η λ a step, which grows it if η λ > 1.
+    """
+    training = run.config.training
+    product = training.learning_rate * training.l2_lambda
+    cause = f"likely cause: training.learning_rate {training.learning_rate:g} is too large"
+    if product > 1:
+        cause = (
+            f"likely cause: learning_rate x l2_lambda is {product:g}, and above 1 the penalty "
+            "alone makes the weights larger with every step"
+        )
+    try:
+        train = load_own_splits(run).train
+    except (DataError, ConfigError):  # a worker may have trained the run where the data is
+        return f"{cause}; lower the learning rate"
+    objective = replace(objective_on_some(train, run.head), l2_lambda=training.l2_lambda)
+    rate = stable_rate_like(training.learning_rate / 10, objective)
+    return f"{cause}; try training.learning_rate={rate:g}"

@@ -57,18 +57,18 @@ class Output:
         with bar(None, "pass", quiet=self.as_json, desc=what) as shown:
             yield shown.update
 
-    def show(self, result: "Result", make_home: Callable[[], Path] | None = None) -> None:
+    def show(self, result: "Result", make_folder: Callable[[], Path] | None = None) -> None:
         """Save a result and print it; a failure to save is a warning after the result.
 
-        `make_home` makes the folder of a result that belongs to no run folder.
+        `make_folder` makes the folder of a result that belongs to no run folder.
         """
         from mnistlin.analysis.result import save
 
         files: Sequence[Path] = ()
         problem: RunError | None = None
         try:
-            home = self.out or (make_home() if make_home else None)
-            files = save(result, home, self.file_format)
+            folder = self.out or (make_folder() if make_folder else None)
+            files = save(result, folder, self.file_format)
         except RunError as error:
             problem = error
         show(result, files, as_json=self.as_json)

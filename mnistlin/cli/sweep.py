@@ -482,7 +482,7 @@ def _exit_code(sweep: "Sweep", request: StopRequest) -> int:
 
 def _problems(sweep: "Sweep") -> Iterator[str]:
     """Yield what went wrong with stacks and members, and what to do about it."""
-    from mnistlin.analysis.stability import likely_cause_of_divergence
+    from mnistlin.analysis.unstable import likely_cause_of_divergence
     from mnistlin.runs.sweep_folder import DIVERGED
 
     runs = {run.path.name: run for run in sweep.members.values()}

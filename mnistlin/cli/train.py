@@ -198,7 +198,7 @@ def _result_lines(run: "Run") -> dict[str, Any]:
 
 def _exit_code(run: "Run", request: StopRequest) -> int:
     if run.status == "diverged":
-        from mnistlin.analysis.stability import likely_cause_of_divergence
+        from mnistlin.analysis.unstable import likely_cause_of_divergence
 
         cause = likely_cause_of_divergence(run)
         log(f"error: training diverged; {cause}")

@@ -12,8 +12,7 @@ from typing import TypeAlias
 
 import mnistlin
 from mnistlin.analysis.claims import TrainedExperiment
-from mnistlin.analysis.stability import likely_cause_of_divergence
-from mnistlin.analysis.unstable import with_unstable_members
+from mnistlin.analysis.unstable import likely_cause_of_divergence, with_unstable_members
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import SplitLoader
 from mnistlin.errors import RunError

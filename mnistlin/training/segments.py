@@ -1,7 +1,7 @@
 """What training yields: segments, with checks, early stopping and divergence. Nothing trains here.
 
-The trainer makes a `Recording` of each segment of a stack. Once its checks are evaluated, `judge`
-makes a `Segment` of it for each member, cut back to where the training of that member ended.
+The trainer makes a `Recording` of each segment of a stack. Once its checks are evaluated,
+`segments_of` makes a `Segment` of it for each member, cut back to where its training ended.
 Segments are atomic: rows are written, checkpoints saved and interrupts handled between them.
 """
 
@@ -40,7 +40,7 @@ class Stopper:
             return Stopper(val_loss, 0)
         return Stopper(self.best_loss, self.checks_without_improvement + 1)
 
-    def is_out_of(self, patience: int) -> bool:
+    def should_stop(self, patience: int) -> bool:
         """Whether training stops here: at the `patience`-th check in a row that did not improve."""
         return self.checks_without_improvement >= patience
 
@@ -49,7 +49,7 @@ class Check(NamedTuple):
     """One row of metrics.csv: the model after a step, on the full training and validation sets.
 
     Losses are mean cross entropies in nats, without the penalty; accuracies are fractions. The last
-    column is known once the segment has been judged.
+    column is filled in by `segments_of`.
     """
 
     step: int
@@ -63,11 +63,11 @@ class Check(NamedTuple):
     checks_without_improvement: int = 0
 
     @property
-    def is_sound(self) -> bool:
-        """Whether the model has not diverged."""
-        losses_are_small = max(self.train_loss, self.val_loss) <= MAX_LOSS
-        numbers = (self.train_loss, self.val_loss, self.l2_penalty, self.weight_norm)
-        return losses_are_small and all(map(math.isfinite, numbers))
+    def has_diverged(self) -> bool:
+        """Whether a loss is above the limit, or a number is not finite."""
+        losses = self.train_loss, self.val_loss
+        numbers = (*losses, self.l2_penalty, self.weight_norm)
+        return max(losses) > MAX_LOSS or not all(map(math.isfinite, numbers))
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Segment:
     outcome: Outcome | None
 
 
-def judge(
+def segments_of(
     setup: Setup, recording: Recording, score: Score, states: Mapping[int, MemberState]
 ) -> list[Segment]:
     """Return the segment of each member that was still training.
@@ -212,13 +212,13 @@ def _segment(
     for check in measured:
         if check.step >= end:
             break
-        if not check.is_sound:
+        if check.has_diverged:
             outcome, end = "diverged", check.step + 1
             break
         stopper = stopper.after(check.val_loss, stopping.min_delta if stopping else 0.0)
         waited = stopper.checks_without_improvement
         checks.append(check._replace(checks_without_improvement=waited))
-        if stopping and stopper.is_out_of(stopping.patience):
+        if stopping and stopper.should_stop(stopping.patience):
             outcome, end = "early_stopped", check.step + 1
             break
     n_steps = end - steps.start

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mnistlin.model.linear import gradient, logits, stack
-from mnistlin.model.products import Floats, Pixels
+from mnistlin.model.products import Floats
 from mnistlin.training.batches import PixelReader, epoch_orders
 from mnistlin.training.evaluation import Evaluator, Score
 from mnistlin.training.schedule import Setup
-from mnistlin.training.segments import MemberState, Recording, Segment, judge
+from mnistlin.training.segments import MemberState, Recording, Segment, segments_of
 
 _STEPS_PER_CHUNK = 64
 """Steps whose logits are kept until the losses of their batches are computed, all at once."""
@@ -54,7 +54,7 @@ def train(setup: Setup, resume: tuple[int, MemberState] | None = None) -> Iterat
     zero = MemberState.at_zero(setup.weights_shape, setup.training.dtype)
     first_epoch, state = resume or (0, zero)
     states = dict.fromkeys(range(len(setup.l2_lambdas)), state)
-    members = Stack(setup, state.weights, first_epoch)
+    members = Stack(setup, state, first_epoch)
     n_helpers = min(_MAX_HELPERS, _n_cores() - 1)
     evaluator = Evaluator(
         (setup.train, setup.val),
@@ -78,7 +78,7 @@ def train(setup: Setup, resume: tuple[int, MemberState] | None = None) -> Iterat
         try:
             ready = trained() if _has_short_steps(setup) else _one_behind(trained())
             for recording, score in ready:
-                segments = judge(setup, recording, score(), states)
+                segments = segments_of(setup, recording, score(), states)
                 yield segments
                 states = {each.member: each.state for each in segments if each.outcome is None}
                 if not states:
@@ -89,31 +89,29 @@ def train(setup: Setup, resume: tuple[int, MemberState] | None = None) -> Iterat
 
 
 class Stack:
-    """The weights of the members that are still training, and their update steps.
-
-    All members start from weights (n_features + 1, n_outputs).
-    """
+    """The members that are still training, all from one state, and their update steps."""
 
     @np.errstate(over="ignore")  # a λ may overflow float32; that too is divergence
-    def __init__(self, setup: Setup, weights: Floats, first_epoch: int = 0) -> None:
-        self._setup, self._how, self._schedule = setup, setup.training, setup.schedule
-        self._reader = PixelReader(setup.train, self._how.batch_size, self._how.dtype)
+    def __init__(self, setup: Setup, state: MemberState, first_epoch: int = 0) -> None:
+        training = setup.training
+        self._setup, self._schedule = setup, setup.schedule
+        self._reader = PixelReader(setup.train, training.batch_size, training.dtype)
         self._members = tuple(range(len(setup.l2_lambdas)))
-        self._l2_lambdas = np.array(setup.l2_lambdas, dtype=self._how.dtype)
-        rates = setup.learning_rates or [self._how.learning_rate] * len(self._members)
-        self._learning_rates = np.array(rates, dtype=self._how.dtype)
-        self._weights = stack(*[weights] * len(self._members))
-        self._orders = epoch_orders(self._how, setup.train.n_samples, first_epoch, setup.drawn_from)
+        self._l2_lambdas = np.array(setup.l2_lambdas, dtype=training.dtype)
+        rates = setup.learning_rates or [training.learning_rate] * len(self._members)
+        self._learning_rates = np.array(rates, dtype=training.dtype)
+        self.weights = stack(*[state.weights] * len(self._members))
+        self._orders = epoch_orders(training, setup.train.n_samples, first_epoch, setup.drawn_from)
 
     def keep(self, members: tuple[int, ...]) -> None:
         """Remove all but these members."""
         if members == self._members:
             return
         at = [self._members.index(member) for member in members]
-        self._members, self._weights = members, self._weights[at]
+        self._members, self.weights = members, self.weights[at]
         self._l2_lambdas, self._learning_rates = self._l2_lambdas[at], self._learning_rates[at]
 
-    @np.errstate(over="ignore", invalid="ignore")  # divergence is judged by its numbers
+    @np.errstate(over="ignore", invalid="ignore")  # divergence shows in the losses
     def train(self, epochs: range) -> Recording:
         """Take all steps of some epochs, which follow those before."""
         steps = self._schedule.steps(epochs)
@@ -128,37 +126,44 @@ class Stack:
             self._members,
             np.concatenate(batch_losses, axis=-1),
             np.stack(snapshots),
-            self._weights.copy(),
+            self.weights.copy(),
         )
 
     def _next_batches(self) -> NDArray[np.intp]:
         """Return the samples of each batch of the next epoch, (steps_per_epoch, batch_size)."""
-        n_used = self._schedule.steps_per_epoch * self._how.batch_size
-        return next(self._orders)[:n_used].reshape(-1, self._how.batch_size)
+        shape = self._schedule.steps_per_epoch, self._setup.training.batch_size
+        return next(self._orders)[: math.prod(shape)].reshape(shape)
 
     def _take_steps(
         self, steps: range, batches: NDArray[np.intp], snapshots: list[Floats]
     ) -> NDArray[np.float64]:
         """Train on some batches; return their losses (n_models, n_steps), append the snapshots."""
-        setup, dtype = self._setup, self._how.dtype
+        setup, dtype = self._setup, self._setup.training.dtype
         Y = setup.head.one_hot(setup.train.targets[batches], setup.n_classes, dtype)
-        Z = np.empty((len(steps), *self._weights.shape[:2], batches.shape[1]), dtype)
+        Z = np.empty((len(steps), *self.weights.shape[:2], batches.shape[1]), dtype)
         checks = set(self._schedule.checks(steps))
         for i, (step, samples) in enumerate(zip(steps, batches, strict=True)):
-            Z[i] = self._step(self._reader.read(samples), Y[i])
+            Z[i] = self.step(samples, Y[i])
             if step in checks:
-                snapshots.append(self._weights.copy())
+                snapshots.append(self.weights.copy())
         losses = setup.head.losses(Z, Y[:, None])
         means: NDArray[np.float64] = losses.mean(axis=-1, dtype=np.float64).T
         return means
 
-    def _step(self, X: Pixels, Y: Floats) -> Floats:
-        """Move the weights against the gradient on one batch; return its logits before that."""
-        W = self._weights
-        Z = logits(W, X)
+    def step(self, samples: NDArray[np.intp], Y: Floats) -> Floats:
+        """Take a step on a batch, whose targets are Y; return its logits before the step."""
+        X = self._reader.read(samples)
+        Z = logits(self.weights, X)
         R = self._setup.head.residual(Z, Y)
-        W -= self._learning_rates[:, None, None] * gradient(R, W, X, self._l2_lambdas)
+        self.move(gradient(R, self.weights, X, self._l2_lambdas))
         return Z
+
+    def move(self, G: Floats) -> None:
+        """Update the weights with gradients of J, of their shape: all that a step does to them.
+
+        `explain stability` does the same with the gradient on all images.
+        """
+        self.weights -= self._learning_rates[:, None, None] * G
 
 
 def _has_short_steps(setup: Setup) -> bool:

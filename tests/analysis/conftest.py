@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mnistlin import run_experiment, run_sweep
+from mnistlin import explain_stability, run_experiment, run_sweep
 from mnistlin.config import ExperimentConfig, SweepConfig
 
 
@@ -17,6 +17,19 @@ def train_tiny(tmp_path_factory, make_config):
     """Return a function that trains on the tiny dataset; its keywords are those of make_config."""
     runs_dir = tmp_path_factory.mktemp("tiny-runs")
     return lambda *model, **settings: run_experiment(make_config(*model, **settings), runs_dir)
+
+
+@pytest.fixture(scope="session")
+def at_rate(train_tiny):
+    """Return a function that trains with λ = 0.5 at a fraction of the largest stable rate."""
+    calm = explain_stability(train_tiny("logistic", l2_lambda=0.5, learning_rate=0.01))
+    limit = calm.values()["largest_stable_rate"]
+
+    def train(fraction, **training):
+        rate = fraction * limit
+        return train_tiny("logistic", l2_lambda=0.5, learning_rate=rate, **training)
+
+    return train
 
 
 @pytest.fixture

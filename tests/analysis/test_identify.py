@@ -90,7 +90,7 @@ def test_rules_stop_where_the_trainer_stops(losses):
             waited = []
             for loss in losses[: check + 1]:
                 stopper = stopper.after(loss, rule.min_delta)
-                waited.append(stopper.is_out_of(rule.patience))
+                waited.append(stopper.should_stop(rule.patience))
             assert waited.index(True) == check
 
 
@@ -128,7 +128,7 @@ def test_rules_that_count_epochs_stop_where_they_say(losses):
             stopper, waited = Stopper(), []
             for loss in losses[: check + 1]:
                 stopper = stopper.after(loss, rule.min_delta)
-                waited.append(stopper.is_out_of(rule.in_checks))
+                waited.append(stopper.should_stop(rule.in_checks))
             assert waited.index(True) == check
 
 

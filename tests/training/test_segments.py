@@ -1,4 +1,4 @@
-"""How segments are judged: where training ends, and what is kept."""
+"""What becomes a segment: where training ends, and what is kept."""
 
 import math
 
@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 
 from mnistlin.config import EarlyStoppingConfig
 from mnistlin.training.evaluation import Score
-from mnistlin.training.segments import MAX_LOSS, MemberState, Recording, Stopper, judge
+from mnistlin.training.segments import MAX_LOSS, MemberState, Recording, Stopper, segments_of
 
 BEYOND = [math.nan, math.inf, math.nextafter(MAX_LOSS, math.inf)]
 
 
 @pytest.fixture(scope="module")
-def judged(make_setup, make_split):
-    """Return a function that judges a segment of one member, which has a check after every step.
+def segment_of(make_setup, make_split):
+    """Return a function that returns a segment of one member, which has a check after every step.
 
     The segment is the second of the run. Every weight of its i-th snapshot is i, so that it can be
     recognised in the state.
     """
 
-    def judge_one(
+    def one(
         val_losses,
         batch_losses=None,
         state=None,
@@ -57,10 +57,10 @@ def judged(make_setup, make_split):
             np.array([score["train_loss"], val_losses], dtype=float), np.full((2, n), 0.8)
         )
         state = state or MemberState.at_zero(setup.weights_shape, "float64")
-        (segment,) = judge(setup, recording, measured, {0: state})
+        (segment,) = segments_of(setup, recording, measured, {0: state})
         return segment
 
-    return judge_one
+    return one
 
 
 def kept(segment):
@@ -76,35 +76,35 @@ def changed(n, at, value, default=0.0):
     return numbers
 
 
-def test_a_sound_segment_is_kept_whole(judged):
-    segment = judged([3, 1, 2])
+def test_a_sound_segment_is_kept_whole(segment_of):
+    segment = segment_of([3, 1, 2])
     assert kept(segment) == (3, 3, 2, 1)
     assert (segment.outcome, segment.steps) == (None, range(3, 6))
     assert segment.state.weights[0, 0] == 99
     assert segment.state.best_loss == 1
 
 
-def test_the_last_segment_finishes_if_nothing_else_ended_training(judged):
-    assert judged([3, 1, 2], is_last=True).outcome == "finished"
+def test_the_last_segment_finishes_if_nothing_else_ended_training(segment_of):
+    assert segment_of([3, 1, 2], is_last=True).outcome == "finished"
 
 
 @pytest.mark.parametrize("is_last", [False, True])
-def test_early_stopping_cuts_back_to_the_check_that_ended_it(is_last, judged):
-    segment = judged([1, 2, 2, 0, 0], patience=2, is_last=is_last)
+def test_early_stopping_cuts_back_to_the_check_that_ended_it(is_last, segment_of):
+    segment = segment_of([1, 2, 2, 0, 0], patience=2, is_last=is_last)
     assert kept(segment) == (3, 3, 2, 0)
     assert segment.outcome == "early_stopped"
     assert [check.checks_without_improvement for check in segment.checks] == [0, 1, 2]
 
 
-def test_patience_continues_over_the_end_of_a_segment(judged):
-    first = judged([1, 2], patience=3)
-    second = judged([2, 2, 2], state=first.state, patience=3)
+def test_patience_continues_over_the_end_of_a_segment(segment_of):
+    first = segment_of([1, 2], patience=3)
+    second = segment_of([2, 2, 2], state=first.state, patience=3)
     assert (len(second.checks), second.outcome) == (2, "early_stopped")
     assert second.state.best is first.state.best
 
 
-def test_checks_without_improvement_are_counted_without_early_stopping_too(judged):
-    segment = judged([1, 2, 3, 0])
+def test_checks_without_improvement_are_counted_without_early_stopping_too(segment_of):
+    segment = segment_of([1, 2, 3, 0])
     assert [check.checks_without_improvement for check in segment.checks] == [0, 1, 2, 0]
 
 
@@ -112,70 +112,70 @@ def test_checks_without_improvement_are_counted_without_early_stopping_too(judge
     losses=st.lists(st.sampled_from([1.0, 2.0, 3.0]), min_size=1, max_size=8),
     min_delta=st.floats(0, 5),
 )
-def test_best_is_the_first_of_the_lowest_losses_whatever_min_delta(judged, losses, min_delta):
+def test_best_is_the_first_of_the_lowest_losses_whatever_min_delta(segment_of, losses, min_delta):
     """`min_delta` decides when to stop, never which weights are best."""
-    segment = judged(losses, patience=100, min_delta=min_delta)
+    segment = segment_of(losses, patience=100, min_delta=min_delta)
     assert kept(segment)[3] == losses.index(min(losses))
 
 
-def test_an_equal_check_of_a_later_segment_does_not_replace_the_best(judged):
-    first = judged([1, 2])
-    second = judged([1, 2], state=first.state)
+def test_an_equal_check_of_a_later_segment_does_not_replace_the_best(segment_of):
+    first = segment_of([1, 2])
+    second = segment_of([1, 2], state=first.state)
     assert second.state.best is first.state.best
 
 
 @pytest.mark.parametrize("loss", BEYOND)
-def test_a_bad_batch_loss_ends_training_before_its_row(loss, judged):
-    segment = judged([3, 1, 2, 2], [0.5, 0.5, loss, 0.5], is_last=True)
+def test_a_bad_batch_loss_ends_training_before_its_row(loss, segment_of):
+    segment = segment_of([3, 1, 2, 2], [0.5, 0.5, loss, 0.5], is_last=True)
     assert kept(segment) == (2, 2, 1, 1)
     assert (segment.outcome, segment.steps) == ("diverged", range(4, 6))
 
 
 @pytest.mark.parametrize("loss", BEYOND)
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_a_bad_check_ends_training_before_its_row(split, loss, judged):
+def test_a_bad_check_ends_training_before_its_row(split, loss, segment_of):
     """The batch loss of its step, measured before the update, was still sound and is kept."""
     if split == "val":
-        segment = judged([3, 1, loss, 0], is_last=True)
+        segment = segment_of([3, 1, loss, 0], is_last=True)
     else:
-        segment = judged([3, 1, 2, 0], is_last=True, train_loss=changed(4, 2, loss, 0.5))
+        segment = segment_of([3, 1, 2, 0], is_last=True, train_loss=changed(4, 2, loss, 0.5))
     assert kept(segment) == (2, 3, 1, 1)
     assert segment.outcome == "diverged"
 
 
 @pytest.mark.parametrize("weight", [math.nan, math.inf])
-def test_a_weight_norm_that_is_not_finite_is_divergence(weight, judged):
-    segment = judged([3, 1, 2, 0], weight=changed(4, 2, weight))
+def test_a_weight_norm_that_is_not_finite_is_divergence(weight, segment_of):
+    segment = segment_of([3, 1, 2, 0], weight=changed(4, 2, weight))
     assert (len(segment.checks), segment.outcome) == (2, "diverged")
 
 
-def test_a_penalty_that_is_not_finite_is_divergence(judged):
+def test_a_penalty_that_is_not_finite_is_divergence(segment_of):
     """λ Σ W² can overflow where the norm does not."""
-    segment = judged([3, 1], l2_lambda=1e300, weight=changed(2, 1, 1e10))
+    segment = segment_of([3, 1], l2_lambda=1e300, weight=changed(2, 1, 1e10))
     assert (len(segment.checks), segment.outcome) == (1, "diverged")
 
 
-def test_losses_up_to_the_limit_are_sound(judged):
-    segment = judged([MAX_LOSS], [MAX_LOSS], train_loss=np.array([MAX_LOSS]))
+def test_losses_up_to_the_limit_are_sound(segment_of):
+    segment = segment_of([MAX_LOSS], [MAX_LOSS], train_loss=np.array([MAX_LOSS]))
     assert segment.outcome is None
 
 
-def test_what_ended_training_first_counts(judged):
+def test_what_ended_training_first_counts(segment_of):
     """A stop before a bad batch is a stop; a bad batch before the stop is divergence."""
     bad_at_3 = [0.5, 0.5, 0.5, math.nan]
-    assert judged([1, 2, 2, 2], bad_at_3, patience=2).outcome == "early_stopped"
-    assert judged([1, 2, 2, 2], bad_at_3, patience=3).outcome == "diverged"
+    assert segment_of([1, 2, 2, 2], bad_at_3, patience=2).outcome == "early_stopped"
+    assert segment_of([1, 2, 2, 2], bad_at_3, patience=3).outcome == "diverged"
 
 
-def test_divergence_before_the_first_check_leaves_zero_weights(judged):
-    segment = judged([1, 1], [math.nan, 0.5])
+def test_divergence_before_the_first_check_leaves_zero_weights(segment_of):
+    segment = segment_of([1, 1], [math.nan, 0.5])
     assert kept(segment) == (0, 0, 0, 0)
     assert segment.outcome == "diverged"
 
 
-def test_divergence_keeps_the_last_good_weights_of_the_segment_before(judged):
-    first = judged([2, 3])
-    segment = judged([1, 1], [math.nan, 0.5], state=first.state)
+def test_divergence_keeps_the_last_good_weights_of_the_segment_before(segment_of):
+    first = segment_of([2, 3])
+    segment = segment_of([1, 1], [math.nan, 0.5], state=first.state)
     assert segment.state.last is first.state.last
     assert segment.state.best is first.state.best
     assert len(segment.steps) == len(segment.batch_losses) == 0
@@ -186,7 +186,7 @@ def stop_index(losses, patience, min_delta=0.0):
     stopper = Stopper()
     for i, loss in enumerate(losses):
         stopper = stopper.after(loss, min_delta)
-        if stopper.is_out_of(patience):
+        if stopper.should_stop(patience):
             return i
     return None
 
