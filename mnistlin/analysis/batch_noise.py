@@ -40,11 +40,7 @@ class BatchNoise(Result):
     """Standard deviations, of shape (n_sizes, n_seeds)."""
 
     title = "Noise and batch size"
-
-    @property
-    def stem(self) -> str:
-        """batch-noise."""
-        return "batch-noise"
+    stem = "batch-noise"
 
     @property
     def batch_sizes(self) -> list[int]:
@@ -76,7 +72,7 @@ class BatchNoise(Result):
         }
 
     def explanation(self) -> str:
-        """Say how the noise changes with the batch size."""
+        """Describe how the noise changes with the batch size."""
         first, last = self.batch_sizes[0], self.batch_sizes[-1]
         return (
             f"The validation loss fluctuates by {self.means[0]:.2g} nats around its running mean "
@@ -205,11 +201,7 @@ class BatchClasses(Result):
     """Of shape (n_batches, n_classes)."""
 
     title = "Classes in the batches"
-
-    @property
-    def stem(self) -> str:
-        """batch-classes."""
-        return "batch-classes"
+    stem = "batch-classes"
 
     @property
     def folder(self) -> Path:
@@ -233,7 +225,7 @@ class BatchClasses(Result):
         }
 
     def explanation(self) -> str:
-        """Say how evenly the classes are spread."""
+        """Describe how evenly the classes are spread."""
         spread = "not clearly less evenly than" if self.p_value >= 0.05 else "less evenly than"
         return (
             f"All {len(self.counts)} batches of an epoch have images of "

@@ -88,7 +88,7 @@ class Calibration:
         return values
 
     def explanation(self) -> str:
-        """Say whether the model is calibrated, as far as these images tell."""
+        """Return whether the model is calibrated, as far as these images tell."""
         low, high = self.over_confidence_interval
         size = f"mean confidence minus accuracy is {self.over_confidence:+.4f} ({low:+.4f} to "
         size += f"{high:+.4f})"

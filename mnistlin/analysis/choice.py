@@ -18,6 +18,7 @@ from mnistlin.analysis.selection import Choice, Scores, choose
 from mnistlin.analysis.statistics import Mean, proportion_interval
 from mnistlin.analysis.unstable import with_unstable_members
 from mnistlin.errors import ConfigError, RunError
+from mnistlin.figures.captions import written
 from mnistlin.runs.folder import Run
 from mnistlin.runs.records import ChoiceRecord
 from mnistlin.runs.sweep_folder import (
@@ -66,11 +67,7 @@ class SweepChoice(Result):
     """Score of the chosen member on the test set, if that is not the validation set."""
 
     title = "The choice"
-
-    @property
-    def stem(self) -> str:
-        """Choice."""
-        return "choice"
+    stem = "choice"
 
     @property
     def folder(self) -> Path:
@@ -143,7 +140,7 @@ class SweepChoice(Result):
         return ", ".join(mark for mark, applies in marks.items() if applies)
 
     def explanation(self) -> str:
-        """Say what was chosen, and what speaks against trusting it."""
+        """Describe what was chosen, and what speaks against trusting it."""
         if self.choice is None:
             return (
                 "No setting of this sweep can be chosen: every one failed, diverged or is "
@@ -220,11 +217,12 @@ class SweepChoice(Result):
     def _tested(self) -> str:
         if not self.test:
             return ""
+        low, high = (written(end, ".2%") for end in self.test["test_interval"])
         return (
             "On the test set, which is read once and for the member chosen by "
             f"{self.test['chosen_by']} alone ({self.test['test_run']}), "
-            f"{self.test['test_accuracy']:.2%} are correctly classified (95 % interval "
-            f"{self.test['test_interval'][0]:.2%} to {self.test['test_interval'][1]:.2%})."
+            f"{written(self.test['test_accuracy'], '.2%')} are correctly classified (95 % interval "
+            f"{low} to {high})."
         )
 
     def _usable(self) -> list[Key]:

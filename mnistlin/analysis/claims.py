@@ -1,4 +1,4 @@
-"""Claims of a report, each tested by a function that stands beside the question it belongs to.
+"""Claims of a report, each tested by a function in the module of its question.
 
 To add a claim, write a function in the module of its question and register it:
 

@@ -18,7 +18,7 @@ from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import CONFIDENCE, POWER, PairedCounts, holm, holm_levels
 from mnistlin.errors import DataError, RunError
 from mnistlin.figures import captions
-from mnistlin.figures.captions import signed
+from mnistlin.figures.captions import signed, written
 from mnistlin.figures.style import BLUE, FAINT, HEIGHT, INK, MUTED, VERMILION
 from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import differences
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mnistlin.data.splits import Splits
 
 MAX_ROWS = 2
-"""Images beside each other, and rows of them, of each run of a pair."""
+"""Images per row, and rows, of each run of a pair."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,15 @@ class Pair:
         return samples[np.argsort(-confidence, kind="stable")]
 
     def verdict(self) -> str:
-        """Say whether so many images can resolve the gap between the runs."""
+        """Return whether these images can resolve the gap between the runs."""
         n, gap, smallest = self.counts.n, abs(self.counts.difference), self.smallest_gap
         if smallest is None:
             return f"no: {n:,} images are too few for any gap"
         verdict = "yes" if gap >= smallest else "only just" if self.is_significant else "no"
         return (
-            f"{verdict}: with {self.counts.discordance:.1%} of them classified correctly by one "
-            f"run only, {n:,} images reveal a gap of {_gap(smallest, n)} or more in {POWER:.0%} of "
-            f"all cases; the gap here is {_gap(gap, n)}"
+            f"{verdict}: with {written(self.counts.discordance, '.1%')} of them classified "
+            f"correctly by one run only, {n:,} images reveal a gap of {_gap(smallest, n)} or more "
+            f"in {written(POWER, '.0%')} of all cases; the gap here is {_gap(gap, n)}"
         )
 
     def row(self, a: str, b: str) -> Values:
@@ -107,11 +107,7 @@ class Comparison(Result):
     pairs: tuple[Pair, ...]
 
     title = "Comparison"
-
-    @property
-    def stem(self) -> str:
-        """Comparison."""
-        return "comparison"
+    stem = "comparison"
 
     @property
     def names(self) -> list[str]:
@@ -152,7 +148,7 @@ class Comparison(Result):
         return {"runs": runs, "pairs": [pair.row(*names) for names, pair in named]}
 
     def explanation(self) -> str:
-        """Say which differences are more than chance, and that the others are undecided."""
+        """Return which differences are more than chance, and that the others are undecided."""
         return (_of_pair if len(self.pairs) == 1 else _of_pairs)(self)
 
     def records(self) -> Tables:
@@ -344,7 +340,8 @@ def _draw_gap(axes: "Axes", pair: Pair) -> None:
         f"accuracy of A − accuracy of B: {signed(counts.difference, '.4f')}, 95 % interval "
         f"{signed(low, '.4f')} to {signed(high, '.4f')}; p = {pair.p_value:.2g} (McNemar, exact)"
     )
-    grey = f"grey: gaps that {counts.n:,} images reveal in under {POWER:.0%} of all cases"
+    share = written(POWER, ".0%")
+    grey = f"grey: gaps that {counts.n:,} images reveal in under {share} of all cases"
     name_axes(axes, words, grey if smallest else "")
     if smallest is not None:
         axes.axvspan(-smallest, smallest, color=FAINT, zorder=0)

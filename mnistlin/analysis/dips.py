@@ -54,11 +54,7 @@ class Dips(Result):
     """None for a shuffled run, in which no batch returns."""
 
     title = "Dips of the validation accuracy"
-
-    @property
-    def stem(self) -> str:
-        """Dips."""
-        return "dips"
+    stem = "dips"
 
     @property
     def folder(self) -> Path:
@@ -121,7 +117,7 @@ class Dips(Result):
         return {"hardest_batches": rows}
 
     def explanation(self) -> str:
-        """Say whether the periods agree, and which steps lower accuracy."""
+        """Describe whether the periods agree, and which steps lower accuracy."""
         parts = [self._about_period(), self._about_measurement(), self._about_agreement()]
         parts.append(self._about_positions() if self.epoch is None else self._about_steps())
         if len(self.measured.deepest_dips()):

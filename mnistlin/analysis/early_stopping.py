@@ -53,11 +53,7 @@ class EarlyStopping(Result):
     rules: tuple[AppliedRule, ...]
 
     title = "Other rules of early stopping"
-
-    @property
-    def stem(self) -> str:
-        """early-stopping."""
-        return "early-stopping"
+    stem = "early-stopping"
 
     @property
     def folder(self) -> Path:
@@ -82,7 +78,7 @@ class EarlyStopping(Result):
         return {self.stem: [asdict(rule) for rule in self.rules]}
 
     def explanation(self) -> str:
-        """Say what the smallest and the largest patience keep, and which one is enough."""
+        """Describe what the smallest and the largest patience keep, and which one is enough."""
         rules = [rule for rule in self.rules if rule.min_delta == self.rules[0].min_delta]
         steps, losses = self.run.metrics["step"], self.run.metrics["val_loss"]
         words = (

@@ -176,7 +176,7 @@ class Evaluation(Result):
         return {"classes": rows}
 
     def explanation(self) -> str:
-        """Say whether the probabilities can be trusted."""
+        """Return whether the probabilities can be trusted."""
         return self.calibration.explanation()
 
     def records(self) -> Tables:

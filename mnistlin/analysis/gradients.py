@@ -58,11 +58,7 @@ class GradientChecks(Result):
     checks: tuple[GradientCheck, ...]
 
     title = "Numeric gradient checks"
-
-    @property
-    def stem(self) -> str:
-        """Gradients."""
-        return "gradients"
+    stem = "gradients"
 
     @property
     def passed(self) -> bool:

@@ -102,11 +102,7 @@ class L2Benefit(Result):
     """By number of images, increasing; the last have all images of the run."""
 
     title = "When L2 helps"
-
-    @property
-    def stem(self) -> str:
-        """l2-benefit."""
-        return "l2-benefit"
+    stem = "l2-benefit"
 
     @property
     def folder(self) -> Path:
@@ -134,7 +130,7 @@ class L2Benefit(Result):
         }
 
     def explanation(self) -> str:
-        """Say which λ is the best for each number of images, and whether that is chance."""
+        """Describe the best λ for each number of images, and whether it may be chance."""
         words = {
             "agrees": "a larger λ is more accurate than the smallest beyond chance",
             "differs": "every larger λ is less accurate than the smallest",

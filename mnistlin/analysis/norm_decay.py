@@ -68,11 +68,7 @@ class NormDecay(Result):
     predicted: Mapping[str, NDArray[np.float64]]
 
     title = "Norm of the weights against λ"
-
-    @property
-    def stem(self) -> str:
-        """norm-decay."""
-        return "norm-decay"
+    stem = "norm-decay"
 
     @property
     def folder(self) -> Path:
@@ -108,7 +104,7 @@ class NormDecay(Result):
         }
 
     def explanation(self) -> str:
-        """Say how far off each law is."""
+        """Describe how far off each law is."""
         errors = [
             f"{LAWS[name].formula} is off by {written(self.errors(name).mean(), '.1%')}"
             for name in self.predicted

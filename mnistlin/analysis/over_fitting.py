@@ -37,10 +37,7 @@ class OverFitting(Result):
         """The run."""
         return self.last.run
 
-    @property
-    def stem(self) -> str:
-        """over-fitting."""
-        return "over-fitting"
+    stem = "over-fitting"
 
     @property
     def folder(self) -> Path:
@@ -99,7 +96,7 @@ class OverFitting(Result):
         }
 
     def explanation(self) -> str:
-        """Say how the losses of the validation images changed after the best check."""
+        """Describe how the losses of the validation images changed after the best check."""
         summary, interval = self.run.summary, self.interval
         if interval is None:
             return (

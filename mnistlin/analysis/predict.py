@@ -55,11 +55,7 @@ class Prediction(Result):
     images: tuple[PredictedImage, ...]
 
     title = "Prediction"
-
-    @property
-    def stem(self) -> str:
-        """The name of the files: prediction."""
-        return "prediction"
+    stem = "prediction"
 
     @property
     def folder(self) -> Path:

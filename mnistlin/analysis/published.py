@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from mnistlin.analysis.protocols import Ending
 from mnistlin.errors import ConfigError
+from mnistlin.figures.captions import written
 
 LOSS_TOLERANCE = 1e-12
 """Losses with many decimals are compared up to this, in nats: sums round differently."""
@@ -151,5 +152,5 @@ _COMPARISONS: Mapping[Quantity, Callable[[Any, Any], str | None]] = {
 def shown(value: Any) -> str:
     """Return a quantity formatted for display."""
     if isinstance(value, Fraction):
-        return f"{float(value):.4f} ({float(value):.2%})"
+        return f"{float(value):.4f} ({written(float(value), '.2%')})"
     return f"{value:.6g}"

@@ -54,11 +54,7 @@ class Replay(Result):
     """What differs in versions, BLAS, processor, code, data and config: before and now."""
 
     title = "Replay"
-
-    @property
-    def stem(self) -> str:
-        """Replay."""
-        return "replay"
+    stem = "replay"
 
     @property
     def folder(self) -> Path:
@@ -93,7 +89,7 @@ class Replay(Result):
         return {"changed": rows}
 
     def explanation(self) -> str:
-        """Say so if nothing that is recorded explains a difference."""
+        """Return a note if nothing that is recorded explains a difference."""
         if self.is_identical or self.changed:
             return ""
         words = "Nothing recorded in run.json has changed."

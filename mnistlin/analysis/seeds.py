@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnistlin.analysis.result import Result, Tables, Values
-from mnistlin.analysis.statistics import Interval, Mean, t_interval
+from mnistlin.analysis.statistics import Interval, t_interval, with_spread
 from mnistlin.errors import RunError
+from mnistlin.figures.captions import written
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
 
@@ -39,11 +40,7 @@ class SeedSpread(Result):
     runs: Sequence[Run]
 
     title = "How results vary between seeds"
-
-    @property
-    def stem(self) -> str:
-        """Seeds."""
-        return "seeds"
+    stem = "seeds"
 
     @property
     def folder(self) -> Path:
@@ -61,7 +58,7 @@ class SeedSpread(Result):
             found = self._numbers(name)
             if not found:
                 continue
-            mean, interval = Mean.of(found), _interval(found)
+            interval = _interval(found)
             rows.append(
                 {
                     "number": name.removeprefix("last_"),
@@ -74,21 +71,21 @@ class SeedSpread(Result):
         return {"numbers": rows}
 
     def explanation(self) -> str:
-        """Say how sure the mean accuracy is."""
+        """Describe how certain the mean accuracy is."""
         which = "test" if self._numbers("test_accuracy") else "val"
         name = f"{'' if which == 'test' else 'last_'}{which}_accuracy"
         found = self._numbers(name)
         if not found:
             return "No run ended without diverging."
-        mean, interval = Mean.of(found), _interval(found)
+        interval = _interval(found)
         split = "test" if which == "test" else "validation"
-        words = f"Mean {split} accuracy of {len(found)} runs: {mean.mean:.2%}"
+        words = f"Mean {split} accuracy of {len(found)} runs: {with_spread(found, '.2%')}"
         if interval is None:
             return f"{words}. One run, or runs without any spread, give no interval."
+        low, high = (written(end, ".2%") for end in (interval.low, interval.high))
         return (
-            f"{words} ± {mean.sd:.2%} (standard deviation); 95 % t-interval of the mean "
-            f"{interval.low:.2%} to {interval.high:.2%}. It covers what the seed decides; other "
-            "images would move the mean too."
+            f"{words} (standard deviation); 95 % t-interval of the mean {low} to {high}. It covers "
+            "what the seed decides; other images would move the mean too."
         )
 
     def figure(self) -> "Figure":

@@ -172,7 +172,7 @@ class Stability(Result):
         return f"{words} {ends[self.verdict]}"
 
     def figure(self) -> "Figure":
-        """Draw the losses of the experiment, and the learning rate beside the limits."""
+        """Draw the losses of the experiment, and the learning rate compared with the limits."""
         note = (
             "Both lines start at the last weights of the run. What is left with the full training "
             "set as one batch is not noise of the batches."

@@ -183,7 +183,7 @@ class PairedCounts:
         return self.difference - below, self.difference + above
 
     def smallest_gap(self, level: float = 1 - CONFIDENCE) -> float | None:
-        """Return the difference of accuracies that so many images find with probability POWER.
+        """Return the difference of accuracies that this many images find with probability POWER.
 
         It solves n δ² = (z₁ √ψ + z₂ √(ψ - δ²))² with the discordance ψ that was found and the
         normal quantiles z of the level and of the power (Connor 1987). A gap needs at least as many

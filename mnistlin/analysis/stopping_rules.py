@@ -15,7 +15,7 @@ COURSE_PATIENCE = 10
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """Stop after so many checks (or epochs) in a row that do not improve the validation loss."""
+    """Stop after some checks (or epochs) in a row that do not improve the validation loss."""
 
     patience: int
     min_delta: float = 0.0
@@ -62,7 +62,7 @@ def stops(epoch: NDArray[np.int64], val_loss: NDArray[np.float64]) -> dict[int, 
 
 
 def all_have_stopped(epoch: NDArray[np.int64], val_loss: NDArray[np.float64]) -> bool:
-    """Say whether longer training would change no stop: the most patient rules have stopped.
+    """Return whether longer training would change no stop: the most patient rules have stopped.
 
     A check that improves by more than a `min_delta` improves without one too, so rules with one
     stop no later.

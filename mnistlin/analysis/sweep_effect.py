@@ -1,6 +1,6 @@
 """What does λ do? Means over the seeds of a sweep, and each λ against λ = 0, paired by seed.
 
-What is tested, and therefore shown beside the tests, is the validation accuracy averaged over the
+What is tested, and therefore shown with the tests, is the validation accuracy averaged over the
 checks of the last epoch: a single check moves with the last few batches.
 """
 
@@ -73,11 +73,7 @@ class SweepEffect(Result):
     summaries: tuple[LambdaSummary, ...]
 
     title = "What λ does"
-
-    @property
-    def stem(self) -> str:
-        """lambda-effect."""
-        return "lambda-effect"
+    stem = "lambda-effect"
 
     @property
     def folder(self) -> Path:
@@ -98,7 +94,7 @@ class SweepEffect(Result):
         return {"lambdas": [_row(each) for each in self.trained]}
 
     def explanation(self) -> str:
-        """Say how each λ does against λ = 0."""
+        """Compare each λ with λ = 0."""
         if not self.trained:
             return "No run of this sweep ended without diverging."
         accuracies = [

@@ -33,11 +33,7 @@ class WeightShape(Result):
     participation: Mapping[float, Mapping[int, float]]
 
     title = "Shape of the weights"
-
-    @property
-    def stem(self) -> str:
-        """weight-shape."""
-        return "weight-shape"
+    stem = "weight-shape"
 
     @property
     def folder(self) -> Path:
@@ -62,7 +58,7 @@ class WeightShape(Result):
         }
 
     def explanation(self) -> str:
-        """Say how both numbers change from the smallest λ to the largest."""
+        """Describe how both numbers change from the smallest λ to the largest."""
         low, high = min(self.roughness), max(self.roughness)
         return (
             f"From λ = {low:g} to λ = {high:g} the roughness ‖∇W‖² / ‖W‖² goes from "

@@ -30,7 +30,7 @@ def _remember_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None
 
 
 def wants_debug(ctx: click.Context) -> bool:
-    """Say whether the user asked for tracebacks."""
+    """Return whether the user asked for tracebacks."""
     return bool(ctx.meta.get(_DEBUG))
 
 

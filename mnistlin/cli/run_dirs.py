@@ -110,7 +110,7 @@ def _has_weights(path: Path) -> bool:
 
 
 def _is_unfinished(path: Path) -> bool:
-    """Say whether a run or sweep can be resumed: no process is writing it, and it is not done."""
+    """Return whether a run or sweep can be resumed: it is not done, and no process writes it."""
     from mnistlin.errors import RunError
     from mnistlin.runs.folder import load_run
     from mnistlin.runs.index import can_be_resumed

@@ -217,7 +217,7 @@ def may_be_known(path: Path) -> bool:
 
 
 def describe(found: IdxFile) -> str:
-    """Say what a file is by its content: a known one by name, any other by its shape."""
+    """Describe a file by its content: a known one by name, any other by its shape."""
     known = recognise(found.sha256)
     return str(known) if known else f"{by_text(found.shape)} unsigned bytes of no known dataset"
 

@@ -27,7 +27,7 @@ _BOX_PART = 20 / 28
 """The part of an image's height and width that the digit may fill."""
 
 _FLAT, _FLAT_PART = 2.0, 0.75
-"""In a drawing, this part of the border is within so many grey levels of the paper."""
+"""In a drawing, this part of the border is within this many grey levels of the paper."""
 
 _MIN_CONTRAST = 12.0
 """Minimum difference between ink and paper, in grey levels."""
@@ -214,7 +214,7 @@ def _paper_surface(grey: NDArray[np.float64]) -> NDArray[np.float64]:
     height, width = grey.shape
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
-    step = max(1, min(height, width) // 100)  # so many pixels are more than enough for six numbers
+    step = max(1, min(height, width) // 100)  # 100 pixels a side are plenty for six numbers
     A, b = terms[::step, ::step].reshape(-1, 6), grey[::step, ::step].ravel()
     is_paper = np.ones(len(b), bool)
     for _ in range(10):

@@ -53,7 +53,7 @@ _TEXTS = {
 
 
 def describe_head(head: bytes) -> str:
-    """Say what a file is that is no IDX file of unsigned bytes, from its first `HEAD_BYTES`.
+    """Describe a file that is no IDX file of unsigned bytes by its first `HEAD_BYTES`.
 
     The phrase follows "it is", such as "a web page (HTML)".
     """

@@ -189,7 +189,7 @@ def _other_dataset(files: Mapping[str, Path], known: Dataset) -> str | None:
 
 
 def _about_data_dir(known: Dataset) -> str:
-    """Say why MNISTLIN_DATA_DIR did not help, or how to set it."""
+    """Explain why MNISTLIN_DATA_DIR did not help, or how to set it."""
     data_dir = _data_dir()
     if data_dir is None:
         return ELSEWHERE
@@ -226,7 +226,7 @@ def _all_parts(folder: Path) -> Mapping[str, Path]:
 
 
 def _what_is_there(folder: Path) -> str:
-    """Say which data a folder holds under other names, and what to do; empty if none."""
+    """Describe the data that a folder holds under other names, and what to do; empty if none."""
     try:
         inside = sorted(folder.iterdir())
         below = [

@@ -113,7 +113,7 @@ def accuracy(counts: Counts) -> float:
 
 
 def _write_labels(axes: Axes, labels: Sequence[str], width: float, height: float) -> None:
-    """Name the rows and the columns, of some inches each; every so many, if they are many."""
+    """Name the rows and the columns, of some inches each; only every n-th, if they are many."""
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.grid(visible=False)

@@ -53,7 +53,7 @@ MAX_LABEL = 14
 """Maximum length of a tick label; longer ones are shortened in the middle."""
 
 MAX_WRITTEN, MAX_SPREAD = 14, 8
-"""Up to so many columns of cells on a page have means written into them, or means and spreads."""
+"""Maximum number of columns of cells for means to be written into them, or means and spreads."""
 
 _POINT: Any = {"marker": "o", "markersize": 5.5, "linewidth": 1.2, "elinewidth": 1.6}
 

@@ -170,7 +170,7 @@ def step_axes(axes: Axes, y_title: str, runs: Sequence[Run]) -> None:
 
 def name_steps(axes: Axes, runs: Sequence[Run]) -> None:
     """Write a row of steps under a panel, and one of epochs if all runs have the same."""
-    if is_for_paper():  # too narrow for two rows of numbers with their units beside them
+    if is_for_paper():  # too narrow for two rows of numbers with their units
         axes.set_xlabel("step (update)")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         return

@@ -122,7 +122,7 @@ def _labels(run: Run) -> list[str]:
 
 
 def _note(run: Run, biases: NDArray[Any], *, shows_bias: bool) -> str:
-    """Say which weights these are, in which unit, and what the tiles leave out."""
+    """Return which weights these are, in which unit, and what the tiles leave out."""
     ends = dict.fromkeys([signed(biases.min(), ".2g"), signed(biases.max(), ".2g")])
     values = "" if shows_bias else f", {' to '.join(ends)},"
     return (

@@ -144,5 +144,5 @@ def _published(claim: NumberClaim) -> str:
 
 
 def _is_exact(claim: NumberClaim) -> bool:
-    """Say whether a number was published with all its digits, as its tolerance shows."""
+    """Return whether a number was published with all its digits, as its tolerance shows."""
     return 0 < claim.tolerance < 1e-6 * abs(claim.published)

@@ -126,7 +126,7 @@ def _position(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
 
 
 def _check_table(path: Path, end: TableEnd, n_rows: int) -> None:
-    """Check that a table begins with exactly the bytes before a checkpoint, of so many rows."""
+    """Check that a table begins with exactly the bytes before a checkpoint, of n_rows rows."""
     try:
         n_file_bytes = path.lstat().st_size
     except OSError as error:

@@ -274,7 +274,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Say whether a process is writing a folder; nothing is changed in it."""
+    """Return whether a process is writing a folder; nothing is changed in it."""
     if os.name != "posix":
         return (folder / LOCK_NAME).exists()  # removed by whoever held it, a kill aside
     import fcntl  # noqa: PLC0415  this system has it

@@ -178,7 +178,7 @@ def _not_started(path: Path) -> Entry | None:
 
 
 def can_be_resumed(found: Run | Sweep) -> bool:
-    """Say whether resuming would train something: what diverged would diverge again."""
+    """Return whether resuming would train something: what diverged would diverge again."""
     if isinstance(found, Sweep) and found.status == "partly_failed":
         return any(failure.error != DIVERGED for failure in found.info.failures)
     return found.current_status in {"unfinished", "interrupted", "failed"}

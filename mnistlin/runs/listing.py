@@ -39,7 +39,7 @@ class Filter:
     value: Any
 
     def matches(self, entry: Entry) -> bool:
-        """Say whether an entry has the key, with such a value; a sweep, in one of its members."""
+        """Return whether an entry, or a member of it, has the key with such a value."""
         return any(self._holds(value) for value in entry.values_of(self.key))
 
     def _holds(self, value: Any) -> bool:
@@ -119,9 +119,9 @@ def sorted_by(entries: Sequence[Entry], key: str, *, descending: bool = False) -
 def table(entries: Sequence[Entry], width: int | None = None) -> tuple[list[str], list[str]]:
     """Return the lines of a table of runs, header first, and the columns that did not fit.
 
-    Beside status and results there is a column for each config key in which the entries differ.
-    Where the table is wider than `width`, the header is wrapped, then columns are left out; the
-    first column, the folder, is never cut.
+    In addition to status and results there is a column for each config key in which the entries
+    differ. Where the table is wider than `width`, the header is wrapped, then columns are left out;
+    the first column, the folder, is never cut.
     """
     if not entries:
         return [], []

@@ -200,7 +200,7 @@ class Origin(_Record):
 
     @classmethod
     def of(cls, origin: "Origin", **values: Any) -> Self:
-        """Return what a run or a sweep of this origin says, with these values beside."""
+        """Return what a run or a sweep of this origin says, with these values added."""
         return cls(**{**dict(origin), **values})
 
     def updated(self, **values: Any) -> Self:

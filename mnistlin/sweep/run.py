@@ -46,7 +46,7 @@ POLL_SECONDS = 0.2
 """How often the caller is asked whether to stop, while stacks train elsewhere."""
 
 MAX_DEATHS = 2
-"""A stack fails if so many workers died while they trained it."""
+"""A stack fails once this many workers have died while they trained it."""
 
 
 @dataclass(frozen=True)

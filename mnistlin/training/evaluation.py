@@ -62,7 +62,7 @@ class Evaluator:
     With one class per block, one column of Y serves all samples, and whether the true class has
     the largest logit takes two maxima in place of an argmax.
 
-    `n_helpers` threads work on a score beside the one that waits for it. `keep_blocks` says that
+    `n_helpers` threads work on a score, besides the one that waits for it. `keep_blocks` says that
     there will be several scores, so that it pays to keep the images in blocks.
     """
 

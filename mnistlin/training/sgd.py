@@ -26,11 +26,11 @@ _STEPS_PER_CHUNK = 64
 """Steps whose logits are kept until the losses of their batches are computed, all at once."""
 
 _MAX_HELPERS = 8
-"""Threads that evaluate at most beside the one that trains; each has its own buffers."""
+"""Maximum number of threads that evaluate during training; each has its own buffers."""
 
 _SHORT_STEP = 200_000
-"""Multiplications of W Xᵀ below which no segment is evaluated beside the next: training and
-evaluation would mostly wait for each other's turn at the interpreter."""
+"""Multiplications of W Xᵀ below which no segment is evaluated while the next one trains: both would
+mostly wait for each other's turn at the interpreter."""
 
 _Item = TypeVar("_Item")
 

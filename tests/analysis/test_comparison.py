@@ -71,10 +71,10 @@ def test_one_run_is_no_comparison(runs):
 @pytest.mark.parametrize(
     ("counts", "verdict"),
     [
-        (PairedCounts(8000, 700, 500, 800), "yes: with 12.0% of them classified correctly by one"),
+        (PairedCounts(8000, 700, 500, 800), "yes: with 12.0 % of them classified correctly by one"),
         (
             PairedCounts(1990, 1, 2, 49),
-            "no: with 0.1% of them classified correctly by one run",
+            "no: with 0.1 % of them classified correctly by one run",
         ),
         (PairedCounts(1974, 25, 9, 34), "only just: "),
         (PairedCounts(0, 3, 0, 0), "no: 3 images are too few for any gap"),

@@ -217,7 +217,7 @@ def choice_results():
             Choice(a, (), None, {}), {b: "unstable"}, unstable=("b",)
         ),
         "Unstable settings were not looked for": result(Choice(a, (), None, {}), unstable=None),
-        "(95 % interval 80.00% to 95.00%)": result(Choice(a, (), None, {}), test=test),
+        "(95 % interval 80.00 % to 95.00 %)": result(Choice(a, (), None, {}), test=test),
     }
 
 
@@ -248,7 +248,7 @@ def report_results(train_tiny):
         "do not decide between them": benefit(900, 899),
         "No run ended without diverging": seeds_of(),
         "give no interval": seeds_of(0.9),
-        "validation accuracy of 2 runs: 91.00% ±": seeds_of(0.9, 0.92),
+        "validation accuracy of 2 runs: 91.00 ± 1.41 %": seeds_of(0.9, 0.92),
         "Mean test accuracy": seeds_of(0.9, 0.92, key="test_accuracy"),
     }
 
