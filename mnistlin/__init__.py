@@ -5,6 +5,8 @@ The public Python interface; names are imported on first use, so that `mnistlin 
 
 from typing import TYPE_CHECKING, Any
 
+from mnistlin._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from mnistlin.analysis.choice import explain_choice
     from mnistlin.analysis.compare import compare
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from mnistlin.runs.index import find_runs
     from mnistlin.runs.sweep_folder import Sweep, load_sweep
     from mnistlin.sweep import resume_sweep, run_sweep
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "ConfigError": "mnistlin.errors",

@@ -23,8 +23,8 @@ from mnistlin.analysis.optimum import find_optimum
 from mnistlin.analysis.stability import explain_stability, fluctuation
 from mnistlin.analysis.statistics import with_spread
 from mnistlin.analysis.sweep_effect import explain_sweep
-from mnistlin.figures.captions import signed
 from mnistlin.report.runner import train_all
+from mnistlin.text import signed
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "docs" / "sweeps.md", ROOT / "docs" / "explain.md")

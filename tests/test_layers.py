@@ -8,7 +8,7 @@ import mnistlin
 ROOT = Path(mnistlin.__file__).parent
 
 LAYERS = [
-    ["errors", "shipped"],
+    ["_version", "errors", "shipped", "text"],
     ["config", "model"],
     ["data"],
     ["training"],
@@ -103,6 +103,11 @@ def test_modules_import_their_own_package_and_earlier_layers_only():
         if RANK[package_of(imported)] >= RANK[package_of(name)]
     ]
     assert not wrong
+
+
+def test_no_module_imports_the_package_as_a_whole():
+    """Which stands above all of them."""
+    assert not [name for name in MODULES if "mnistlin" in IMPORTS[name]]
 
 
 def test_no_two_modules_import_each_other():

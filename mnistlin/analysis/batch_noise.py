@@ -16,8 +16,8 @@ from scipy import signal, stats
 from mnistlin.analysis.claims import Evidence, Finding, claim, verdict_on_all
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, TooShortError, Values
-from mnistlin.figures.captions import written
 from mnistlin.runs.folder import Run
+from mnistlin.text import written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

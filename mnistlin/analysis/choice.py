@@ -18,7 +18,6 @@ from mnistlin.analysis.selection import Choice, Scores, choose
 from mnistlin.analysis.statistics import Mean, proportion_interval
 from mnistlin.analysis.unstable import with_unstable_members
 from mnistlin.errors import ConfigError, RunError
-from mnistlin.figures.captions import written
 from mnistlin.runs.folder import Run
 from mnistlin.runs.records import ChoiceRecord
 from mnistlin.runs.sweep_folder import (
@@ -29,6 +28,7 @@ from mnistlin.runs.sweep_folder import (
     record_chosen,
     value_text,
 )
+from mnistlin.text import written
 from mnistlin.training.evaluation import predict
 
 if TYPE_CHECKING:

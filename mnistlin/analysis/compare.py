@@ -18,11 +18,11 @@ from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import CONFIDENCE, POWER, PairedCounts, holm, holm_levels
 from mnistlin.errors import DataError, RunError
 from mnistlin.figures import captions
-from mnistlin.figures.captions import signed, written
 from mnistlin.figures.style import BLUE, FAINT, HEIGHT, INK, MUTED, VERMILION
 from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import differences
 from mnistlin.runs.records import SplitRecord
+from mnistlin.text import signed, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -30,6 +30,7 @@ from mnistlin.data.splits import Split
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, GREEN, HEIGHT, INK, MUTED, SKY, VERMILION
 from mnistlin.runs.folder import Run
+from mnistlin.text import signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -388,7 +389,7 @@ def _draw_batches(part: "SubFigure", epoch: OneMoreEpoch) -> None:
     grid = part.subplots(len(epoch.batches), len(ratios), squeeze=False, width_ratios=ratios)
     for (about, mix, *images), batch in zip(grid, epoch.batches, strict=True):
         about.set_axis_off()
-        change = captions.signed(100 * batch.accuracy_change, ".2f")
+        change = signed(100 * batch.accuracy_change, ".2f")
         about.text(0, 0.5, f"position {batch.position}\n{change} points", va="center", fontsize=9)
         _draw_mix(mix, batch.counts, epoch.train)
         for axes in images:

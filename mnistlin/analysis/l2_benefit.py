@@ -21,9 +21,9 @@ from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm, t_interval
 from mnistlin.data.splits import Split
-from mnistlin.figures.captions import written
 from mnistlin.model.optimum import minima as minima_of
 from mnistlin.runs.folder import Run
+from mnistlin.text import written
 from mnistlin.training.evaluation import Predictions, objective_on, predict
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ from mnistlin.analysis.selection import choose
 from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm
 from mnistlin.errors import RunError
 from mnistlin.figures import captions
-from mnistlin.figures.captions import written
 from mnistlin.figures.style import (
     BLUE,
     GREEN,
@@ -36,6 +35,7 @@ from mnistlin.model.optimum import minima
 from mnistlin.model.products import Floats
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
+from mnistlin.text import written
 from mnistlin.training.evaluation import objective_on, predict
 
 if TYPE_CHECKING:

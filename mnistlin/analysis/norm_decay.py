@@ -17,8 +17,8 @@ from mnistlin.analysis.claims import Evidence, Finding, claim
 from mnistlin.analysis.claims import Verdict as ClaimVerdict
 from mnistlin.analysis.result import Result, Tables, TooShortError, Values
 from mnistlin.analysis.statistics import t_interval
-from mnistlin.figures.captions import written
 from mnistlin.runs.sweep_folder import Sweep
+from mnistlin.text import written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

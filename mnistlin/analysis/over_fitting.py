@@ -16,8 +16,8 @@ from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim, verdict_
 from mnistlin.analysis.evaluate import Evaluation, evaluate
 from mnistlin.analysis.result import Result, Values
 from mnistlin.analysis.statistics import Interval, PairedCounts, t_interval
-from mnistlin.figures.captions import signed, written
 from mnistlin.runs.folder import Run
+from mnistlin.text import signed, written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

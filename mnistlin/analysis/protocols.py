@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-import mnistlin
+from mnistlin._version import __version__
 from mnistlin.analysis.stopping_rules import StoppingRule, all_have_stopped, stops
 from mnistlin.config import ExperimentConfig, load_config, shipped_configs
 from mnistlin.data.download import cache_folder
@@ -141,7 +141,7 @@ def all_endings(model: str, dataset: str, on_trained: OnTrained | None = None) -
 
 def _fingerprint(configs: Sequence[ExperimentConfig], dataset: str) -> str:
     """Return a hash of all that decides the endings: version, protocols, and data files."""
-    digest = hashlib.sha256(f"{mnistlin.__version__} {LENGTHS}".encode())
+    digest = hashlib.sha256(f"{__version__} {LENGTHS}".encode())
     for config in configs:
         digest.update(config.model_dump_json().encode())
     for _, path in sorted(locate(dataset).files.items()):

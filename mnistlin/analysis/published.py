@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from mnistlin.analysis.protocols import Ending
 from mnistlin.errors import ConfigError
-from mnistlin.figures.captions import written
+from mnistlin.text import written
 
 LOSS_TOLERANCE = 1e-12
 """Losses with many decimals are compared up to this, in nats: sums round differently."""

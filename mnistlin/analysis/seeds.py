@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnistlin.analysis.result import Result, Tables, Values
-from mnistlin.analysis.statistics import Interval, t_interval, with_spread
+from mnistlin.analysis.statistics import Interval, Mean, t_interval, with_spread
 from mnistlin.errors import RunError
-from mnistlin.figures.captions import written
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
+from mnistlin.text import written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ class SeedSpread(Result):
             found = self._numbers(name)
             if not found:
                 continue
-            interval = _interval(found)
+            mean, interval = Mean.of(found), _interval(found)
             rows.append(
                 {
                     "number": name.removeprefix("last_"),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from mnistlin.figures.captions import written
+from mnistlin.text import written
 
 CONFIDENCE = 0.95
 """Of intervals; one minus it is the level of tests."""

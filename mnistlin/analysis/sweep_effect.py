@@ -23,9 +23,9 @@ from mnistlin.analysis.statistics import (
     t_interval,
     with_spread,
 )
-from mnistlin.figures.captions import signed
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
+from mnistlin.text import signed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

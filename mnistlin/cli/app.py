@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-import mnistlin
+from mnistlin._version import __version__
 from mnistlin.cli import (
     check,
     config,
@@ -90,7 +90,7 @@ def _save_traceback(error: Exception) -> str:
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(mnistlin.__version__, prog_name="mnistlin")
+@click.version_option(__version__, prog_name="mnistlin")
 @debug_option
 def cli() -> None:
     """Train linear classifiers on MNIST-like images, and ask questions about the runs.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from mnistlin.errors import printable
+from mnistlin.text import printable
 
 if TYPE_CHECKING:
     from tqdm import tqdm

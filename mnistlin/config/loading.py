@@ -16,8 +16,9 @@ from pydantic_core import ErrorDetails
 
 from mnistlin.config.schema import ExperimentConfig
 from mnistlin.config.yaml_text import MAX_CHARACTERS, YamlError, parse_yaml, shown
-from mnistlin.errors import ConfigError, did_you_mean, nearest
+from mnistlin.errors import ConfigError
 from mnistlin.shipped import shipped_configs, shipped_schema
+from mnistlin.text import did_you_mean, nearest
 
 Schema = TypeVar("Schema", bound=BaseModel)
 Overrides: TypeAlias = Mapping[str, Any] | Iterable[str]

@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from mnistlin.errors import did_you_mean
+from mnistlin.text import did_you_mean
 
 MAX_COUNT = 2**31 - 1
 """Upper bound of every count and size; a larger number is a typo."""

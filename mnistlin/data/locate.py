@@ -25,7 +25,8 @@ from mnistlin.data.catalog import (
 )
 from mnistlin.data.download import ELSEWHERE, Progress, cache_folder, complete_cache
 from mnistlin.data.idx import IdxError, read_idx
-from mnistlin.errors import DataError, did_you_mean
+from mnistlin.errors import DataError
+from mnistlin.text import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,8 @@ __all__ = [
     "run_labels",
     "scaling_text",
     "settings",
-    "signed",
     "title",
     "unstable",
-    "written",
 ]
 
 UNORDERED = frozenset({"training.seed"})
@@ -258,14 +256,3 @@ def _folder(run: Run | Sweep) -> str:
 def _n_images(run: Run) -> str:
     """Return how many images were trained on, which only the data knows: classes are filtered."""
     return f"{run.info.data.splits.train.n_samples:,} training images"
-
-
-def written(value: float, fmt: str) -> str:
-    """Return a number in a format such as ".4f", or ".2%" for a fraction as a percentage."""
-    return f"{value:{fmt}}".replace("-", "−").replace("%", " %")
-
-
-def signed(value: float, fmt: str) -> str:
-    """Return a number with its sign; what is written as 0 has none."""
-    text = f"{value:+{fmt}}"
-    return written(0, fmt) if not float(text.rstrip("%")) else text.replace("-", "−")

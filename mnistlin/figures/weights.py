@@ -11,9 +11,9 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from mnistlin.figures import captions
-from mnistlin.figures.captions import signed
 from mnistlin.figures.style import FAINT, HEIGHT, MUTED, is_for_paper, page, say_instead
 from mnistlin.runs.folder import Run
+from mnistlin.text import signed
 
 __all__ = ["add_colorbar", "draw_tile", "n_columns", "weights_figure"]
 

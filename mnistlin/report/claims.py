@@ -12,9 +12,9 @@ from scipy import stats
 
 from mnistlin.analysis.claims import Answers, Evidence, Finding, Verdict, judge
 from mnistlin.analysis.statistics import CONFIDENCE, Mean, with_spread
-from mnistlin.figures.captions import signed
 from mnistlin.report.plan import NumberClaim, Part, Plan, StatementClaim
 from mnistlin.report.runner import Experiments
+from mnistlin.text import signed
 
 VERDICTS: tuple[Verdict, ...] = ("agrees", "differs", "inconclusive")
 

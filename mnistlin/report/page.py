@@ -14,12 +14,11 @@ from urllib.parse import quote
 
 import jinja2
 
-import mnistlin
+from mnistlin._version import __version__
 from mnistlin.analysis.claims import Answers, TrainedExperiment
 from mnistlin.analysis.gradients import GradientCheck, check_gradients
 from mnistlin.analysis.statistics import with_spread
 from mnistlin.config import DataConfig, dump_yaml
-from mnistlin.figures.captions import written
 from mnistlin.figures.draw import OVERLAY_FIGURES, REPORT_RUN_FIGURES, SWEEP_FIGURES
 from mnistlin.figures.style import save
 from mnistlin.report.claims import VERDICTS, Row, rows_of
@@ -27,6 +26,7 @@ from mnistlin.report.plan import Part, Report
 from mnistlin.report.runner import Experiments
 from mnistlin.runs.files import write_bytes, write_into
 from mnistlin.runs.records import Origin
+from mnistlin.text import written
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -160,7 +160,7 @@ def render(page: Page, name: str) -> str:
         "tied": _tied,
     }
     template = environment.get_template(f"{name}.jinja")
-    return template.render(page=page, plan=page.report.plan, version=mnistlin.__version__)
+    return template.render(page=page, plan=page.report.plan, version=__version__)
 
 
 def _section(

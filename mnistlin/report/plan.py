@@ -21,10 +21,11 @@ from mnistlin.config import (
     shipped_reports,
 )
 from mnistlin.config.loading import listed, unreadable_as_config_error
-from mnistlin.errors import ConfigError, did_you_mean
+from mnistlin.errors import ConfigError
 from mnistlin.figures.draw import OVERLAY_FIGURES, REPORT_RUN_FIGURES, SWEEP_FIGURES
 from mnistlin.runs.records import Summary
 from mnistlin.runs.sweep_folder import keys_of
+from mnistlin.text import did_you_mean
 
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]

@@ -16,7 +16,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-import mnistlin
+from mnistlin._version import __version__
 from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.data.splits import Split
 from mnistlin.errors import RunError
@@ -148,7 +148,7 @@ def _render(
         title=f"Play with {captions.title('', first).removeprefix(' of ')}",
         lead=f"A linear model, trained on {captions.of_runs('', runs)[1]}.",
         origin=captions.footer([first]),
-        version=mnistlin.__version__,
+        version=__version__,
         height=height,
         width=width,
         pad=max(height, width) * -(-_PAD_PIXELS // max(height, width)),

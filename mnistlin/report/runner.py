@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import mnistlin
+from mnistlin._version import __version__
 from mnistlin.analysis.claims import TrainedExperiment
 from mnistlin.analysis.unstable import likely_cause_of_divergence, with_unstable_members
 from mnistlin.config import ExperimentConfig
@@ -119,7 +119,7 @@ def folders_in(runs_dir: Path) -> Iterator[Folder]:
 
 def _is_same(folder: Folder, config: ExperimentConfig, data: DataRecord) -> bool:
     return (
-        folder.info.mnistlin == mnistlin.__version__
+        folder.info.mnistlin == __version__
         and folder.info.data.identity == data.identity
         and not (isinstance(folder, Run) and folder.modified)
         and folder.config.deciding() == config.deciding()

@@ -7,11 +7,12 @@ from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
 from mnistlin.config import WITHOUT_EFFECT, config_keys, parse_setting
-from mnistlin.errors import ConfigError, did_you_mean
+from mnistlin.errors import ConfigError
 from mnistlin.runs.index import Entry
 from mnistlin.runs.records import Summary
 from mnistlin.runs.sweep_folder import column_of, value_text
 from mnistlin.runs.tables import aligned
+from mnistlin.text import did_you_mean
 
 _RESULTS = ("last_val_accuracy", "best_val_accuracy", "stop_epoch")
 _FIRST_KEYS = (

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_info
 
-import mnistlin
+from mnistlin._version import __version__
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import Split, Splits
 from mnistlin.errors import DataError, RunError
@@ -48,7 +48,7 @@ def describe_origin(config: ExperimentConfig, splits: Splits) -> Origin:
         started_utc=utc_now(),
         warnings=(*selection, *splits.warnings),
         command=this_command(),
-        mnistlin=mnistlin.__version__,
+        mnistlin=__version__,
         git=_git_state(),
         python=platform.python_version(),
         libraries={name: _version(name) for name in LIBRARIES},

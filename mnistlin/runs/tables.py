@@ -16,8 +16,9 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlin.errors import RunError, printable
+from mnistlin.errors import RunError
 from mnistlin.runs.files import open_plain
+from mnistlin.text import printable
 from mnistlin.training.segments import Check, Segment
 
 METRICS_COLUMNS = Check._fields

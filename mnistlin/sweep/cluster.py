@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-import mnistlin
+from mnistlin._version import __version__
 from mnistlin.data.splits import Split, Splits
 from mnistlin.errors import ConfigError, RunError
 from mnistlin.sweep.workers import Configs, Data, Result, WorkersLostError, train_stack
@@ -228,11 +228,11 @@ class DaskCluster:
             found = probe.result()
             if isinstance(found, ImportError | AttributeError):
                 found = f"no mnistlin ({found})"
-            elif not isinstance(found, str) or found == mnistlin.__version__:
+            elif not isinstance(found, str) or found == __version__:
                 continue
             raise RunError(
                 f"the Dask worker {address} has {found}, and this is mnistlin "
-                f"{mnistlin.__version__}; install this version there, or remove the worker"
+                f"{__version__}; install this version there, or remove the worker"
             )
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mnistlin import load_run
-from mnistlin.errors import printable
 from mnistlin.runs.sweep_folder import load_sweep
+from mnistlin.text import printable
 
 LONG = ("--config", "tiny.yaml", "--set", "training.epochs=1000000", "--no-plots")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnistlin.analysis.compare import compare
-from mnistlin.figures.captions import signed
+from mnistlin.text import signed
 
 
 @pytest.fixture(scope="module")

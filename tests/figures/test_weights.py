@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mnistlin.errors import RunError
-from mnistlin.figures.captions import signed
 from mnistlin.figures.weights import n_columns, symmetric_scale, weights_figure
 from mnistlin.runs.folder import load_run
+from mnistlin.text import signed
 
 
 @pytest.fixture

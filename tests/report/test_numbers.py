@@ -2,8 +2,8 @@
 
 import pytest
 
-from mnistlin.analysis.statistics import with_spread, written
-from mnistlin.figures.captions import signed
+from mnistlin.analysis.statistics import with_spread
+from mnistlin.text import signed, written
 
 
 def test_percentages_have_a_space_and_minus_signs_are_true():

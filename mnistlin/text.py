@@ -1,0 +1,35 @@
+"""How numbers and names are written in messages, sentences and figures."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def written(value: float, fmt: str) -> str:
+    """Return a number in a format such as ".4f", or ".2%" for a fraction as a percentage."""
+    return f"{value:{fmt}}".replace("-", "−").replace("%", " %")
+
+
+def signed(value: float, fmt: str) -> str:
+    """Return a number with its sign; what is written as 0 has none."""
+    text = f"{value:+{fmt}}"
+    return written(0, fmt) if not float(text.rstrip("%")) else text.replace("-", "−")
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known word that is most similar to a given one, or None if none is similar."""
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=cutoff)), None)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question that names the nearest known word, to follow an error; else nothing."""
+    close = nearest(word, known)
+    return f"; did you mean {close}?" if close else ""
+
+
+def printable(text: str, kept: str = "\n") -> str:
+    """Escape what would control a terminal, except `kept`: quoted text may come from a stranger."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter in kept else ascii(letter)[1:-1] for letter in text
+    )
