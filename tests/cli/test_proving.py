@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnistlin.model.linear import Head, gradient
+from mnistlin.model.linear import CrossEntropy, gradient
 
 
 def rows_of(result):
@@ -59,7 +59,7 @@ def test_a_missing_factor_is_found(mnistlin, small_images, monkeypatch):
     ],
 )
 def test_a_wrong_residual_of_the_trainer_is_found(name, wrong, mnistlin, small_images, monkeypatch):
-    monkeypatch.setattr(Head, "residual", wrong)
+    monkeypatch.setattr(CrossEntropy, "residual", wrong)
     result = mnistlin("check-gradients", *small_images)
     assert result.exit_code == 1
     assert "ok" not in result.stdout.split()
