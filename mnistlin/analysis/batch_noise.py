@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy import signal, stats
 
 from mnistlin.analysis.claims import Evidence, Finding, claim, verdict_on_all
-from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, TooShortError, Values
 from mnistlin.runs.folder import Run
+from mnistlin.runs.provenance import load_own_splits
 from mnistlin.text import written
 
 if TYPE_CHECKING:

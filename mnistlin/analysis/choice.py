@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.selection import Choice, Scores, choose
 from mnistlin.analysis.statistics import Mean, proportion_interval
 from mnistlin.analysis.unstable import with_unstable_members
 from mnistlin.errors import ConfigError, RunError
 from mnistlin.runs.folder import Run
+from mnistlin.runs.provenance import load_own_splits
 from mnistlin.runs.records import ChoiceRecord
 from mnistlin.runs.sweep_folder import (
     Key,

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlin.analysis.evaluate import Evaluation, WeightsName, caption, evaluate
-from mnistlin.analysis.own_data import SPLIT_NAMES, load_own_splits
+from mnistlin.analysis.evaluate import SPLITS, Evaluation, WeightsName, caption, evaluate
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import CONFIDENCE, POWER, PairedCounts, holm, holm_levels
 from mnistlin.errors import DataError, RunError
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, FAINT, HEIGHT, INK, MUTED, VERMILION
 from mnistlin.runs.folder import Run
-from mnistlin.runs.provenance import differences
+from mnistlin.runs.provenance import differences, load_own_splits
 from mnistlin.runs.records import SplitRecord
 from mnistlin.text import signed, written
 
@@ -210,7 +209,7 @@ def _check_same_images(runs: Sequence[Run], split_name: str) -> None:
             raise DataError(
                 f"the {split_name} images of {runs[0].path} and {run.path} are not the same: "
                 f"{_shown(first)} against {_shown(other)}; only runs evaluated on the same images "
-                f"can be compared image by image (--split: {', '.join(SPLIT_NAMES)})"
+                f"can be compared image by image (--split: {', '.join(SPLITS)})"
             )
 
 

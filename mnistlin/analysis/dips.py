@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim
 from mnistlin.analysis.one_more_epoch import OneMoreEpoch, one_more_epoch
-from mnistlin.analysis.own_data import load_own_splits, n_train_of
 from mnistlin.analysis.periods import (
     MIN_CORRELATION,
     ExpectedPeriod,
@@ -30,6 +29,7 @@ from mnistlin.data.splits import Split
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, GREEN, HEIGHT, INK, MUTED, SKY, VERMILION
 from mnistlin.runs.folder import Run
+from mnistlin.runs.provenance import load_own_splits
 from mnistlin.text import signed
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def explain_dips(run: Run) -> Dips:
     DataError, ConfigError
         If its data is missing, or not the same as it was.
     """
-    predicted = predict_period(run.config.training, n_train_of(run))
+    predicted = predict_period(run.config.training, run.info.data.splits.train.n_samples)
     measured = measure_period(run)
     losses = loss_by_position(run, predicted.steps_per_epoch)
     epoch = None

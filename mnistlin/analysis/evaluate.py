@@ -13,17 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.analysis.calibration import Calibration, calibration, calibration_figure
-from mnistlin.analysis.own_data import load_own_splits, split_named
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import proportion_interval
 from mnistlin.config import DataConfig
 from mnistlin.data.catalog import DATASETS
 from mnistlin.data.idx import by_text
 from mnistlin.data.splits import Split, Splits, load_splits
-from mnistlin.errors import DataError
+from mnistlin.errors import ConfigError, DataError
 from mnistlin.figures import captions
 from mnistlin.runs.folder import Run
-from mnistlin.runs.provenance import SELECTION_ON_TEST_DATA
+from mnistlin.runs.provenance import SELECTION_ON_TEST_DATA, load_own_splits
 from mnistlin.training.evaluation import Predictions, confusion_counts, predict
 
 if TYPE_CHECKING:
@@ -277,7 +276,7 @@ def evaluate(
     """
     W = run.weights[weights]  # a damaged file is reported before data is loaded
     if dataset is None:
-        split = split_named(own_splits or load_own_splits(run), split_name)
+        split = _split_named(own_splits or load_own_splits(run), split_name)
     else:
         split = _split_of_other(run, dataset, split_name)
     predictions = predict(split, W, run.head)
@@ -321,3 +320,20 @@ def _split_of_other(run: Run, dataset: str, split_name: str) -> Split:
 
 def _fraction(part: int, whole: int) -> float | None:
     return part / whole if whole else None
+
+
+def _split_named(splits: Splits, name: str) -> Split:
+    """Return one of the splits.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such split.
+    """
+    split: Split | None = getattr(splits, name) if name in SPLITS else None
+    if split is None:
+        raise ConfigError(
+            f"there is no {name} set: with data.val_from: test, the images of the test file are "
+            "the validation set; ask for val"
+        )
+    return split

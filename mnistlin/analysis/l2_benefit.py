@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim
-from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm, t_interval
 from mnistlin.data.splits import Split
 from mnistlin.model.optimum import minima as minima_of
 from mnistlin.runs.folder import Run
+from mnistlin.runs.provenance import load_own_splits
 from mnistlin.text import written
 from mnistlin.training.evaluation import Predictions, objective_on, predict
 

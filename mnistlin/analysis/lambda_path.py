@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from mnistlin.analysis.claims import Evidence, Finding, claim
 from mnistlin.analysis.claims import Verdict as ClaimVerdict
-from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.selection import choose
 from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm
@@ -34,6 +33,7 @@ from mnistlin.model.linear import Head, squared_norm
 from mnistlin.model.optimum import minima
 from mnistlin.model.products import Floats
 from mnistlin.runs.folder import Run
+from mnistlin.runs.provenance import load_own_splits
 from mnistlin.runs.sweep_folder import Sweep
 from mnistlin.text import written
 from mnistlin.training.evaluation import objective_on, predict

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.analysis.evaluate import WeightsName
-from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Values
 from mnistlin.analysis.statistics import CONFIDENCE, POWER, PairedCounts
 from mnistlin.data.splits import Splits
@@ -24,6 +23,7 @@ from mnistlin.model.objective import Objective, Place
 from mnistlin.model.optimum import minimise
 from mnistlin.model.products import Floats
 from mnistlin.runs.folder import Run
+from mnistlin.runs.provenance import load_own_splits
 from mnistlin.training.evaluation import objective_on, predict
 
 if TYPE_CHECKING:

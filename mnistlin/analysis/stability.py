@@ -16,7 +16,6 @@ from threadpoolctl import threadpool_limits
 
 from mnistlin.analysis.claims import Evidence, Finding, claim
 from mnistlin.analysis.claims import Verdict as ClaimVerdict
-from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.data.splits import Splits
 from mnistlin.experiment import setup_for
@@ -28,6 +27,7 @@ from mnistlin.model.optimum import minimise
 from mnistlin.model.products import Floats
 from mnistlin.model.sharpness import STABILITY_LIMIT, largest_stable_rate, sharpness
 from mnistlin.runs.folder import Run
+from mnistlin.runs.provenance import load_own_splits
 from mnistlin.training.batches import epoch_orders
 from mnistlin.training.evaluation import objective_on
 from mnistlin.training.segments import MemberState

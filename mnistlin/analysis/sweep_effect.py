@@ -25,12 +25,24 @@ from mnistlin.analysis.statistics import (
 )
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
+from mnistlin.runs.tables import aligned
 from mnistlin.text import signed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Answer: TypeAlias = Literal["better", "worse", "inconclusive", "not tested"]
+
+
+_HEADER = (
+    "l2_lambda",
+    "runs",
+    "last_val_accuracy",
+    "best_val_accuracy",
+    "weight_norm",
+    "stop_epoch",
+)
+_DIFFERENCE_HEADER = ("minus λ = 0", "95 % interval", "p (Holm)", "verdict")
 
 
 @dataclass(frozen=True)
@@ -123,6 +135,15 @@ class SweepEffect(Result):
             "images would move these differences too, which the tests do not include."
         )
 
+    def lines(self) -> Iterator[str]:
+        """Yield the table that `sweep-lambda` prints, and notes on its numbers."""
+        n_seeds = len(self.sweep.settings.seeds)
+        compares = any(summary.difference for summary in self.summaries)
+        header = _HEADER + _DIFFERENCE_HEADER * compares
+        cells = [_cells(summary, n_seeds)[: len(header)] for summary in self.summaries]
+        yield from aligned([header, *cells])
+        yield from _notes(self.summaries, compares=compares)
+
     def figures(self) -> "Mapping[str, Figure]":
         """Draw accuracy over steps, and accuracy and weight norm against λ."""
         from mnistlin.figures import sweeps
@@ -133,6 +154,50 @@ class SweepEffect(Result):
             "weight-norm": sweeps.weight_norm_figure,
         }
         return {f"{self.stem}_{name}": make(self.sweep) for name, make in makers.items()}
+
+
+def _cells(summary: LambdaSummary, n_seeds: int) -> tuple[str, ...]:
+    is_whole = summary.n_seeds == n_seeds
+    epoch = summary.stop_epoch
+    return (
+        f"{summary.l2_lambda:g}",
+        str(n_seeds) if is_whole else f"{summary.n_seeds} of {n_seeds}",
+        with_spread(summary.last_val_accuracy, ".4f"),
+        with_spread(summary.best_val_accuracy, ".4f"),
+        with_spread(summary.weight_norm, ".4f"),
+        with_spread(epoch, ".1f") if epoch is None or epoch.sd else f"{epoch.mean:g}",
+        *_cells_of_difference(summary.difference),
+    )
+
+
+def _cells_of_difference(value: AgainstZero | None) -> tuple[str, ...]:
+    if value is None:
+        return ("-", "-", "-", "-")
+    mean = f"{value.mean:+.4f}"
+    if value.low is None:
+        reason = "one seed" if value.n_pairs == 1 else "the seeds do not differ"
+        return (mean, "-", "-", f"{reason}: {value.verdict}")
+    return (mean, f"{value.low:+.4f} to {value.high:+.4f}", f"{value.p_value:.2g}", value.verdict)
+
+
+def _notes(summaries: Sequence[LambdaSummary], *, compares: bool) -> Iterator[str]:
+    if any(summary.n_seeds > 1 for summary in summaries):
+        yield "note: a ± b is mean and standard deviation over the seeds"
+    if not compares:
+        if sum(summary.n_seeds > 0 for summary in summaries) > 1:
+            yield "note: there is no run with λ = 0 to compare with"
+        return
+    yield (
+        "note: minus λ = 0 is val_accuracy, averaged over the last epoch's checks, less that of "
+        "λ = 0 with the same seed"
+    )
+    n_tested = sum(bool(each.difference and each.difference.low is not None) for each in summaries)
+    if n_tested:
+        yield (
+            "note: the t-interval is of each λ alone; p and verdict (at 5 %) are corrected for "
+            f"{n_tested} λ (Holm)"
+        )
+        yield "note: the interval covers the order of batches only; other images are not in it"
 
 
 def explain_sweep(sweep: Sweep) -> SweepEffect:

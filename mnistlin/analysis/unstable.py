@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.data.splits import Split, SplitLoader, shared_loader, sharing
 from mnistlin.errors import ConfigError, DataError, RunError
 from mnistlin.model.linear import Head
@@ -25,6 +24,7 @@ from mnistlin.model.sharpness import (
     sharpness_bound,
 )
 from mnistlin.runs.folder import Run
+from mnistlin.runs.provenance import load_own_splits
 from mnistlin.runs.records import UnstableRecord
 from mnistlin.runs.sweep_folder import Sweep, record_unstable
 from mnistlin.training.evaluation import objective_on

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin._version import __version__
-from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.data.splits import Split
 from mnistlin.errors import RunError
 from mnistlin.figures import captions
@@ -25,6 +24,7 @@ from mnistlin.model.linear import CrossEntropy
 from mnistlin.runs.classifier import Classifier, WeightsName
 from mnistlin.runs.files import write_into
 from mnistlin.runs.folder import Run
+from mnistlin.runs.provenance import load_own_splits
 from mnistlin.runs.sweep_folder import Sweep
 
 MAX_BYTES = 2_000_000

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info
 
 from mnistlin._version import __version__
 from mnistlin.config import ExperimentConfig
-from mnistlin.data.splits import Split, Splits
+from mnistlin.data.splits import Split, Splits, load_splits
 from mnistlin.errors import DataError, RunError
 from mnistlin.model.products import SYMMETRIC, UNIT, Scaling
 from mnistlin.runs.folder import Run
@@ -107,6 +107,26 @@ def _named(splits: Splits) -> tuple[str, ...]:
 def data_changes(before: DataRecord, now: DataRecord) -> dict[str, tuple[Any, Any]]:
     """Return what differs in the data, wherever it is; by path, such as `data.classes`."""
     return differences({"data": before.identity}, {"data": now.identity})
+
+
+def load_own_splits(run: Run) -> Splits:
+    """Load the images and labels of a run again.
+
+    Raises
+    ------
+    DataError
+        If they are missing, or not the same as they were, which the hashes in run.json tell.
+    ConfigError
+        If the files do not have the rows or classes of the config any more.
+    """
+    splits = load_splits(run.config.data, run.info.data.recorded_folder, run.config.training)
+    changed = data_changes(run.info.data, describe_data(splits))
+    if changed:
+        raise DataError(
+            f"{splits.folder} holds other data than {run.path} was made with: {', '.join(changed)} "
+            "differ from run.json; put the old files back, or train the run again"
+        )
+    return splits
 
 
 def config_changes(info: Origin, config: ExperimentConfig) -> dict[str, tuple[Any, Any]]:

@@ -6,7 +6,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from mnistlin import ConfigError, DataError
 from mnistlin.analysis.evaluate import evaluate
-from mnistlin.analysis.own_data import load_own_splits
+from mnistlin.runs.provenance import load_own_splits
 
 PRECISIONS = [("float64", 1e-12), ("float32", 1e-6)]
 

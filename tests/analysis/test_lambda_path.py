@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from mnistlin.analysis import lambda_path as module
 from mnistlin.analysis.claims import Evidence, TrainedExperiment, judge
 from mnistlin.analysis.lambda_path import ChosenLambda, Model, Pair, explain_lambda
-from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.errors import RunError
+from mnistlin.runs.provenance import load_own_splits
 from mnistlin.runs.sweep_folder import load_sweep
 from mnistlin.sweep.run import run_sweep
 

@@ -10,9 +10,9 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from mnistlin.analysis import optimum as analysis
 from mnistlin.analysis.evaluate import evaluate
 from mnistlin.analysis.optimum import find_optimum
-from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.errors import RunError
 from mnistlin.model.optimum import minimise
+from mnistlin.runs.provenance import load_own_splits
 
 
 @pytest.fixture(scope="module", params=["logistic", "softmax"])

@@ -5,12 +5,12 @@ import shutil
 
 import pytest
 
-from mnistlin.analysis.own_data import load_own_splits
 from mnistlin.analysis.unstable import (
     likely_cause_of_divergence,
     stable_rate_like,
     unstable_members,
 )
+from mnistlin.runs.provenance import load_own_splits
 from mnistlin.training.evaluation import objective_on
 
 
