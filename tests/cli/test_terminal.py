@@ -108,6 +108,7 @@ def test_ctrl_c_while_commands_are_imported_is_no_traceback(workplace):
     """The import of click stands for all of them."""
     code = (
         "import sys, os, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Finder:\n"
         "    def find_spec(self, name, *_):\n"
         "        if name == 'click':\n"
