@@ -136,8 +136,11 @@ class Head(ABC):
         """Return the loss of a model whose weights are zero."""
 
     @abstractmethod
-    def curvature_at_zero(self, n_classes: int) -> float:
-        """Return d²C/dz² of one logit of a model whose weights are zero."""
+    def curvature_of_outputs(self, Z: Floats) -> Floats:
+        """Return m, of the shape of Z, such that d²C/dz² is about Π diag(m) Π, with `centre` as Π.
+
+        It may be any estimate that is not negative: it speeds up the search for a minimum.
+        """
 
     @abstractmethod
     def curvature_times(self, Z: Floats, U: Floats) -> Floats:
@@ -150,6 +153,10 @@ class Head(ABC):
     def n_outputs(self, n_classes: int) -> int:
         """Return how many logits a sample has."""
         return n_classes
+
+    def centre(self, A: Floats) -> Floats:
+        """Return A (..., n_outputs, n) without what does not change the loss when added to Z."""
+        return A
 
     def one_hot(self, targets: NDArray[np.integer[Any]], n_classes: int, dtype: str) -> Floats:
         """Return the targets Y (..., n_outputs, n_samples) of class indices (..., n_samples)."""
@@ -212,9 +219,9 @@ class CrossEntropy(Head):
         """Return log n_classes, since all classes are equally likely."""
         return float(np.log(n_classes))
 
-    def curvature_at_zero(self, n_classes: int) -> float:
-        """Return p (1 - p) with p = 1 / n_classes."""
-        return (1 - 1 / n_classes) / n_classes
+    def curvature_of_outputs(self, Z: Floats) -> Floats:
+        """Return ŷ: Π diag(1 / ŷ) Π is the pseudo-inverse of diag ŷ - ŷ ŷᵀ."""
+        return self.predict(Z)
 
     def curvature_times(self, Z: Floats, U: Floats) -> Floats:
         """Return U times the covariance of the prediction, diag ŷ - ŷ ŷᵀ, which is d²A/dz²."""
@@ -251,11 +258,15 @@ class Logistic(CrossEntropy):
         z = Z[..., 0, :]
         return _cross_entropy(np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))), Z, Y)
 
-    def max_curvature(self, Z: Floats) -> Floats:
+    def curvature_of_outputs(self, Z: Floats) -> Floats:
         """Return ŷ (1 - ŷ), which is d²C/dz² itself."""
-        Y = self.predict(Z)[..., 0, :]
+        Y = self.predict(Z)
         curvature: Floats = Y * (1 - Y)
         return curvature
+
+    def max_curvature(self, Z: Floats) -> Floats:
+        """Return d²C/dz²."""
+        return self.curvature_of_outputs(Z)[..., 0, :]
 
     def probabilities(self, Z: Floats) -> Floats:
         """Return ŷ and 1 - ŷ, (..., 2, n_samples)."""
@@ -277,6 +288,11 @@ class Softmax(CrossEntropy):
 
     name = "softmax"
     title = "softmax regression"
+
+    def centre(self, A: Floats) -> Floats:
+        """Return A minus its mean over the outputs: ŷ does not change if all logits do alike."""
+        centred: Floats = A - A.mean(axis=-2, keepdims=True)
+        return centred
 
     def predict(self, Z: Floats) -> Floats:
         """Return exp(z) / Σ exp(z)."""

@@ -1,64 +1,23 @@
-"""The objective J of one model on a full set of samples: its value and its derivatives.
+"""The objective J on a full set of samples: its value, gradient and curvature at some weights.
 
-Samples are read in blocks of one class, and only one block at a time is held as floats. All weights
-and gradients here are those of one model, (n_features + 1, n_outputs).
+All weights and gradients here are those of one model, (n_features + 1, n_outputs), unless they are
+called a stack. Samples are read in blocks of one class, on all cores.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mnistlin.model.linear import Head, squared_norm, stack, unstack
-from mnistlin.model.products import Floats, Scaling, input_products, pixel_weights, product
+from mnistlin.model.products import Floats, input_products, pixel_weights, product
+from mnistlin.model.samples import Block, Samples
 
-
-@dataclass(frozen=True, eq=False, slots=True)
-class PixelBlock:
-    """Samples of class k; `pixels` (n, m) are the given columns of P, and all others are 0.
-
-    `columns` (m,) ends with the bias pixel; None means all columns of P.
-    """
-
-    k: int
-    pixels: Floats
-    columns: NDArray[np.intp] | None
-
-    def weights(self, V: Floats) -> Floats:
-        """Return `columns` of V (..., n_features + 1), of shape (..., m)."""
-        return V if self.columns is None else V[..., self.columns]
-
-    def add_product(self, A: Floats, to: Floats) -> None:
-        """Add A P, for A (n_models, n_outputs, n), to an array (..., n_features + 1)."""
-        to[..., slice(None) if self.columns is None else self.columns] += product(A, self.pixels)
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """A labelled set of images; `read` yields it as floats of some dtype, block by block.
-
-    Each block is valid until the next one is read.
-    """
-
-    read: Callable[[str], Iterable[PixelBlock]]
-    n_samples: int
-    n_features: int
-    n_classes: int
-    scaling: Scaling
-
-    @cached_property
-    def moments(self) -> NDArray[np.float64]:
-        """Second moments Xᵀ X / n of the inputs, (n_features + 1) square."""
-        PP = np.zeros((self.n_features + 1, self.n_features + 1))
-        for block in self.read("float64"):
-            every = np.arange(len(PP)) if block.columns is None else block.columns
-            PP[np.ix_(every, every)] += block.pixels.T @ block.pixels
-        XP = input_products(PP, self.scaling).T
-        moments: NDArray[np.float64] = input_products(XP, self.scaling) / self.n_samples
-        return moments
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -96,50 +55,100 @@ class Objective:
     def at(self, weights: Floats, dtype: str = "float64") -> Place:
         """Return J and its gradient; products are of some dtype, and their sums of float64."""
         W = stack(weights.astype(np.float64))
-        C, largest, RP = 0.0, 0.0, np.zeros_like(W)
-        for block, Z, Y in self.logits(W, dtype):
+
+        def of_block(block: Block, P: Floats, Z: Floats) -> tuple[float, float, Floats]:
+            Y = self.head.one_hot(np.array([block.k]), self.samples.n_classes, dtype)
             losses = self.head.losses(Z, Y)
-            C += float(losses.sum(dtype=np.float64))
-            largest = max(largest, float(losses.max()))
-            block.add_product(self.head.residual(Z, Y), to=RP)
-        J = C / self.samples.n_samples + self.l2_lambda * float(squared_norm(W)[0])
-        return Place(unstack(W[0]), J, unstack(self._mean_product(RP, W)[0]), largest)
+            RP = self._all_columns(block, product(self.head.residual(Z, Y), P))
+            return float(losses.sum(dtype=np.float64)), float(losses.max()), RP
+
+        C, largest, RP = zip(*self.map(of_block, W, dtype), strict=True)
+        J = sum(C) / self.samples.n_samples + self.l2_lambda * float(squared_norm(W)[0])
+        return Place(
+            unstack(W[0]), J, unstack(self._mean_product(np.sum(RP, axis=0), W)[0]), max(largest)
+        )
 
     def values(self, weights: Floats) -> NDArray[np.float64]:
         """Return J, (n_models,), of several weights (n_models, n_features + 1, n_outputs)."""
         W = stack(*weights.astype(np.float64))
-        C = np.zeros(len(W))
-        with threadpool_limits(1, "blas"):
-            for _, Z, Y in self.logits(W, "float64"):
-                C += self.head.losses(Z, Y).sum(axis=-1)
-        return C / self.samples.n_samples + self.l2_lambda * squared_norm(W)
 
-    def hessian_times(self, weights: Floats, change: Floats, dtype: str = "float64") -> Floats:
-        """Return the Hessian of J at some weights times a change D of them, of the same shape.
+        def of_block(block: Block, _: Floats, Z: Floats) -> NDArray[np.float64]:
+            Y = self.head.one_hot(np.array([block.k]), self.samples.n_classes, "float64")
+            C: NDArray[np.float64] = self.head.losses(Z, Y).sum(axis=-1)
+            return C
+
+        with threadpool_limits(1, "blas"):
+            C = np.sum(self.map(of_block, W, "float64"), axis=0)
+        J: NDArray[np.float64] = C / self.samples.n_samples + self.l2_lambda * squared_norm(W)
+        return J
+
+    def hessian(self, weights: Floats, dtype: str = "float64") -> Callable[[Floats], Floats]:
+        """Return a function that multiplies a change D of some weights by the Hessian of J at them.
 
         D changes the logits by U = D Xᵀ, so the product is (d²C/dZ² U) X / n + 2 λ D.
         """
-        W, D = stack(weights.astype(np.float64)), stack(change.astype(np.float64))
-        MP = np.zeros_like(W)
-        for block, ZU, _ in self.logits(np.concatenate([W, D]), dtype):
-            block.add_product(self.head.curvature_times(ZU[:1], ZU[1:]), to=MP)
-        return unstack(self._mean_product(MP, D)[0])
+        logits = self.map(lambda _, P, Z: Z, stack(weights.astype(np.float64)), dtype)  # noqa: ARG005
 
-    def curvature(self) -> NDArray[np.float64]:
-        """Return the second derivative of J at W = 0 for one output, (n_features + 1) square.
+        def of_block(block: Block, P: Floats, U: Floats, Z: Floats) -> Floats:
+            return self._all_columns(block, product(self.head.curvature_times(Z, U), P))
 
-        It is c Xᵀ X / n + 2 λ, where c is the curvature of the loss; for several outputs there are
-        also blocks beside it, which are neglected.
+        def times(change: Floats) -> Floats:
+            D = stack(change.astype(np.float64))
+            MP = np.sum(self.map(of_block, D, dtype, logits), axis=0)
+            return unstack(self._mean_product(MP, D)[0])
+
+        return times
+
+    def curvatures(self, weights: Floats) -> Iterator[NDArray[np.float64]]:
+        """Yield an estimate of the Hessian of J for each output, (n_features + 1) square.
+
+        It is Xᵀ diag(m) X / n + 2 λ with the m of `Head.curvature_of_outputs`, from float32.
         """
-        c, moments = self.head.curvature_at_zero(self.samples.n_classes), self.samples.moments
-        return c * moments + 2 * self.l2_lambda * np.eye(len(moments))
+        W, n_weights = stack(weights.astype(np.float64)), self.samples.n_features + 1
+        of_outputs = self.map(
+            lambda _, P, Z: self.head.curvature_of_outputs(Z)[0],  # noqa: ARG005
+            W,
+            "float32",
+        )
+        PP = np.zeros((W.shape[1], n_weights**2), np.float32)
+        n_threads = self.samples.n_threads
 
-    def logits(self, W: Floats, dtype: str) -> Iterator[tuple[PixelBlock, Floats, Floats]]:
-        """Yield each block, its logits (n_models, n_outputs, n), and its targets (n_outputs, 1)."""
+        def add_blocks(outputs: range) -> None:
+            for (block, P), M in zip(self.samples.read("float32"), of_outputs, strict=True):
+                columns = np.arange(n_weights) if block.columns is None else block.columns
+                places = columns[:, None] * n_weights + columns
+                for k in outputs:
+                    A = P * np.sqrt(M[k])[:, None]
+                    PP[k][places] += A.T @ A
+
+        with ThreadPoolExecutor(n_threads) as pool:
+            parts = (range(first, len(PP), n_threads) for first in range(n_threads))
+            list(pool.map(add_blocks, parts))
+        for of_output in PP:
+            XP = input_products(of_output.reshape(n_weights, n_weights), self.samples.scaling).T
+            yield self._mean_product(XP.astype(np.float64), np.eye(n_weights))
+
+    def map(
+        self, work: Callable[..., _Result], W: Floats, dtype: str, *others: Sequence[Any]
+    ) -> list[_Result]:
+        """Return `Samples.map` of a function that also gets the logits of a stack.
+
+        They are (n_models, n_outputs, n) for each block, and the third argument.
+        """
         V = pixel_weights(W, self.samples.scaling).astype(dtype)
-        for block in self.samples.read(dtype):
-            Y = self.head.one_hot(np.array([block.k]), self.samples.n_classes, dtype)
-            yield block, product(block.weights(V), block.pixels.T), Y
+
+        def of_block(block: Block, P: Floats, *items: Any) -> _Result:
+            return work(block, P, product(block.weights(V), P.T), *items)
+
+        return self.samples.map(of_block, dtype, *others)
+
+    def _all_columns(self, block: Block, AP: Floats) -> NDArray[np.float64]:
+        """Return A P of a block with zeros for the pixels that it leaves out."""
+        if block.columns is None:
+            return AP.astype(np.float64)
+        whole = np.zeros((*AP.shape[:-1], self.samples.n_features + 1))
+        whole[..., block.columns] = AP
+        return whole
 
     def _mean_product(self, AP: Floats, W: Floats) -> Floats:
         """Return A X / n + 2 λ W from A P: a derivative of J along A, with that of the penalty."""

@@ -3,6 +3,9 @@
 J is convex, so all minima have the same value. With λ > 0 it is strongly convex: there is one
 minimum, and the norm of the gradient bounds the distance to its value. With λ = 0 there may be
 none: see `Place.separates`.
+
+All weights and gradients here are those of one model, (n_features + 1, n_outputs), unless they are
+called a stack.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +17,7 @@ from scipy import linalg, optimize
 from scipy.sparse.linalg import LinearOperator, cg
 from threadpoolctl import threadpool_limits
 
+from mnistlin.model.linear import unstack
 from mnistlin.model.objective import Objective, Place
 from mnistlin.model.products import Floats
 
@@ -37,7 +41,7 @@ _MEMORY = 20
 """Pairs of steps and gradients from which L-BFGS estimates the curvature."""
 
 _RIDGE = 1e-4
-"""Added to the diagonal of the curvature; pixels that are always black may have none."""
+"""Added to the diagonal of a curvature of at most 1: it is rounded, and some pixels have none."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,8 @@ def minimise(
     steps then find the last digits: their gradients are computed in float64, and the many products
     with the Hessian that conjugate gradients need, which only affect the direction, in float32.
 
-    Both work in coordinates V = Lᵀ W, where L Lᵀ is the curvature at W = 0. There the curvature is
-    the same in all directions, at least near 0, which takes a quarter of the steps.
+    Both work in coordinates in which the curvature is about the same in all directions, at least
+    near the start, which takes a quarter of the steps: the search is preconditioned.
     """
     with threadpool_limits(1, "blas"):
         return _Search(objective, start, tolerance, max_iterations, on_pass).run()
@@ -107,7 +111,11 @@ def minima(
 
 
 class _Search:
-    """The search of `minimise`: the place it has reached, and the coordinates that it uses."""
+    """The search of `minimise`: the place it has reached, and the coordinates that it uses.
+
+    With curvatures L Lᵀ of the outputs, the weights change by Π L⁻ᵀ v at coordinates v. They are
+    centred at the start too: what Π takes away only adds to the penalty.
+    """
 
     def __init__(
         self,
@@ -119,12 +127,14 @@ class _Search:
     ) -> None:
         self._objective, self._tolerance, self._on_pass = objective, tolerance, on_pass
         self._n_left = self._max_iterations = max_iterations
-        curvature = objective.curvature()
-        self._L = linalg.cholesky(curvature + _RIDGE * np.eye(len(curvature)), lower=True)
-        self._place = objective.at(start)
+        self._place = objective.at(objective.head.centre(start.T).T)
 
     def run(self) -> Descent:
         """Search until it is done or has no steps left."""
+        if not self._is_done():
+            self._inverse_factors = _inverse_factors(
+                self._objective.curvatures(self._place.weights)
+            )
         if not self._is_done(_LBFGS_TOLERANCE):
             self._lbfgs()
         while self._n_left and not self._is_done() and self._newton_step():
@@ -137,8 +147,10 @@ class _Search:
         return has_no_minimum or self._place.gradient_norm < max(tolerance, self._tolerance)
 
     def _lbfgs(self) -> None:
+        start = self._place.weights
+
         def value_and_gradient(v: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-            self._place = self._at(self._weights(v), "float32")
+            self._place = self._at(start + self._change(v), "float32")
             return self._place.value, self._along(self._place.gradient)
 
         def end_if_done(xk: NDArray[np.float64]) -> None:  # noqa: ARG001 (SciPy insists on it)
@@ -147,7 +159,7 @@ class _Search:
 
         result = optimize.minimize(
             value_and_gradient,
-            (self._L.T @ self._place.weights).ravel(),
+            np.zeros(start.size),
             jac=True,
             method="L-BFGS-B",
             callback=end_if_done,
@@ -160,22 +172,22 @@ class _Search:
             },
         )
         self._n_left -= int(result.nit)
-        self._place = self._at(self._weights(result.x))
+        self._place = self._at(start + self._change(result.x))
 
     def _newton_step(self) -> bool:
         """Take a damped Newton step; return whether it has reduced the norm of the gradient."""
         place, size = self._place, self._place.weights.size
+        hessian_times = self._objective.hessian(place.weights, "float32")
 
-        def hessian_times(v: NDArray[np.float64]) -> NDArray[np.float64]:
-            change = self._weights(v)
-            product = self._objective.hessian_times(place.weights, change, "float32")
+        def times(v: NDArray[np.float64]) -> NDArray[np.float64]:
+            product = hessian_times(self._change(v))
             self._on_pass()
             return self._along(product)
 
         reduction = max(_NEWTON_REDUCTION, self._tolerance / place.gradient_norm / 2)
-        hessian = LinearOperator((size, size), matvec=hessian_times, dtype=np.float64)
+        hessian = LinearOperator((size, size), matvec=times, dtype=np.float64)
         v, _ = cg(hessian, -self._along(place.gradient), rtol=reduction, maxiter=size)
-        step = self._weights(v)
+        step = self._change(v)
         for _ in range(_MAX_HALVINGS):
             self._place = self._at(place.weights + step)
             if self._place.gradient_norm < place.gradient_norm:
@@ -189,13 +201,26 @@ class _Search:
         self._on_pass()
         return place
 
-    def _weights(self, v: NDArray[np.float64]) -> Floats:
-        """Return the weights at coordinates V, given as one row."""
-        V = v.reshape(self._place.weights.shape)
-        W: Floats = linalg.solve_triangular(self._L, V, lower=True, trans="T")
-        return W
+    def _change(self, v: NDArray[np.float64]) -> Floats:
+        """Return the change of the weights at coordinates v."""
+        V = v.reshape(len(self._inverse_factors), 1, -1).astype(np.float32)
+        D = np.matmul(V, self._inverse_factors)[:, 0]
+        return unstack(self._objective.head.centre(D.astype(np.float64)))
 
     def _along(self, G: Floats) -> NDArray[np.float64]:
-        """Return a gradient with respect to V, as one row, from the one with respect to W."""
-        V: NDArray[np.float64] = linalg.solve_triangular(self._L, G, lower=True)
-        return V.ravel()
+        """Return the gradient with respect to v from the one with respect to the weights."""
+        D = self._objective.head.centre(G.T).astype(np.float32)
+        v: NDArray[np.float64] = np.matmul(self._inverse_factors, D[:, :, None]).ravel()
+        return v.astype(np.float64)
+
+
+def _inverse_factors(curvatures: Iterable[NDArray[np.float64]]) -> NDArray[np.float32]:
+    """Return L⁻¹ of each L Lᵀ, which may be rounded: it only scales the search."""
+
+    def inverse_factor(H: NDArray[np.float64]) -> NDArray[np.float32]:
+        ridge = _RIDGE * max(1.0, H.diagonal().max())
+        L = linalg.cholesky(H + ridge * np.eye(len(H)), lower=True)
+        inverse: NDArray[np.float64] = linalg.lapack.dtrtri(L, lower=True)[0]
+        return inverse.astype(np.float32)
+
+    return np.stack([inverse_factor(H) for H in curvatures])

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from mnistlin.model.linear import stack
 from mnistlin.model.objective import Objective
 from mnistlin.model.products import Floats
+from mnistlin.model.samples import Block
 
 STABILITY_LIMIT = 2.0
 """Learning rate times sharpness above which gradient descent moves away from a minimum."""
@@ -25,11 +26,14 @@ def sharpness(objective: Objective, weights: Floats, tolerance: float = 1e-9) ->
     """
     start = np.random.default_rng(0).standard_normal(weights.size)
 
-    def times(d: NDArray[np.float64]) -> NDArray[np.float64]:
-        return objective.hessian_times(weights, d.reshape(weights.shape)).ravel()
-
-    hessian = linalg.LinearOperator((weights.size, weights.size), matvec=times, dtype=np.float64)
     with threadpool_limits(1, "blas"):
+        hessian_times = objective.hessian(weights)
+
+        def times(d: NDArray[np.float64]) -> NDArray[np.float64]:
+            return hessian_times(d.reshape(weights.shape)).ravel()
+
+        shape = (weights.size, weights.size)
+        hessian = linalg.LinearOperator(shape, matvec=times, dtype=np.float64)
         largest = linalg.eigsh(
             hessian, k=1, which="LA", v0=start, tol=tolerance, return_eigenvectors=False
         )
@@ -42,15 +46,16 @@ def sharpness_bound(objective: Objective, weights: Floats) -> float:
     The Hessian is the mean over the samples of M ⊗ x xᵀ with M = d²C/dz², plus 2 λ, so its largest
     eigenvalue is at most the mean of the largest of M times ‖x‖², plus 2 λ.
     """
-    W, samples = stack(weights.astype(np.float64)), objective.samples
+    samples = objective.samples
     divisor, offset = samples.scaling.divisor, samples.scaling.offset
-    total = 0.0
-    for block, Z, _ in objective.logits(W, "float64"):
-        P = block.pixels
+
+    def of_block(_: Block, P: Floats, Z: Floats) -> float:
         n_black = samples.n_features + 1 - P.shape[1]
         squares = np.square(P / divisor - offset).sum(axis=-1) + n_black * offset**2
-        total += float(objective.head.max_curvature(Z)[0] @ squares)
-    return total / samples.n_samples + 2 * objective.l2_lambda
+        return float(objective.head.max_curvature(Z)[0] @ squares)
+
+    bounds = objective.map(of_block, stack(weights.astype(np.float64)), "float64")
+    return sum(bounds) / samples.n_samples + 2 * objective.l2_lambda
 
 
 def largest_stable_rate(sharpness: float) -> float:

@@ -1,21 +1,16 @@
-"""Which images are used together: the batches of training, and the blocks of evaluation.
-
-Images stay uint8 until they are used: gathering bytes and converting a batch is as fast as
-gathering floats, in a quarter of the memory, and works with memory-mapped files.
-"""
+"""Which images are used together: the batches of training, and the blocks of evaluation."""
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count, repeat
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.config import TrainingConfig
 from mnistlin.data.splits import Split
-from mnistlin.model.products import Floats, Pixels, Scaling
+from mnistlin.model.products import Pixels
+from mnistlin.model.samples import Block, PixelBuffer
 
 BLOCK_ROWS = 512
 """Samples of a block: half as many take 7 % longer, and twice as many gain nothing."""
@@ -48,61 +43,20 @@ def epoch_orders(
         yield stream.permutation(n_samples)
 
 
-class PixelBuffer:
-    """Turns images into pixels P, in an array of floats that it reuses."""
-
-    def __init__(self, max_rows: int, n_features: int, dtype: str, scaling: Scaling) -> None:
-        self._floats = np.empty(max_rows * (n_features + 1), dtype=dtype)
-        self._bias_pixel = scaling.bias_pixel
-
-    def fill(self, images: NDArray[np.uint8]) -> Floats:
-        """Return the pixels of images (n, m), and the bias pixel, as a view (n, m + 1).
-
-        It is valid until the next call, and has the memory order of the images.
-        """
-        n, m = images.shape
-        order: Literal["C", "F"] = "C" if images.flags.c_contiguous else "F"
-        P = self._floats[: n * (m + 1)].reshape(n, m + 1, order=order)
-        P[:, :-1] = images
-        P[:, -1] = self._bias_pixel
-        return P
-
-
 class PixelReader:
     """Reads samples of a split as inputs, at most `max_rows` at a time, into its own buffers."""
 
     def __init__(self, split: Split, max_rows: int, dtype: str) -> None:
         self._split = split
         self._images = np.empty((max_rows, split.n_features), dtype=np.uint8)
-        self._buffer = PixelBuffer(max_rows, split.n_features, dtype, split.scaling)
+        self._buffer, self._dtype = PixelBuffer(max_rows, split.n_features, split.scaling), dtype
 
     def read(self, samples: NDArray[np.intp]) -> Pixels:
         """Return the inputs X (n, n_features + 1) of samples (n,), valid until the next call."""
         images = self._images[: len(samples)]
         # Rows are known to be in range; mode="raise" would make NumPy buffer the output.
         np.take(self._split.images, self._split.rows[samples], axis=0, out=images, mode="clip")
-        return Pixels(self._buffer.fill(images), self._split.scaling)
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Samples of class k: some rows of an array of images, of which some columns are left out.
-
-    `columns` (n_left + 1,) are those that are left of P; None if all are. The others are black.
-    """
-
-    k: int
-    images: NDArray[np.uint8]
-    rows: NDArray[np.intp] | slice
-    columns: NDArray[np.intp] | None
-
-    def gather(self) -> NDArray[np.uint8]:
-        """Return the pixels of the samples, (n, n_left)."""
-        return self.images[self.rows]
-
-    def weights(self, V: Floats) -> Floats:
-        """Return the columns of V (..., n_features + 1) that are left, (..., n_left + 1)."""
-        return V if self.columns is None else V[..., self.columns]
+        return Pixels(self._buffer.fill(images, self._dtype), self._split.scaling)
 
 
 def one_class_blocks(split: Split, *, keep: bool) -> Iterator[Block]:

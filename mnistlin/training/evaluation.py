@@ -5,21 +5,22 @@ one matrix product serves them all. Blocks, and the order in which their sums ar
 the config alone: the same weights evaluated together give the same bits on any number of cores.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.data.splits import Split
 from mnistlin.model.linear import Head, logits, stack
-from mnistlin.model.objective import Objective, PixelBlock, Samples
+from mnistlin.model.objective import Objective
 from mnistlin.model.products import Floats, pixel_weights, product
-from mnistlin.training.batches import BLOCK_ROWS, Block, PixelBuffer, PixelReader, one_class_blocks
+from mnistlin.model.samples import Block, Samples, max_helpers
+from mnistlin.training.batches import BLOCK_ROWS, PixelReader, one_class_blocks
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,9 @@ class Evaluator:
         keep_blocks: bool,
     ) -> None:
         self._splits, self._head, self._dtype = splits, head, dtype
-        self._scaling, self._n_helpers = splits[0].scaling, n_helpers
         blocks = [list(one_class_blocks(split, keep=keep_blocks)) for split in splits]
-        self._blocks = list(chain(*blocks))
         self._first_blocks = np.cumsum([0, *map(len, blocks[:-1])])
-        self._buffers: SimpleQueue[PixelBuffer] = SimpleQueue()
-        for _ in range(n_helpers + 1):  # one for the thread that waits
-            n_features = splits[0].n_features
-            self._buffers.put(PixelBuffer(BLOCK_ROWS, n_features, dtype, self._scaling))
+        self._samples = _samples(splits[0], list(chain(*blocks)), n_helpers)
 
     def start(self, weights: Floats, pool: Executor) -> Callable[[], Score]:
         """Begin to evaluate weights (n_weights, n_outputs, n_features + 1) in the pool's threads.
@@ -91,44 +87,28 @@ class Evaluator:
         The caller may modify the weights afterwards. The returned function takes part in the work,
         waits until the score is complete and returns it, or raises the error of a helper.
         """
-        loss = np.empty((len(self._blocks), len(weights)))
-        correct = np.empty((len(self._blocks), len(weights)))
         with _overflow_allowed():
-            V = pixel_weights(weights, self._scaling)
-        # Shared: any free thread takes the next, which is one step under the interpreter's lock.
-        todo = iter(range(len(self._blocks)))
-
-        def work() -> None:
-            buffer = self._buffers.get()
-            try:
-                for i in todo:
-                    loss[i], correct[i] = self._evaluate(V, buffer, self._blocks[i])
-            finally:
-                self._buffers.put(buffer)
-
-        helpers = [pool.submit(work) for _ in range(self._n_helpers)]
+            V = pixel_weights(weights, self._samples.scaling)
+        finish = self._samples.start(lambda *block: self._evaluate(V, *block), self._dtype, pool)
 
         def wait() -> Score:
-            work()
-            for helper in helpers:
-                helper.result()
+            losses, correct = zip(*finish(), strict=True)
             with _overflow_allowed():
-                return Score(self._means(loss), self._means(correct))
+                return Score(self._means(losses), self._means(correct))
 
         return wait
 
-    def _means(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _means(self, sums: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
         """Return the means over each split, (n_splits, n_weights), of sums over each block."""
         n_samples = np.array([[split.n_samples] for split in self._splits])
-        means: NDArray[np.float64] = np.add.reduceat(sums, self._first_blocks) / n_samples
+        means: NDArray[np.float64] = np.add.reduceat(np.array(sums), self._first_blocks) / n_samples
         return means
 
     def _evaluate(
-        self, V: Floats, buffer: PixelBuffer, block: Block
+        self, V: Floats, block: Block, P: Floats
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Return the summed loss, and the number of samples that are correctly classified."""
-        P = buffer.fill(block.gather())
-        Y = self._head.one_hot(np.array([block.k]), len(self._splits[0].classes), self._dtype)
+        Y = self._head.one_hot(np.array([block.k]), self._samples.n_classes, self._dtype)
         with _overflow_allowed():
             Z = product(block.weights(V), P.T)  # V Pᵀ = W Xᵀ
             loss = self._head.losses(Z, Y).sum(axis=-1, dtype=np.float64)
@@ -173,11 +153,8 @@ def confusion_counts(
 def objective_on(split: Split, head: Head, l2_lambda: float) -> Objective:
     """Return J of a model on a split."""
     blocks = list(one_class_blocks(split, keep=True))
+    return Objective(head, _samples(split, blocks, max_helpers()), l2_lambda)
 
-    def read(dtype: str) -> Iterator[PixelBlock]:
-        buffer = PixelBuffer(BLOCK_ROWS, split.n_features, dtype, split.scaling)
-        for block in blocks:
-            yield PixelBlock(block.k, buffer.fill(block.gather()), block.columns)
 
-    samples = Samples(read, split.n_samples, split.n_features, len(split.classes), split.scaling)
-    return Objective(head, samples, l2_lambda)
+def _samples(like: Split, blocks: Sequence[Block], n_helpers: int) -> Samples:
+    return Samples(blocks, like.n_features, len(like.classes), like.scaling, n_helpers)

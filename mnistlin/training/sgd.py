@@ -6,7 +6,6 @@ before the next one trains.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -17,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from mnistlin.model.linear import gradient, logits, stack
 from mnistlin.model.products import Floats
+from mnistlin.model.samples import max_helpers
 from mnistlin.training.batches import PixelReader, epoch_orders
 from mnistlin.training.evaluation import Evaluator, Score
 from mnistlin.training.schedule import Setup
@@ -24,9 +24,6 @@ from mnistlin.training.segments import MemberState, Recording, Segment, segments
 
 _STEPS_PER_CHUNK = 64
 """Steps whose logits are kept until the losses of their batches are computed, all at once."""
-
-_MAX_HELPERS = 8
-"""Maximum number of threads that evaluate during training; each has its own buffers."""
 
 _SHORT_STEP = 200_000
 """Multiplications of W Xᵀ below which no segment is evaluated while the next one trains: both would
@@ -55,7 +52,7 @@ def train(setup: Setup, resume: tuple[int, MemberState] | None = None) -> Iterat
     first_epoch, state = resume or (0, zero)
     states = dict.fromkeys(range(len(setup.l2_lambdas)), state)
     members = Stack(setup, state, first_epoch)
-    n_helpers = min(_MAX_HELPERS, _n_cores() - 1)
+    n_helpers = max_helpers()
     evaluator = Evaluator(
         (setup.train, setup.val),
         setup.head,
@@ -179,10 +176,3 @@ def _one_behind(items: Iterable[_Item]) -> Iterator[_Item]:
         yield from before
         before = [item]
     yield from before
-
-
-def _n_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

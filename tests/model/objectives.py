@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from mnistlin.model.objective import Objective, PixelBlock, Samples
+from mnistlin.model.objective import Objective
 from mnistlin.model.products import SYMMETRIC, Pixels
+from mnistlin.model.samples import Block, Samples
 
 
 def pixels(n_samples, n_features=6, seed=0):
@@ -18,18 +19,19 @@ def inputs(P):
     return Pixels(P, SYMMETRIC)
 
 
-def samples_of(P, targets, n_classes, block_rows=7):
+def samples_of(P, targets, n_classes, block_rows=7, n_helpers=1):
     """Return a set in small blocks of one class, without the pixels that are black in a block."""
+    images, n_features = P[:, :-1].astype(np.uint8), P.shape[1] - 1
 
-    def read(dtype):
+    def blocks():
         for k in range(n_classes):
-            of_class = P[targets == k]
+            of_class = np.flatnonzero(targets == k)
             for first in range(0, len(of_class), block_rows):
-                rows = of_class[first : first + block_rows]
-                columns = np.flatnonzero(rows.any(axis=0))
-                yield PixelBlock(k, rows[:, columns].astype(dtype), columns)
+                part = images[of_class[first : first + block_rows]]
+                lit = np.flatnonzero(part.any(axis=0))
+                yield Block(k, part[:, lit], slice(None), np.append(lit, n_features))
 
-    return Samples(read, len(P), P.shape[1] - 1, n_classes, SYMMETRIC)
+    return Samples(list(blocks()), n_features, n_classes, SYMMETRIC, n_helpers)
 
 
 def objective_of(head, l2_lambda=0.1, n_samples=80, seed=0):

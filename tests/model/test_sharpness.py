@@ -36,7 +36,7 @@ class TestSharpness:
         objective, _, _ = objective_of(head)
         W, D = scale * random_weights(objective), random_weights(objective, seed=8)
         expected = dense_hessian(objective, W) @ D.ravel()
-        found = objective.hessian_times(W, D).ravel()
+        found = objective.hessian(W)(D).ravel()
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
 
 

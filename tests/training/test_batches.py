@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from mnistlin.config import TrainingConfig
 from mnistlin.model.products import SYMMETRIC, Scaling
+from mnistlin.model.samples import PixelBuffer
 from mnistlin.training import batches
-from mnistlin.training.batches import PixelBuffer, PixelReader, epoch_orders, one_class_blocks
+from mnistlin.training.batches import PixelReader, epoch_orders, one_class_blocks
 
 
 def order_of(n_samples, seed, epoch, shuffle=True):
@@ -119,10 +120,10 @@ def test_the_bias_pixel_follows_the_scaling(make_split):
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_a_buffer_takes_images_of_fewer_pixels_too(order):
     """Of any size up to its own, one after the other; pixels lie in memory as images do."""
-    buffer = PixelBuffer(4, 5, "float32", SYMMETRIC)
+    buffer = PixelBuffer(4, 5, SYMMETRIC)
     for shape in ((4, 5), (2, 3), (4, 0), (3, 5)):
         images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        pixels = buffer.fill(np.asarray(images, order=order))
+        pixels = buffer.fill(np.asarray(images, order=order), "float32")
         assert pixels.flags[f"{order}_CONTIGUOUS"] or images.size == 0
         np.testing.assert_array_equal(pixels[:, :-1], images)
         np.testing.assert_array_equal(pixels[:, -1], 255)
