@@ -101,7 +101,7 @@ def unstable_members(runs: Sequence[Run], train: Split) -> list[UnstableMember]:
     if not of_rate:
         return []
     objective = objective_on_some(train, runs[0].head)
-    at_zero = W = np.zeros(runs[0].weights_shape)
+    at_zero = np.zeros(runs[0].weights_shape)
     sharpness_for: dict[float, float] = {}  # of each λ: the minimum does not depend on the rate
     unstable = []
     for rate in sorted(of_rate, reverse=True):
@@ -111,7 +111,8 @@ def unstable_members(runs: Sequence[Run], train: Split) -> list[UnstableMember]:
             if rate * sharpness_bound(penalised, at_zero) < STABILITY_LIMIT:
                 break
             if l2_lambda not in sharpness_for:
-                W = minimise(penalised, W, tolerance=1e-2).place.weights
+                start = run.weights["last"] if np.isfinite(run.weights["last"]).all() else at_zero
+                W = minimise(penalised, start, tolerance=1e-2).place.weights
                 sharpness_for[l2_lambda] = sharpness(penalised, W, tolerance=1e-2)
             if rate * sharpness_for[l2_lambda] < STABILITY_LIMIT:
                 break

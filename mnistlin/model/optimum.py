@@ -24,6 +24,9 @@ from mnistlin.model.products import Floats
 _TOLERANCE = 1e-6
 """Norm of the gradient below which the search ends."""
 
+_COARSE_TOLERANCE = 1e-3
+"""Norm of the gradient down to which the curvature costs more time than it saves."""
+
 _LBFGS_TOLERANCE = 1e-4
 """Norm of the gradient down to which float32 resolves differences of J."""
 
@@ -128,13 +131,13 @@ class _Search:
         self._objective, self._tolerance, self._on_pass = objective, tolerance, on_pass
         self._n_left = self._max_iterations = max_iterations
         self._place = objective.at(objective.head.centre(start.T).T)
+        self._inverse_factors: NDArray[np.float32] | None = None
 
     def run(self) -> Descent:
         """Search until it is done or has no steps left."""
-        if not self._is_done():
-            self._inverse_factors = _inverse_factors(
-                self._objective.curvatures(self._place.weights)
-            )
+        if not self._is_done() and self._tolerance < _COARSE_TOLERANCE:
+            curvatures = self._objective.curvatures(self._place.weights)
+            self._inverse_factors = _inverse_factors(curvatures)
         if not self._is_done(_LBFGS_TOLERANCE):
             self._lbfgs()
         while self._n_left and not self._is_done() and self._newton_step():
@@ -203,15 +206,18 @@ class _Search:
 
     def _change(self, v: NDArray[np.float64]) -> Floats:
         """Return the change of the weights at coordinates v."""
-        V = v.reshape(len(self._inverse_factors), 1, -1).astype(np.float32)
-        D = np.matmul(V, self._inverse_factors)[:, 0]
+        D = v.reshape(self._place.weights.shape[::-1])
+        if self._inverse_factors is not None:
+            D = np.matmul(D[:, None].astype(np.float32), self._inverse_factors)[:, 0]
         return unstack(self._objective.head.centre(D.astype(np.float64)))
 
     def _along(self, G: Floats) -> NDArray[np.float64]:
         """Return the gradient with respect to v from the one with respect to the weights."""
-        D = self._objective.head.centre(G.T).astype(np.float32)
-        v: NDArray[np.float64] = np.matmul(self._inverse_factors, D[:, :, None]).ravel()
-        return v.astype(np.float64)
+        D = self._objective.head.centre(G.T)
+        if self._inverse_factors is not None:
+            D = np.matmul(self._inverse_factors, D[:, :, None].astype(np.float32))
+        v: NDArray[np.float64] = D.ravel().astype(np.float64)
+        return v
 
 
 def _inverse_factors(curvatures: Iterable[NDArray[np.float64]]) -> NDArray[np.float32]:

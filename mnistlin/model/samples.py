@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from queue import SimpleQueue
 from typing import Any, Literal, TypeVar
 
@@ -92,6 +93,11 @@ class Samples:
         for _ in range(n_helpers + 1):
             self._buffers.put(PixelBuffer(self._max_rows, n_features, scaling))
 
+    @cached_property
+    def _pool(self) -> Executor:
+        """Threads that last as long as the samples."""
+        return ThreadPoolExecutor(max(1, self._n_helpers))
+
     @property
     def n_threads(self) -> int:
         """How many threads work together."""
@@ -132,8 +138,7 @@ class Samples:
         self, work: Callable[..., _Result], dtype: str, *others: Sequence[Any]
     ) -> list[_Result]:
         """Return what `start` computes, in threads of its own."""
-        with ThreadPoolExecutor(max(1, self._n_helpers)) as pool:
-            return self.start(work, dtype, pool, *others)()
+        return self.start(work, dtype, self._pool, *others)()
 
     def read(self, dtype: str) -> Iterator[tuple[Block, Floats]]:
         """Yield each block and its pixels, which are valid until the next block is read."""
