@@ -50,7 +50,8 @@ def dask_cluster(address: str, data: Data) -> "Iterator[DaskCluster]":
     Raises
     ------
     ConfigError
-        If Dask is not installed, or the address is not valid.
+        If Dask is not installed, or the address is not valid or does not fit Dask's settings of
+        TLS.
     RunError
         If no scheduler answers, it has no worker, or a worker does not answer or does not have
         this version of mnistlin.
@@ -63,6 +64,7 @@ def dask_cluster(address: str, data: Data) -> "Iterator[DaskCluster]":
     # The pixels are large and go as part of the graph, so that no death of a worker loses them.
     settings = {"distributed.admin.large-graph-warning-threshold": "1 TB"}
     with dask.config.set(settings), _without_tracebacks():
+        _check_certificates(address)
         try:
             client: Any = Client(  # type: ignore[no-untyped-call]
                 address, timeout=CONNECT_SECONDS, set_as_default=False
@@ -77,6 +79,26 @@ def dask_cluster(address: str, data: Data) -> "Iterator[DaskCluster]":
             yield cluster
         finally:
             cluster.close()
+
+
+def _check_certificates(address: str) -> None:
+    """Check that an address fits Dask's settings of TLS; a client that failed would not end."""
+    from distributed.security import Security  # noqa: PLC0415  as above
+
+    try:
+        found = Security().get_connection_args("client")  # type: ignore[no-untyped-call]
+    except OSError as error:
+        problem = f"the certificates cannot be read: {error}"
+    else:
+        if address.startswith("tls:") and found["ssl_context"] is None:
+            problem = "no certificates are set"
+        elif address.startswith("tcp:") and found["require_encryption"]:
+            problem = "Dask is set to require TLS, which has addresses tls://HOST:PORT"
+        else:
+            return
+    raise ConfigError(
+        f"--scheduler {address}: {problem}; see distributed.comm in Dask's own configuration"
+    )
 
 
 @contextmanager

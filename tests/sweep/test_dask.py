@@ -17,6 +17,7 @@ from mnistlin.sweep import cluster as dask
 from mnistlin.sweep import resume_sweep, run_sweep
 
 distributed = pytest.importorskip("distributed")
+dask_config = pytest.importorskip("dask.config")
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,27 @@ def test_what_is_no_address_is_refused(address, sweep_config, tmp_path):
     """A usage error, with the address in it."""
     with pytest.raises(ConfigError, match=address):
         run_sweep(sweep_config(), tmp_path, scheduler=address)
+
+
+@pytest.mark.parametrize(
+    ("address", "settings"),
+    [
+        ("tls://127.0.0.1:1", {}),
+        ("tls://127.0.0.1:1", {"tls.client": {"key": "no.pem", "cert": "no.pem"}}),
+        ("tcp://127.0.0.1:1", {"require-encryption": True}),
+    ],
+    ids=["no certificates", "missing files", "no encryption"],
+)
+def test_an_address_that_does_not_fit_the_certificates_is_refused(
+    address, settings, sweep_config, tmp_path
+):
+    """A usage error that says where Dask has its certificates, before a folder is made."""
+    with (
+        dask_config.set({f"distributed.comm.{key}": value for key, value in settings.items()}),
+        pytest.raises(ConfigError, match=rf"{address}: .*distributed\.comm"),
+    ):
+        run_sweep(sweep_config(), tmp_path / "runs", scheduler=address)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_without_dask_the_extra_is_named(sweep_config, tmp_path, monkeypatch):
