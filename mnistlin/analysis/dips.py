@@ -191,7 +191,10 @@ class Dips(Result):
     def _about_steps(self) -> str:
         assert self.epoch is not None  # noqa: S101 (the caller has looked)
         worst = self.epoch.batches[0]
-        words = "One more epoch from the last weights, evaluated after every step: "
+        start = "from the last weights"
+        if self.epoch.follows_part:
+            start = "after the rest of the one in which the run has stopped"
+        words = f"One more epoch {start}, evaluated after every step: "
         if worst.accuracy_change >= 0:
             return f"{words}no step lowers validation accuracy."
         before, after = self.epoch.accuracy[worst.position : worst.position + 2]

@@ -1,23 +1,28 @@
 """What does each step of an epoch do to validation accuracy? By experiment, without shuffling.
 
 From the last weights of a run one more epoch is trained in the same order, and evaluated after
-every step. The loss of a batch before its update is no such evidence: it depends on the step before
-it as much as on the batch.
+every step. If the run has stopped within an epoch, the rest of that one is trained first. The loss
+of a batch before its update is no such evidence: it depends on the step before it as much as on the
+batch.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from mnistlin.analysis.periods import LossByPosition
 from mnistlin.data.splits import Split, Splits
 from mnistlin.experiment import setup_for
+from mnistlin.model.linear import unstack
+from mnistlin.model.products import Floats
 from mnistlin.runs.folder import Run
 from mnistlin.training.batches import epoch_orders
 from mnistlin.training.evaluation import predict
+from mnistlin.training.schedule import Setup
 from mnistlin.training.segments import MemberState
-from mnistlin.training.sgd import train
+from mnistlin.training.sgd import Stack, train
 
 N_STEPS = 3
 """Steps that are looked into: those that lower accuracy most."""
@@ -40,12 +45,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class OneMoreEpoch:
-    """Validation accuracy from the last weights through one more epoch in the same order.
+    """Validation accuracy through one more epoch in the same order.
 
     `accuracy` has one value before the first step and one after each step, (steps_per_epoch + 1,).
     """
 
     train: Split
+    follows_part: bool
+    """Whether the run had stopped within an epoch, whose rest comes before this one."""
     accuracy: NDArray[np.float64]
     batches: tuple[Batch, ...]
     """Those whose steps lower accuracy most, the worst first."""
@@ -62,11 +69,15 @@ class OneMoreEpoch:
 
 
 def one_more_epoch(run: Run, splits: Splits, losses: LossByPosition) -> OneMoreEpoch:
-    """Train one more epoch from the last weights, and look into its worst steps."""
-    n_steps, W = len(losses.mean), run.weights["last"]
+    """Train one more epoch after the last weights, and look into its worst steps."""
+    n_steps = len(losses.mean)
     how = run.config.training.model_copy(update={"epochs": 1, "checks_per_epoch": n_steps})
     config = run.config.model_copy(update={"training": how, "early_stopping": None})
     setup = setup_for([config], splits)
+    n_done = (int(run.metrics["step"][-1]) + 1) % n_steps
+    W = run.weights["last"]
+    if n_done:
+        W = _trained_on(setup, W, range(n_done, n_steps))
     segments = train(setup, (0, MemberState.starting_at(W)))
     after = [check.val_accuracy for (segment,) in segments for check in segment.checks]
     before = predict(splits.val, W, run.head).class_index == splits.val.targets
@@ -84,4 +95,17 @@ def one_more_epoch(run: Run, splits: Splits, losses: LossByPosition) -> OneMoreE
         return Batch(position, loss, float(change[position]), samples, counts)
 
     worst = np.argsort(change, kind="stable")[:N_STEPS]
-    return OneMoreEpoch(splits.train, accuracy, tuple(batch_at(int(each)) for each in worst))
+    batches = tuple(batch_at(int(each)) for each in worst)
+    return OneMoreEpoch(splits.train, n_done > 0, accuracy, batches)
+
+
+def _trained_on(setup: Setup, weights: Floats, positions: range) -> Floats:
+    """Return the weights after the steps at some positions of an epoch without shuffling."""
+    train, size = setup.train, setup.training.batch_size
+    trainer = Stack(setup, MemberState.starting_at(weights))
+    with threadpool_limits(1, "blas"):
+        for position in positions:
+            samples = np.arange(position * size, (position + 1) * size)
+            targets = train.targets[samples]
+            trainer.step(samples, setup.head.one_hot(targets, setup.n_classes, weights.dtype.name))
+    return unstack(trainer.weights[0])

@@ -43,6 +43,22 @@ def test_one_more_epoch_goes_on_where_the_run_ended(dips, digits_run):
     )
 
 
+def test_a_run_that_stopped_within_an_epoch_first_completes_it(digits_run, tmp_path):
+    """So positions are those of the run: the epoch is that of a longer run that did not stop."""
+    rules = {"early_stopping": {"patience": 190, "min_delta": 0.5}}
+    config = type(digits_run.config).model_validate(digits_run.config.model_dump() | rules)
+    stopped = run_experiment(config, tmp_path)
+    n = stopped.info.data.splits.train.n_samples // config.training.batch_size
+    last = int(stopped.metrics["step"][-1])
+    assert (last + 1) % n != 0
+    found = explain_dips(stopped)
+    how = config.training.model_copy(update={"epochs": last // n + 2, "checks_per_epoch": n})
+    longer = config.model_copy(update={"training": how, "early_stopping": None})
+    accuracy = run_experiment(longer, tmp_path).metrics["val_accuracy"]
+    np.testing.assert_array_equal(found.epoch.accuracy, accuracy[-n - 1 :])
+    assert "rest of the one in which the run has stopped" in found.explanation()
+
+
 def test_the_batches_shown_are_those_whose_steps_lower_accuracy_most(dips):
     """Batch p has images p B to (p + 1) B - 1, and is counted by class."""
     epoch = dips.epoch
