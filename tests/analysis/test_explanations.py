@@ -10,26 +10,32 @@ import pytest
 
 from mnistlin.analysis import (
     batch_noise,
+    calibration,
     choice,
     early_stopping,
     l2_benefit,
+    lambda_path,
     optimum,
     over_fitting,
     replay,
     seeds,
+    stability,
     sweep_effect,
 )
 from mnistlin.analysis import dips as dips_module
 from mnistlin.analysis.batch_noise import BatchClasses, BatchNoise
+from mnistlin.analysis.calibration import Calibration
 from mnistlin.analysis.choice import SettingSummary, SweepChoice
 from mnistlin.analysis.dips import explain_dips
 from mnistlin.analysis.early_stopping import explain_early_stopping
 from mnistlin.analysis.l2_benefit import L2Benefit, Minima
+from mnistlin.analysis.lambda_path import LambdaPath, Model, Pair
 from mnistlin.analysis.optimum import find_optimum
 from mnistlin.analysis.over_fitting import OverFitting
 from mnistlin.analysis.replay import Replay
 from mnistlin.analysis.seeds import SeedSpread
 from mnistlin.analysis.selection import Choice
+from mnistlin.analysis.stability import N_STEPS, Stability
 from mnistlin.analysis.statistics import Mean
 from mnistlin.analysis.sweep_effect import AgainstZero, LambdaSummary, SweepEffect
 
@@ -254,6 +260,84 @@ def report_results(train_tiny):
 
 
 @pytest.fixture(scope="module")
+def path_results():
+    """Return results about runs and their minima, each with the phrase that it must have."""
+
+    def model(n_correct):
+        return Model(np.ones((3, 1)), np.arange(1000) < n_correct, 0.3)
+
+    def path(*pairs):
+        sweep = SimpleNamespace(path="sweep")
+        return LambdaPath(sweep, (), tuple(Pair(l2_lambda, *each) for l2_lambda, *each in pairs))
+
+    better, worse = (model(900), model(950), 1e-9), (model(950), model(900), 1e-9)
+    none = (model(900), None, None)
+    found = {
+        "for λ = 0.1 the minimum is better, so training": path((0.1, *better)),
+        "for λ = 0.1 the run is better than the minimum": path((0.1, *worse)),
+        "for λ = 0.1 the images do not decide": path((0.1, model(900), model(901), 0.9)),
+        "for λ = 0.1 the minimum is better, so training and not λ costs accuracy; for λ = 0.01 the "
+        "run is better": path((0.01, *worse), (0.1, *better)),
+        "No minimum was found. With λ = 0 there may be no": path((0.0, *none)),
+        "For λ = 0.1 the search did not converge": path((0.1, *none)),
+        "Of the minima λ = 0.1 has the highest validation accuracy, 0.9500": path(
+            (0.01, *worse), (0.1, *better)
+        ),
+    }
+    assert "Of the minima" not in path((0.1, *none)).explanation()
+    return found
+
+
+@pytest.fixture(scope="module")
+def stability_results():
+    """Return results about the learning rate, each with the phrase that it must have."""
+    run = SimpleNamespace(
+        config=SimpleNamespace(training=SimpleNamespace(learning_rate=0.1, batch_size=128))
+    )
+    flat, steps = np.full(N_STEPS, 0.5), np.arange(N_STEPS)
+    noisy = flat + 0.1 * (-1.0) ** steps
+    decaying = flat + 5 * 0.98**steps * (-1.0) ** steps
+
+    def result(full, batches, of_run=5.0, of_minimum=None):
+        return Stability(run, of_run, of_minimum, full, batches)
+
+    return {
+        "Both fluctuations are negligible": result(flat, flat),
+        "it is their noise, not overshoot": result(flat, noisy),
+        "the steps overshoot": result(noisy, noisy),
+        "does not decide between noise and overshoot": result(decaying, noisy),
+        "more than can be measured (it diverges)": result(np.full(N_STEPS, np.nan), noisy),
+        "there may be no minimum to stay at": result(flat, noisy),
+        "up to a sharpness of 20. At the last weights of the run it is 5, below the limit": result(
+            flat, noisy, of_minimum=6.0
+        ),
+        "it is 17, close to the limit; at the minimum it is 25, above the limit": result(
+            flat, noisy, 17.0, 25.0
+        ),
+        "No run can stay at this minimum with a learning rate above 0.08": result(
+            flat, noisy, 17.0, 25.0
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def calibration_results():
+    """Return calibrations, each with the phrase that it must have."""
+
+    def result(low, high, ece=0.01):
+        middle = (low + high) / 2
+        return Calibration((), ece, (0.0, 0.02), 0.02, middle, (low, high), 0.1, None)
+
+    return {
+        "The model is over-confident": result(0.01, 0.03),
+        "The model is under-confident": result(-0.03, -0.01),
+        "Neither over- nor under-confidence was detected": result(-0.01, 0.01),
+        "so no miscalibration was detected": result(-0.01, 0.01),
+        "so the probabilities are not calibrated": result(-0.01, 0.01, ece=0.03),
+    }
+
+
+@pytest.fixture(scope="module")
 def results(
     optima,
     dips_results,
@@ -262,6 +346,9 @@ def results(
     over_fitting_results,
     choice_results,
     report_results,
+    path_results,
+    stability_results,
+    calibration_results,
 ):
     """Return all results by their phrases."""
     return {
@@ -272,6 +359,9 @@ def results(
         **over_fitting_results,
         **choice_results,
         **report_results,
+        **path_results,
+        **stability_results,
+        **calibration_results,
     }
 
 
@@ -290,14 +380,17 @@ def test_no_branch_is_left_without_data(results):
     """Every line that returns a sentence is executed by one of the results above."""
     modules = (
         batch_noise,
+        calibration,
         choice,
         dips_module,
         early_stopping,
         l2_benefit,
+        lambda_path,
         optimum,
         over_fitting,
         replay,
         seeds,
+        stability,
         sweep_effect,
     )
     files = {inspect.getsourcefile(module): module for module in modules}
