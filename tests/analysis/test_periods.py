@@ -5,7 +5,12 @@ import pytest
 from scipy.signal import lfilter
 
 from mnistlin import RunError
-from mnistlin.analysis.periods import loss_by_position, measure_period, predict_period
+from mnistlin.analysis.periods import (
+    MIN_CORRELATION,
+    loss_by_position,
+    measure_period,
+    predict_period,
+)
 from mnistlin.config import TrainingConfig
 
 N_TRAIN = 4005
@@ -65,7 +70,7 @@ class TestMeasurement:
         """Its highest correlation is far below one half."""
         found = measure_period(made_up(with_dips(31, depth=0)))
         assert found.period is None
-        assert found.highest_correlation < 0.5
+        assert found.highest_correlation < MIN_CORRELATION
 
     def test_a_constant_has_no_period(self, made_up):
         """There is nothing that could repeat."""
@@ -120,12 +125,19 @@ class TestMeasurement:
         assert measure_period(made_up(accuracy, spacing=31)).period is None
 
     @pytest.mark.parametrize(
-        ("n", "persistence"), [(181, 0.0), (181, 0.9), (311, 0.5), (311, 0.97)]
+        ("n", "average", "persistence"),
+        [(181, 1, 0.0), (181, 1, 0.9), (181, 10, 0.0), (181, 45, 0.0), (311, 1, 0.97)],
     )
-    def test_at_most_one_in_twenty_runs_without_a_period_shows_one(self, made_up, persistence, n):
-        """Over 200 autoregressive series, whose values forget their past at this rate."""
-        rng = np.random.default_rng([n, int(100 * persistence)])
-        series = lfilter([1.0], [1.0, -persistence], rng.standard_normal((200, n + 100)))[:, 100:]
+    def test_at_most_one_in_twenty_runs_without_a_period_shows_one(
+        self, made_up, n, average, persistence
+    ):
+        """Over 200 series of noise, of its moving averages, and of noise that persists.
+
+        Of those tried, a moving average of 10 checks, in the shortest run, is the worst: 3.8 %.
+        """
+        rng = np.random.default_rng([n, average, int(100 * persistence)])
+        noise = rng.standard_normal((200, n + 100))
+        series = lfilter(np.ones(average), [1.0, -persistence], noise)[:, 100:]
         found = [measure_period(made_up(0.9 + 0.001 * each)).lag for each in series]
         assert sum(lag is not None for lag in found) <= 10
 
