@@ -26,7 +26,13 @@ def checkpoint(setup, tmp_path):
     """Return a checkpoint before epoch 2, whose rows are in the folder."""
     rng = np.random.default_rng(0)
     weights, last, best = rng.normal(size=(3, *setup.weights_shape))
-    state = MemberState(weights, last, best, 0.1 + 0.2, Stopper(math.inf, 7))
+    state = replace(
+        MemberState.starting_at(weights),
+        last=last,
+        best=best,
+        best_loss=0.1 + 0.2,
+        stopper=Stopper(math.inf, 7),
+    )
     steps = range(10)
     checks = tuple(Check(step, step // 5, *rng.random(6), 0) for step in steps)
     batches = [(step, step // 5, 1 / 3) for step in steps]

@@ -1,6 +1,7 @@
 """What becomes a segment: where training ends, and what is kept."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from mnistlin.config import EarlyStoppingConfig
 from mnistlin.training.evaluation import Score
-from mnistlin.training.segments import MAX_LOSS, MemberState, Recording, Stopper, segments_of
+from mnistlin.training.segments import MAX_LOSS, MemberState, Stopper, segments_of
+from mnistlin.training.sgd import Stack
 
 BEYOND = [math.nan, math.inf, math.nextafter(MAX_LOSS, math.inf)]
 
@@ -46,17 +48,16 @@ def segment_of(make_setup, make_split):
         shape = setup.weights_shape[::-1]
         snapshots = np.arange(float(n))[:, None, None, None] * np.ones((n, 1, *shape))
         snapshots += columns.get("weight", np.zeros(n))[:, None, None, None]
-        recording = Recording(
-            range(1, 2),
-            (0,),
-            np.array([np.full(n, 0.5) if batch_losses is None else batch_losses], dtype=float),
-            snapshots,
-            np.full((1, *shape), 99.0),
+        state = state or MemberState.at_zero(setup.weights_shape, "float64")
+        recording = replace(
+            Stack(setup, state, first_epoch=1).train(range(1, 2)),
+            batch_losses=np.array([batch_losses or np.full(n, 0.5)], dtype=float),
+            snapshots=snapshots,
+            weights=np.full((1, *shape), 99.0),
         )
         measured = Score(
             np.array([score["train_loss"], val_losses], dtype=float), np.full((2, n), 0.8)
         )
-        state = state or MemberState.at_zero(setup.weights_shape, "float64")
         (segment,) = segments_of(setup, recording, measured, {0: state})
         return segment
 
