@@ -104,8 +104,8 @@ def optimum_table(runs: Runs) -> str:
         rows.append(
             [
                 name,
-                f"{found.of_run.place.value:.4f}",
-                f"{found.found.place.value:.4f}" if is_minimum else found.kind,
+                f"{found.of_run.point.value:.4f}",
+                f"{found.found.point.value:.4f}" if is_minimum else found.kind,
                 f"{found.of_run.val_accuracy:.4f}",
                 f"{found.found.val_accuracy:.4f}" if is_minimum else "-",
                 _p(found.paired.p_value) if is_minimum else "-",

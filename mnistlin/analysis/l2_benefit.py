@@ -209,7 +209,7 @@ def _minima(run: Run, sets: Sequence[Split], val: Split, l2_lambdas: Sequence[fl
     for each in sets:
         objective = objective_on(each, run.head, l2_lambda=0.0)
         for l2_lambda, found in minima_of(objective, l2_lambdas):
-            predictions[l2_lambda].append(predict(val, found.place.weights, run.head))
+            predictions[l2_lambda].append(predict(val, found.point.weights, run.head))
     return Minima(
         sets[0].n_samples,
         {

@@ -292,7 +292,7 @@ def explain_lambda(sweep: Sweep, on_pass: Callable[[], object] = lambda: None) -
         for l2_lambda, run in runs.items()
     }
     at_minimum = {
-        l2_lambda: Model.of(found.place.weights, splits.val, head)
+        l2_lambda: Model.of(found.point.weights, splits.val, head)
         for l2_lambda, found in minima(objective, filter(None, runs), on_pass=on_pass)
         if found.has_converged
     }

@@ -19,7 +19,7 @@ from mnistlin.errors import RunError
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, GREEN, INK, ORANGE
 from mnistlin.model.linear import Head, squared_norm
-from mnistlin.model.objective import Objective, Place
+from mnistlin.model.objective import Objective, Point
 from mnistlin.model.optimum import minimise
 from mnistlin.model.products import Floats
 from mnistlin.runs.folder import Run
@@ -56,7 +56,7 @@ RUN_COLOR, FOUND_COLOR, ZERO_COLOR = BLUE, GREEN, ORANGE
 class Performance:
     """J of some weights with its gradient, and their predictions."""
 
-    place: Place
+    point: Point
     train_is_correct: NDArray[np.bool_]
     val_is_correct: NDArray[np.bool_]
     true_class_probability: NDArray[np.float64]
@@ -75,11 +75,11 @@ class Performance:
     def values(self) -> dict[str, float]:
         """Return what is shown of it."""
         return {
-            "objective": self.place.value,
-            "gradient_norm": self.place.gradient_norm,
+            "objective": self.point.value,
+            "gradient_norm": self.point.gradient_norm,
             "train_accuracy": self.train_accuracy,
             "val_accuracy": self.val_accuracy,
-            "weight_norm": float(np.sqrt(squared_norm(self.place.weights))),
+            "weight_norm": float(np.sqrt(squared_norm(self.point.weights))),
         }
 
 
@@ -125,8 +125,8 @@ class Optimum(Result):
     @property
     def gap(self) -> float:
         """J of the run minus the infimum of J, or minus the lowest J found, in nats."""
-        lowest = 0.0 if self.kind == "no minimum" else self.found.place.value
-        return self.of_run.place.value - lowest
+        lowest = 0.0 if self.kind == "no minimum" else self.found.point.value
+        return self.of_run.point.value - lowest
 
     @property
     def paired(self) -> PairedCounts:
@@ -142,7 +142,7 @@ class Optimum(Result):
         """
         if not self.l2_lambda:
             return None
-        return self.found.place.gradient_norm**2 / (4 * self.l2_lambda)
+        return self.found.point.gradient_norm**2 / (4 * self.l2_lambda)
 
     @property
     def translations(self) -> dict[str, float | None]:
@@ -185,7 +185,7 @@ class Optimum(Result):
 
     def arrays(self) -> Mapping[str, Floats]:
         """Return the weights that were found."""
-        return {"found": self.found.place.weights}
+        return {"found": self.found.point.weights}
 
     def explanation(self) -> str:
         """Say what the minimum, or the lack of one, means for the run."""
@@ -196,10 +196,10 @@ class Optimum(Result):
         return self._about_lowest_found()
 
     def _about_minimum(self) -> str:
-        lowest = self.found.place.value
+        lowest = self.found.point.value
         words = (
             f"J is convex, so it has one lowest value, J* = {lowest:.6g}, and no local optimum. J "
-            f"of the run is {self.of_run.place.value:.6g}, {self.gap:.2g} nats above it. Of the "
+            f"of the run is {self.of_run.point.value:.6g}, {self.gap:.2g} nats above it. Of the "
             f"validation images the minimum classifies {self.found.val_accuracy:.2%} correctly and "
             f"the run {self.of_run.val_accuracy:.2%}."
         )
@@ -235,7 +235,7 @@ class Optimum(Result):
         found = self.found
         words = (
             f"The search ended after {self.n_iterations:,} iterations, with a gradient of norm "
-            f"{found.place.gradient_norm:.2g}: J = {found.place.value:.6g} is the lowest found"
+            f"{found.point.gradient_norm:.2g}: J = {found.point.value:.6g} is the lowest found"
         )
         if self.certainty is not None:
             return f"{words}, and the minimum is at most {self.certainty:.2g} nats below it."
@@ -280,26 +280,26 @@ def find_optimum(
         )
     splits, head = load_own_splits(run), run.head
     objective = objective_on(splits.train, head, run.config.training.l2_lambda)
-    descent = minimise(objective, W, on_pass=on_pass)
+    found = minimise(objective, W, on_pass=on_pass)
     if objective.l2_lambda:
-        kind: Kind = "minimum" if descent.has_converged else "lowest found"
+        kind: Kind = "minimum" if found.has_converged else "lowest found"
     else:
-        kind = "no minimum" if descent.place.separates else "lowest found"
+        kind = "no minimum" if found.point.separates else "lowest found"
     return Optimum(
         run,
         weights,
         objective,
         _performance(objective.at(W), splits, head),
-        _performance(descent.place, splits, head),
+        _performance(found.point, splits, head),
         kind,
-        descent.n_iterations,
+        found.n_iterations,
     )
 
 
-def _performance(place: Place, splits: Splits, head: Head) -> Performance:
-    train, val = (predict(split, place.weights, head) for split in (splits.train, splits.val))
+def _performance(point: Point, splits: Splits, head: Head) -> Performance:
+    train, val = (predict(split, point.weights, head) for split in (splits.train, splits.val))
     return Performance(
-        place,
+        point,
         train_is_correct=train.class_index == splits.train.targets,
         val_is_correct=val.class_index == splits.val.targets,
         true_class_probability=np.exp(-train.loss),
@@ -333,7 +333,7 @@ def _minimum_figure(optimum: Optimum) -> "Figure":
     from mnistlin.figures.style import legend_below, name_axes, page, side_by_side
 
     note = (
-        f"W* is the minimum, J* = {optimum.found.place.value:.6g}. J is convex: it rises on every "
+        f"W* is the minimum, J* = {optimum.found.point.value:.6g}. J is convex: it rises on every "
         "line away from W*."
     )
     with page(captions.of_run("Run and minimum", optimum.run), note) as figure:
@@ -374,7 +374,7 @@ def _no_minimum_figure(optimum: Optimum) -> "Figure":
 
 def _draw_excess(axes: "Axes", optimum: Optimum) -> None:
     """Draw how far above the minimum each check of the run was."""
-    metrics, lowest = optimum.run.metrics, optimum.found.place.value
+    metrics, lowest = optimum.run.metrics, optimum.found.point.value
     excess = metrics["train_loss"] + metrics["l2_penalty"] - lowest
     axes.semilogy(metrics["step"], excess, color=RUN_COLOR, linewidth=1.0)
     axes.plot(metrics["step"][-1:], excess[-1:], "o", color=RUN_COLOR)
@@ -387,9 +387,9 @@ def _draw_excess(axes: "Axes", optimum: Optimum) -> None:
 
 def _draw_lines(axes: "Axes", optimum: Optimum) -> None:
     """Draw J along straight lines through the minimum: one through the run, one through 0."""
-    best, lowest = optimum.found.place.weights, optimum.found.place.value
+    best, lowest = optimum.found.point.weights, optimum.found.point.value
     ends = {
-        f"the run ({optimum.weights} weights)": (optimum.of_run.place.weights, RUN_COLOR),
+        f"the run ({optimum.weights} weights)": (optimum.of_run.point.weights, RUN_COLOR),
         "W = 0, the start": (np.zeros_like(best), ZERO_COLOR),
     }
     distances = [float(np.linalg.norm(weights - best)) for weights, _ in ends.values()]
@@ -413,9 +413,9 @@ def _draw_rays(axes: "Axes", optimum: Optimum) -> None:
 
     t = np.geomspace(0.25, MAX_FACTOR, N_POINTS)
     for name, performance, color in _both(optimum):
-        W = performance.place.weights
+        W = performance.point.weights
         axes.plot(t, optimum.objective.values(t[:, None, None] * W), color=color)
-        axes.plot([1], [performance.place.value], "o", color=color, label=name)
+        axes.plot([1], [performance.point.value], "o", color=color, label=name)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yscale("log")

@@ -272,8 +272,8 @@ def explain_stability(run: Run, on_pass: Callable[[], object] = lambda: None) ->
     of_run = sharpness(objective, W)
     of_minimum = None
     if training.l2_lambda:
-        descent = minimise(objective, W, on_pass=on_pass)
-        of_minimum = sharpness(objective, descent.place.weights) if descent.has_converged else None
+        found = minimise(objective, W, on_pass=on_pass)
+        of_minimum = sharpness(objective, found.point.weights) if found.has_converged else None
     validation = objective_on(splits.val, run.head, l2_lambda=0.0)
     full = _full_batch_steps(_trainer(run, splits), objective, on_pass)
     batches = _batch_steps(_trainer(run, splits), run, splits)

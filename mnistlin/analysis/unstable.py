@@ -112,7 +112,7 @@ def unstable_members(runs: Sequence[Run], train: Split) -> list[UnstableMember]:
                 break
             if l2_lambda not in sharpness_for:
                 start = run.weights["last"] if np.isfinite(run.weights["last"]).all() else at_zero
-                W = minimise(penalised, start, tolerance=1e-2).place.weights
+                W = minimise(penalised, start, tolerance=1e-2).point.weights
                 sharpness_for[l2_lambda] = sharpness(penalised, W, tolerance=1e-2)
             if rate * sharpness_for[l2_lambda] < STABILITY_LIMIT:
                 break

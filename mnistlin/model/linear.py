@@ -158,6 +158,10 @@ class Head(ABC):
         """Return A (..., n_outputs, n) without what does not change the loss when added to Z."""
         return A
 
+    def separates(self, largest_loss: float) -> bool:  # noqa: ARG002
+        """Return whether samples with no larger loss prove that C has no minimum."""
+        return False
+
     def one_hot(self, targets: NDArray[np.integer[Any]], n_classes: int, dtype: str) -> Floats:
         """Return the targets Y (..., n_outputs, n_samples) of class indices (..., n_samples)."""
         outputs = np.arange(self.n_outputs(n_classes))[:, None]
@@ -214,6 +218,14 @@ class CrossEntropy(Head):
     def probabilities(self, Z: Floats) -> Floats:
         """Return ŷ."""
         return self.predict(Z)
+
+    def separates(self, largest_loss: float) -> bool:
+        """Return whether the true class of every sample has more than half of the probability.
+
+        Then its logit is above all others, and the loss of every sample tends to 0 along t W for
+        t → ∞: C has the infimum 0 and no minimum (Albert and Anderson 1984).
+        """
+        return largest_loss < float(np.log(2))
 
     def loss_at_zero(self, n_classes: int) -> float:
         """Return log n_classes, since all classes are equally likely."""

@@ -21,27 +21,20 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
-class Place:
-    """The objective J in nats and its gradient at some weights, and the largest sample loss."""
+class Point:
+    """The objective J and its gradient at some weights, and the largest sample loss."""
 
     weights: NDArray[np.float64]
     value: float
     gradient: NDArray[np.float64]
     largest_loss: float
+    separates: bool
+    """Whether these weights prove that J has no minimum without a penalty."""
 
     @property
     def gradient_norm(self) -> float:
         """Frobenius norm of the gradient."""
         return float(np.linalg.norm(self.gradient))
-
-    @property
-    def separates(self) -> bool:
-        """Whether the true class of every sample has more than half of the probability.
-
-        Then its logit is above all others, and the loss of every sample tends to 0 along t W for
-        t → ∞: without a penalty J has the infimum 0 and no minimum (Albert and Anderson 1984).
-        """
-        return self.largest_loss < float(np.log(2))
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,7 @@ class Objective:
     samples: Samples
     l2_lambda: float
 
-    def at(self, weights: Floats, dtype: str = "float64") -> Place:
+    def at(self, weights: Floats, dtype: str = "float64") -> Point:
         """Return J and its gradient; products are of some dtype, and their sums of float64."""
         W = stack(weights.astype(np.float64))
 
@@ -64,9 +57,8 @@ class Objective:
 
         C, largest, RP = zip(*self.map(of_block, W, dtype), strict=True)
         J = sum(C) / self.samples.n_samples + self.l2_lambda * float(squared_norm(W)[0])
-        return Place(
-            unstack(W[0]), J, unstack(self._mean_product(np.sum(RP, axis=0), W)[0]), max(largest)
-        )
+        G = unstack(self._mean_product(np.sum(RP, axis=0), W)[0])
+        return Point(unstack(W[0]), J, G, max(largest), self.head.separates(max(largest)))
 
     def values(self, weights: Floats) -> NDArray[np.float64]:
         """Return J, (n_models,), of several weights (n_models, n_features + 1, n_outputs)."""
@@ -116,10 +108,10 @@ class Objective:
         def add_blocks(outputs: range) -> None:
             for (block, P), M in zip(self.samples.read("float32"), of_outputs, strict=True):
                 columns = np.arange(n_weights) if block.columns is None else block.columns
-                places = columns[:, None] * n_weights + columns
+                cells = columns[:, None] * n_weights + columns
                 for k in outputs:
                     A = P * np.sqrt(M[k])[:, None]
-                    PP[k][places] += A.T @ A
+                    PP[k][cells] += A.T @ A
 
         with ThreadPoolExecutor(n_threads) as pool:
             parts = (range(first, len(PP), n_threads) for first in range(n_threads))

@@ -2,7 +2,7 @@
 
 J is convex, so all minima have the same value. With λ > 0 it is strongly convex: there is one
 minimum, and the norm of the gradient bounds the distance to its value. With λ = 0 there may be
-none: see `Place.separates`.
+none: see `CrossEntropy.separates`.
 
 All weights and gradients here are those of one model, (n_features + 1, n_outputs), unless they are
 called a stack.
@@ -18,7 +18,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from threadpoolctl import threadpool_limits
 
 from mnistlin.model.linear import unstack
-from mnistlin.model.objective import Objective, Place
+from mnistlin.model.objective import Objective, Point
 from mnistlin.model.products import Floats
 
 _TOLERANCE = 1e-6
@@ -48,10 +48,10 @@ _RIDGE = 1e-4
 
 
 @dataclass(frozen=True)
-class Descent:
+class Minimisation:
     """The result of the optimizer: where it ended, and after how many steps."""
 
-    place: Place
+    point: Point
     has_converged: bool
     n_iterations: int
 
@@ -62,7 +62,7 @@ def minimise(
     tolerance: float = _TOLERANCE,
     max_iterations: int = _MAX_ITERATIONS,
     on_pass: Callable[[], object] = lambda: None,
-) -> Descent:
+) -> Minimisation:
     """Search for the minimum until the gradient vanishes or weights prove that there is none.
 
     Parameters
@@ -80,7 +80,7 @@ def minimise(
 
     Returns
     -------
-    Descent
+    Minimisation
         Where the search ended. With λ = 0 it ends at the first weights that separate the classes.
 
     Notes
@@ -101,7 +101,7 @@ def minima(
     l2_lambdas: Iterable[float],
     tolerance: float = _TOLERANCE,
     on_pass: Callable[[], object] = lambda: None,
-) -> Iterator[tuple[float, Descent]]:
+) -> Iterator[tuple[float, Minimisation]]:
     """Yield each λ, from the largest down, and the search for its minimum from the one before."""
     samples = objective.samples
     n_outputs = objective.head.n_outputs(samples.n_classes)
@@ -109,12 +109,12 @@ def minima(
     for l2_lambda in sorted(l2_lambdas, reverse=True):
         penalised = replace(objective, l2_lambda=l2_lambda)
         found = minimise(penalised, W, tolerance, on_pass=on_pass)
-        W = found.place.weights
+        W = found.point.weights
         yield l2_lambda, found
 
 
 class _Search:
-    """The search of `minimise`: the place it has reached, and the coordinates that it uses.
+    """The search of `minimise`: the point it has reached, and the coordinates that it uses.
 
     With curvatures L Lᵀ of the outputs, the weights change by Π L⁻ᵀ v at coordinates v. They are
     centred at the start too: what Π takes away only adds to the penalty.
@@ -130,31 +130,31 @@ class _Search:
     ) -> None:
         self._objective, self._tolerance, self._on_pass = objective, tolerance, on_pass
         self._n_left = self._max_iterations = max_iterations
-        self._place = objective.at(objective.head.centre(start.T).T)
+        self._point = objective.at(objective.head.centre(start.T).T)
         self._inverse_factors: NDArray[np.float32] | None = None
 
-    def run(self) -> Descent:
+    def run(self) -> Minimisation:
         """Search until it is done or has no steps left."""
         if not self._is_done() and self._tolerance < _COARSE_TOLERANCE:
-            curvatures = self._objective.curvatures(self._place.weights)
+            curvatures = self._objective.curvatures(self._point.weights)
             self._inverse_factors = _inverse_factors(curvatures)
         if not self._is_done(_LBFGS_TOLERANCE):
             self._lbfgs()
         while self._n_left and not self._is_done() and self._newton_step():
             self._n_left -= 1
-        has_converged = self._place.gradient_norm < self._tolerance
-        return Descent(self._place, has_converged, self._max_iterations - self._n_left)
+        has_converged = self._point.gradient_norm < self._tolerance
+        return Minimisation(self._point, has_converged, self._max_iterations - self._n_left)
 
     def _is_done(self, tolerance: float = 0.0) -> bool:
-        has_no_minimum = self._place.separates and not self._objective.l2_lambda
-        return has_no_minimum or self._place.gradient_norm < max(tolerance, self._tolerance)
+        has_no_minimum = self._point.separates and not self._objective.l2_lambda
+        return has_no_minimum or self._point.gradient_norm < max(tolerance, self._tolerance)
 
     def _lbfgs(self) -> None:
-        start = self._place.weights
+        start = self._point.weights
 
         def value_and_gradient(v: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-            self._place = self._at(start + self._change(v), "float32")
-            return self._place.value, self._along(self._place.gradient)
+            self._point = self._at(start + self._change(v), "float32")
+            return self._point.value, self._along(self._point.gradient)
 
         def end_if_done(xk: NDArray[np.float64]) -> None:  # noqa: ARG001 (SciPy insists on it)
             if self._is_done(_LBFGS_TOLERANCE):
@@ -175,38 +175,38 @@ class _Search:
             },
         )
         self._n_left -= int(result.nit)
-        self._place = self._at(start + self._change(result.x))
+        self._point = self._at(start + self._change(result.x))
 
     def _newton_step(self) -> bool:
         """Take a damped Newton step; return whether it has reduced the norm of the gradient."""
-        place, size = self._place, self._place.weights.size
-        hessian_times = self._objective.hessian(place.weights, "float32")
+        point, size = self._point, self._point.weights.size
+        hessian_times = self._objective.hessian(point.weights, "float32")
 
         def times(v: NDArray[np.float64]) -> NDArray[np.float64]:
             product = hessian_times(self._change(v))
             self._on_pass()
             return self._along(product)
 
-        reduction = max(_NEWTON_REDUCTION, self._tolerance / place.gradient_norm / 2)
+        reduction = max(_NEWTON_REDUCTION, self._tolerance / point.gradient_norm / 2)
         hessian = LinearOperator((size, size), matvec=times, dtype=np.float64)
-        v, _ = cg(hessian, -self._along(place.gradient), rtol=reduction, maxiter=size)
+        v, _ = cg(hessian, -self._along(point.gradient), rtol=reduction, maxiter=size)
         step = self._change(v)
         for _ in range(_MAX_HALVINGS):
-            self._place = self._at(place.weights + step)
-            if self._place.gradient_norm < place.gradient_norm:
+            self._point = self._at(point.weights + step)
+            if self._point.gradient_norm < point.gradient_norm:
                 return True
             step /= 2
-        self._place = place
+        self._point = point
         return False
 
-    def _at(self, weights: Floats, dtype: str = "float64") -> Place:
-        place = self._objective.at(weights, dtype)
+    def _at(self, weights: Floats, dtype: str = "float64") -> Point:
+        point = self._objective.at(weights, dtype)
         self._on_pass()
-        return place
+        return point
 
     def _change(self, v: NDArray[np.float64]) -> Floats:
         """Return the change of the weights at coordinates v."""
-        D = v.reshape(self._place.weights.shape[::-1])
+        D = v.reshape(self._point.weights.shape[::-1])
         if self._inverse_factors is not None:
             D = np.matmul(D[:, None].astype(np.float32), self._inverse_factors)[:, 0]
         return unstack(self._objective.head.centre(D.astype(np.float64)))

@@ -59,8 +59,8 @@ def optima(train_tiny):
         )
 
     def gap(result, nats):
-        place = replace(result.of_run.place, value=result.found.place.value + nats)
-        return replace(result, of_run=replace(result.of_run, place=place))
+        point = replace(result.of_run.point, value=result.found.point.value + nats)
+        return replace(result, of_run=replace(result.of_run, point=point))
 
     no_penalty = replace(found.objective, l2_lambda=0.0)
     few = replace(

@@ -30,11 +30,11 @@ def separable(train_tiny):
 class TestMinimum:
     """With a penalty."""
 
-    def test_it_is_the_lowest_place(self, penalised):
-        """The run is above it, and so is every place near it."""
+    def test_it_is_the_lowest_point(self, penalised):
+        """The run is above it, and so is every point near it."""
         assert penalised.kind == "minimum"
         assert penalised.gap > 0
-        best = penalised.found.place
+        best = penalised.found.point
         assert best.gradient_norm < 1e-6
         nudges = np.random.default_rng(0).standard_normal((20, *best.weights.shape)) * 0.01
         assert (penalised.objective.values(best.weights + nudges) > best.value).all()
@@ -43,7 +43,7 @@ class TestMinimum:
         """As metrics.csv has them."""
         metrics = penalised.run.metrics
         expected = metrics["train_loss"][-1] + metrics["l2_penalty"][-1]
-        assert penalised.of_run.place.value == pytest.approx(expected, rel=1e-12)
+        assert penalised.of_run.point.value == pytest.approx(expected, rel=1e-12)
         norm = penalised.of_run.values()["weight_norm"]
         assert norm == pytest.approx(metrics["weight_norm"][-1])
 
@@ -58,11 +58,11 @@ class TestMinimum:
 
         On J(W) = λ ‖W‖² alone the bound is exact, since its gradient is 2 λ W.
         """
-        weights = penalised.of_run.place.weights
+        weights = penalised.of_run.point.weights
         quadratic = replace(
-            penalised.found.place, gradient=2 * 0.05 * weights, value=0.05 * (weights**2).sum()
+            penalised.found.point, gradient=2 * 0.05 * weights, value=0.05 * (weights**2).sum()
         )
-        at_run = replace(penalised, found=replace(penalised.found, place=quadratic))
+        at_run = replace(penalised, found=replace(penalised.found, point=quadratic))
         assert at_run.certainty == pytest.approx(quadratic.value)
         assert penalised.certainty < 1e-11
 
@@ -71,14 +71,14 @@ class TestMinimum:
         X, y = inputs_of(penalised)
         C = penalised.translations["sklearn_LogisticRegression_C"]
         judge = LogisticRegression(C=C, fit_intercept=False, tol=1e-10, max_iter=10_000).fit(X, y)
-        np.testing.assert_allclose(penalised.found.place.weights, judge.coef_.T, atol=1e-4)
+        np.testing.assert_allclose(penalised.found.point.weights, judge.coef_.T, atol=1e-4)
 
     def test_a_penalty_means_the_same_to_torch_sgd_and_scikit_learns_sgd(self, penalised):
         """Gradient descent with weight decay or alpha / 2 Σ W² ends at the same minimum.
 
         Both tools add `decay * W` to the gradient of the loss.
         """
-        words, best = penalised.translations, penalised.found.place
+        words, best = penalised.translations, penalised.found.point
         decay = words["torch_weight_decay"]
         loss_gradient = best.gradient - 2 * 0.05 * best.weights
         np.testing.assert_allclose(loss_gradient + decay * best.weights, 0, atol=1e-6)
@@ -95,10 +95,10 @@ class TestMinimum:
             loss="log_loss", alpha=alpha, fit_intercept=False, max_iter=3000, tol=None,
             learning_rate="optimal", average=1000, random_state=0,
         ).fit(X, y)  # fmt: skip
-        best = found.found.place
+        best = found.found.point
         of_judge = found.objective.at(judge.coef_.T)
         assert of_judge.value - best.value < 1e-4
-        doubled = find_optimum(train_tiny("logistic", l2_lambda=0.1, epochs=30)).found.place
+        doubled = find_optimum(train_tiny("logistic", l2_lambda=0.1, epochs=30)).found.point
         assert found.objective.at(doubled.weights).value - best.value > 1e-3
 
     def test_for_two_classes_scikit_learn_fits_one_output(self, train_tiny):
@@ -108,7 +108,7 @@ class TestMinimum:
         C = found.translations["sklearn_LogisticRegression_C"]
         assert pytest.approx(1 / (found.objective.samples.n_samples * 0.05)) == C
         judge = LogisticRegression(C=C, fit_intercept=False, tol=1e-10, max_iter=10_000).fit(X, y)
-        first, second = found.found.place.weights.T
+        first, second = found.found.point.weights.T
         np.testing.assert_allclose(second - first, judge.coef_[0], atol=1e-4)
 
 
@@ -131,7 +131,7 @@ class TestNoMinimum:
 
     def test_no_minimum_is_claimed(self, separable):
         """The gap is that to 0, and nothing is called J*."""
-        assert separable.gap == separable.of_run.place.value
+        assert separable.gap == separable.of_run.point.value
         assert separable.certainty is None
         assert separable.translations["sklearn_LogisticRegression_C"] is None
         assert "J*" not in separable.explanation()

@@ -29,7 +29,7 @@ def test_the_way_is_the_distance_of_each_check_from_the_minimum(minimum):
     way, _ = minimum.figure().axes
     line = way.get_lines()[0]
     metrics = minimum.run.metrics
-    expected = metrics["train_loss"] + metrics["l2_penalty"] - minimum.found.place.value
+    expected = metrics["train_loss"] + metrics["l2_penalty"] - minimum.found.point.value
     np.testing.assert_array_equal(line.get_xdata(), metrics["step"])
     np.testing.assert_allclose(line.get_ydata(), expected)
     assert way.get_yscale() == "log"

@@ -35,12 +35,12 @@ class TestBlocks:
         l2_lambdas = np.array([objective.l2_lambda])
         stacked, X = linear.stack(W), inputs(P)
         Z = linear.logits(stacked, X)
-        place = objective.at(W)
+        point = objective.at(W)
         expected = linear.objective(head, stacked, X, Y, l2_lambdas)[0]
-        assert place.value == pytest.approx(expected, rel=1e-13)
+        assert point.value == pytest.approx(expected, rel=1e-13)
         G = linear.gradient(head.residual(Z, Y), stacked, X, l2_lambdas)[0]
-        np.testing.assert_allclose(place.gradient, G.T, rtol=1e-10, atol=1e-14)
-        assert place.largest_loss == pytest.approx(head.losses(Z, Y).max(), rel=1e-13)
+        np.testing.assert_allclose(point.gradient, G.T, rtol=1e-10, atol=1e-14)
+        assert point.largest_loss == pytest.approx(head.losses(Z, Y).max(), rel=1e-13)
 
     def test_several_weights_have_the_value_of_each(self, head):
         """`values` is `at` for many."""
@@ -102,9 +102,9 @@ class TestMinimum:
         )
         y = targets == 0 if head.name == "logistic" else targets
         judge.fit(inputs(P).to_array(), y)
-        np.testing.assert_allclose(found.place.weights, judge.coef_.T, atol=1e-4)
-        excess = found.place.value - objective.at(judge.coef_.T).value
-        bound = found.place.gradient_norm**2 / (4 * l2_lambda)  # by strong convexity
+        np.testing.assert_allclose(found.point.weights, judge.coef_.T, atol=1e-4)
+        excess = found.point.value - objective.at(judge.coef_.T).value
+        bound = found.point.gradient_norm**2 / (4 * l2_lambda)  # by strong convexity
         assert excess <= bound + 1e-13  # and rounding
 
     def test_the_gradient_vanishes(self, head, l2_lambda):
@@ -112,13 +112,13 @@ class TestMinimum:
         objective, _, _ = objective_of(head, l2_lambda)
         found = minimise(objective, zeros(objective))
         assert found.has_converged
-        assert np.linalg.norm(objective.at(found.place.weights).gradient) < 1e-6
+        assert np.linalg.norm(objective.at(found.point.weights).gradient) < 1e-6
 
     def test_it_does_not_matter_where_one_starts(self, head, l2_lambda):
         """There is no other bottom to be caught in."""
         objective, _, _ = objective_of(head, l2_lambda)
-        from_zero = minimise(objective, zeros(objective)).place
-        from_afar = minimise(objective, 5 * random_weights(objective)).place
+        from_zero = minimise(objective, zeros(objective)).point
+        from_afar = minimise(objective, 5 * random_weights(objective)).point
         assert from_afar.value == pytest.approx(from_zero.value, abs=1e-10)
         np.testing.assert_allclose(from_afar.weights, from_zero.weights, atol=1e-4)
 
@@ -140,7 +140,7 @@ class TestWithoutPenalty:
     def test_separating_weights_are_found_and_prove_that_there_is_none(self, head):
         """All images are right, and multiples of these weights bring J as low as desired."""
         objective, P, targets = separable_objective(head)
-        found = minimise(objective, zeros(objective)).place
+        found = minimise(objective, zeros(objective)).point
         assert found.separates
         Z = linear.logits(linear.stack(found.weights), inputs(P))
         np.testing.assert_array_equal(head.predicted_class(Z)[0], targets)
@@ -154,8 +154,8 @@ class TestWithoutPenalty:
         P[1] = P[0]
         objective = replace(objective, samples=samples_of(P, targets, objective.samples.n_classes))
         found = minimise(objective, zeros(objective))
-        assert found.place.value > 0
-        assert not found.place.separates
+        assert found.point.value > 0
+        assert not found.point.separates
 
 
 @cross_entropy_heads
@@ -164,7 +164,7 @@ def test_a_spent_budget_is_told(head):
     objective, _, _ = objective_of(head, 0.01)
     found = minimise(objective, zeros(objective), max_iterations=1)
     assert (found.n_iterations, found.has_converged) == (1, False)
-    assert found.place.value < objective.at(zeros(objective)).value
+    assert found.point.value < objective.at(zeros(objective)).value
 
 
 @pytest.mark.parametrize("l2_lambda", [1e3, 1e-4])

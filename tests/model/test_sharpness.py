@@ -56,7 +56,7 @@ def test_a_quadratic_is_stable_below_the_limit_and_not_above():
 def test_gradient_descent_stays_at_a_minimum_below_the_limit_only(head):
     """From a small distance: 2 % below the limit it returns, 2 % above it leaves."""
     objective, _, _ = objective_of(head)
-    minimum = minimise(objective, zeros(objective)).place.weights
+    minimum = minimise(objective, zeros(objective)).point.weights
     limit = largest_stable_rate(sharpness(objective, minimum))
     start = minimum + 1e-3 * random_weights(objective)
     distances = []
