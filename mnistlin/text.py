@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+MIN_PART = 4
+"""Letters of a word from which on it may stand for a longer one."""
+
 
 def written(value: float, fmt: str) -> str:
     """Return a number in a format such as ".4f", or ".2%" for a fraction as a percentage."""
@@ -21,8 +24,13 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a question that names the nearest known word, to follow an error; else nothing."""
-    close = nearest(word, known)
+    """Return a question that names the nearest known word, to follow an error; else nothing.
+
+    A word that is part of a known one, such as the `val_acc` of `last_val_accuracy`, may mean that.
+    """
+    known = list(known)
+    longer = (each for each in known if len(word) >= MIN_PART and word in each)
+    close = nearest(word, known) or next(longer, None)
     return f"; did you mean {close}?" if close else ""
 
 

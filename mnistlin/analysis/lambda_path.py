@@ -220,7 +220,8 @@ class LambdaPath(Result):
             words.append(
                 f"Of the {name} λ = {chosen.best:.3g} has the highest validation accuracy, "
                 f"{models[chosen.best].val_accuracy:.4f}, and λ = {chosen.one_standard_error:.3g} "
-                f"is the largest within one standard error ({chosen.standard_error:.4f}) of it."
+                f"is the largest within one standard error of it ({chosen.standard_error:.4f}, "
+                "from one choice of images to another)."
             )
         return " ".join(words)
 

@@ -25,7 +25,7 @@ from mnistlin.analysis.statistics import (
 )
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
-from mnistlin.runs.tables import aligned
+from mnistlin.runs.tables import fitted
 from mnistlin.text import signed
 
 if TYPE_CHECKING:
@@ -135,13 +135,13 @@ class SweepEffect(Result):
             "images would move these differences too, which the tests do not include."
         )
 
-    def lines(self) -> Iterator[str]:
+    def lines(self, width: int | None = None) -> Iterator[str]:
         """Yield the table that `sweep-lambda` prints, and notes on its numbers."""
         n_seeds = len(self.sweep.settings.seeds)
         compares = any(summary.difference for summary in self.summaries)
         header = _HEADER + _DIFFERENCE_HEADER * compares
         cells = [_cells(summary, n_seeds)[: len(header)] for summary in self.summaries]
-        yield from aligned([header, *cells])
+        yield from fitted([header, *cells], width)
         yield from _notes(self.summaries, compares=compares)
 
     def figures(self) -> "Mapping[str, Figure]":

@@ -2,7 +2,7 @@
 
 import click
 
-from mnistlin.cli.options import config_option, debug_option
+from mnistlin.cli.options import ConfigCommand, config_option, debug_option
 from mnistlin.cli.run_dirs import TRAINED_RUN
 from mnistlin.cli.show import json_option, show
 from mnistlin.cli.terminal import bar, echo_value, stop_request
@@ -10,7 +10,7 @@ from mnistlin.cli.terminal import bar, echo_value, stop_request
 EXIT_DIFFERS = 5
 
 
-@click.command("check-gradients")
+@click.command("check-gradients", cls=ConfigCommand)
 @config_option("Config whose data is used; several are merged.  [default: quickstart]")
 @json_option
 @debug_option

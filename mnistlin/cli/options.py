@@ -125,6 +125,19 @@ class TrainingOptions:
             self.log(f"warning: the {what} is written, but not all of its figures are drawn")
 
 
+class ConfigCommand(click.Command):
+    """A command whose configs are given by an option; one given without it gets that advice."""
+
+    allow_extra_args = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options, and refuse all that is left."""
+        rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            ctx.fail(f"unexpected argument {rest[0]!r}; a config is given as --config {rest[0]}.")
+        return rest
+
+
 set_option = click.option(
     "--set",
     "settings",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mnistlin.cli.completion import DATASET, REPORT
-from mnistlin.cli.options import debug_option, runs_dir_option
+from mnistlin.cli.options import ConfigCommand, debug_option, runs_dir_option
 from mnistlin.cli.terminal import bar, echo_value, fetch_data, log, stop_request
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mnistlin.report.runner import Experiments, ReportProgress
 
 
-@click.command()
+@click.command(cls=ConfigCommand)
 @click.option(
     "--dataset", type=DATASET, metavar="NAME|FOLDER", help="What to train on.  [default: mnist]"
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnistlin.cli.options import debug_option, figure_options
-from mnistlin.cli.terminal import bar, echo, echo_value, fetch_data, log
+from mnistlin.cli.terminal import bar, echo, echo_value, fetch_data, log, table_width
 from mnistlin.errors import RunError
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ split_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON object."
 )
+
+MAX_LINE = 88
+"""Letters in a line of a paragraph."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,10 @@ def show(result: "Result", files: Sequence[Path] = (), *, as_json: bool) -> None
 
 def _wrapped(text: str) -> str:
     """Wrap paragraphs; indented ones, such as commands, are kept."""
+    width = min(MAX_LINE, table_width() or MAX_LINE)
     paragraphs = text.split("\n\n")
     return "\n\n".join(
-        words if words.startswith("    ") else click.wrap_text(words, width=88)
+        words if words.startswith("    ") else click.wrap_text(words, width=width)
         for words in paragraphs
     )
 
@@ -148,7 +152,7 @@ def _as_object(result: "Result", files: Sequence[Path]) -> Mapping[str, Any]:
 def _aligned(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the lines of a table, header first, right-aligned."""
     from mnistlin.analysis.result import as_text
-    from mnistlin.runs.tables import aligned
+    from mnistlin.runs.tables import fitted
 
     cells = [list(rows[0]), *([as_text(value) for value in row.values()] for row in rows)]
-    return aligned(cells, str.rjust)
+    return fitted(cells, table_width(), str.rjust)

@@ -10,6 +10,7 @@ import click
 
 from mnistlin.cli.completion import setting_type, sweepable
 from mnistlin.cli.options import (
+    ConfigCommand,
     FloatList,
     TrainingOptions,
     WholeList,
@@ -17,7 +18,16 @@ from mnistlin.cli.options import (
     training_options,
 )
 from mnistlin.cli.run_dirs import UNFINISHED_SWEEP
-from mnistlin.cli.terminal import StopRequest, bar, echo, echo_value, fetch_data, log, stop_request
+from mnistlin.cli.terminal import (
+    StopRequest,
+    bar,
+    echo,
+    echo_value,
+    fetch_data,
+    log,
+    stop_request,
+    table_width,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +143,7 @@ def _sweep_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
-@click.command()
+@click.command(cls=ConfigCommand)
 @config_option()
 @click.option(
     "--over",
@@ -173,7 +183,7 @@ def sweep(
     run(ctx, configs, changes, how, options)
 
 
-@click.command("sweep-lambda")
+@click.command("sweep-lambda", cls=ConfigCommand)
 @config_option(f"A YAML file or a shipped config; several are merged.  [default: {DEFAULT_CONFIG}]")
 @click.option(
     "--lambdas",
@@ -366,7 +376,7 @@ def _print_result(sweep: "Sweep", choice: "SweepChoice", *, as_json: bool) -> No
         echo(json.dumps(found))
         return
     if sweep.by_lambda:
-        for line in explain_sweep(sweep).lines():
+        for line in explain_sweep(sweep).lines(table_width()):
             echo(line)
     else:
         for line in _table(choice):
@@ -380,10 +390,10 @@ def _print_result(sweep: "Sweep", choice: "SweepChoice", *, as_json: bool) -> No
 
 def _table(choice: "SweepChoice") -> Iterator[str]:
     """Yield the settings, from best to worst."""
-    from mnistlin.runs.tables import aligned
+    from mnistlin.runs.tables import fitted
 
     rows = choice.tables()["settings"]
-    yield from aligned([list(rows[0]), *(list(row.values()) for row in rows)])
+    yield from fitted([list(rows[0]), *(list(row.values()) for row in rows)], table_width())
     if len(choice.summaries) > len(rows):
         yield f"note: {len(choice.summaries) - len(rows)} more settings are in sweep.csv"
     if len(choice.sweep.settings.seeds) > 1:

@@ -4,6 +4,7 @@ Nothing here that fails reaches training: a bar or a log line that cannot be wri
 """
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
     from mnistlin.data.splits import SplitLoader
     from mnistlin.experiment import Progress
+
+
+def table_width() -> int | None:
+    """Return how wide a table may be on the terminal; elsewhere it may have any width."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def echo(text: object = "", *, nl: bool = True) -> None:

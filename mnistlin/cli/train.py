@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnistlin.cli.options import TrainingOptions, WholeList, config_option, training_options
+from mnistlin.cli.options import (
+    ConfigCommand,
+    TrainingOptions,
+    WholeList,
+    config_option,
+    training_options,
+)
 from mnistlin.cli.run_dirs import UNFINISHED_RUN
 from mnistlin.cli.terminal import (
     StopRequest,
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
 EXIT_DIVERGED = 4
 
 
-@click.command()
+@click.command(cls=ConfigCommand)
 @config_option()
 @click.option("--resume", type=UNFINISHED_RUN, metavar="RUN_DIR", help="Resume an unfinished run.")
 @click.option(

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,12 +175,15 @@ class SplitLoader:
             _check_same_dataset(train_file, test_file)
         classes = data.classes or _labels_in(train_file.labels, test_file.labels)
         all_train, all_test = np.arange(train_file.n_rows), np.arange(test_file.n_rows)
-        _check_size(train_file, all_train, data.train_size, "train_size")
+        sizes: list[_Size] = [("train_size", train_file, all_train)]
+        if not from_train:
+            sizes.append(("val_size", test_file, all_test))
+        _check_sizes(data, sizes)
         train_rows = _chosen(all_train, data.train_size, data.train_rows, sampler)
         val_file, candidates = test_file, all_test
         if from_train:
             val_file, candidates = train_file, np.delete(all_train, train_rows)
-        _check_size(val_file, candidates, data.val_size, "val_size")
+            _check_sizes(data, [("val_size", val_file, candidates)])
         val_rows = _chosen(candidates, data.val_size, data.val_rows, sampler)
         cuts = [(train_file, train_rows), (val_file, val_rows)]
         if from_train:
@@ -406,20 +409,32 @@ def _labels_in(*label_arrays: NDArray[np.uint8]) -> tuple[int, ...]:
     return tuple(np.flatnonzero(_count_labels(*label_arrays)).tolist())
 
 
-def _check_size(file: _Labelled, rows: NDArray[np.intp], size: int | None, key: str) -> None:
-    """Refuse a size that some rows of a file do not have."""
+def _check_sizes(data: "DataConfig", sizes: "Iterable[_Size]") -> None:
+    """Refuse sizes that the rows of their files do not have, all together."""
+    problems = [_size_problem(key, getattr(data, key), file, rows) for key, file, rows in sizes]
+    if any(problems):
+        raise ConfigError("\n".join(filter(None, problems)))
+
+
+def _size_problem(key: str, size: int | None, file: _Labelled, rows: NDArray[np.intp]) -> str:
+    """Return why so many rows of a file cannot be taken, or nothing."""
     if not len(rows):
-        raise ConfigError(
+        return (
             f"data.{key}: no rows are left, since all {file.n_rows} images of {file.path} are"
             " training rows; lower data.train_size, or set data.val_from to test"
         )
-    if size is not None and size > len(rows):
-        is_rest = len(rows) < file.n_rows
-        rest = f", of which {len(rows)} are no training rows" if is_rest else ""
-        raise ConfigError(
-            f"data.{key}: found {size}, but {file.path} has {file.n_rows} images{rest};"
-            f" it may be 1 to {len(rows)}, or null for all"
-        )
+    if size is None or size <= len(rows):
+        return ""
+    is_rest = len(rows) < file.n_rows
+    rest = f", of which {len(rows)} are no training rows" if is_rest else ""
+    return (
+        f"data.{key}: found {size}, but {file.path} has {file.n_rows} images{rest};"
+        f" it may be 1 to {len(rows)}, or null for all"
+    )
+
+
+_Size: TypeAlias = tuple[str, _Labelled, NDArray[np.intp]]
+"""A key of the config that says how many of some rows are taken."""
 
 
 def _check_classes(

@@ -81,6 +81,11 @@ class Page:
         return {verdict: found[verdict] for verdict in VERDICTS}
 
     @property
+    def stops_early(self) -> bool:
+        """Whether validation images decided when some experiment ended."""
+        return any(each.folder.config.early_stopping for each in self.experiments.values())
+
+    @property
     def origin(self) -> Origin | None:
         """What run.json says of the first run."""
         return next(iter(self.experiments.values())).folder.info if self.experiments else None

@@ -52,6 +52,29 @@ def aligned(
     return ["  ".join(map(justify, row, widths)).rstrip() for row in shown]
 
 
+def fitted(
+    rows: Sequence[Sequence[str]],
+    width: int | None,
+    justify: Callable[[str, int], str] = str.ljust,
+) -> list[str]:
+    """Return the lines of `aligned`, or those of several tables that are no wider than `width`.
+
+    Each of them begins with the first column; a single column may still be wider.
+    """
+    lines = aligned(rows, justify)
+    if width is None or max(map(len, lines)) <= width or len(rows[0]) < 3:
+        return lines
+    columns = list(zip(*rows, strict=True))
+    n_fit = 2
+    while n_fit < len(columns) - 1:
+        if max(map(len, aligned(list(zip(*columns[: n_fit + 1], strict=True)), justify))) > width:
+            break
+        n_fit += 1
+    first = aligned(list(zip(*columns[:n_fit], strict=True)), justify)
+    rest = list(zip(columns[0], *columns[n_fit:], strict=True))
+    return [*first, "", *fitted(rest, width, justify)]
+
+
 def html_table(rows: Iterable[Sequence[Any]]) -> str:
     """Return rows of cells as an HTML table; floats get six digits, and text is escaped."""
 

@@ -136,3 +136,26 @@ def test_output_may_be_cut_off(workplace):
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["train", "sweep", "sweep-lambda", "check-gradients", "report"])
+def test_a_config_without_its_option_gets_that_advice(command, mnistlin):
+    """Words that follow a command look like its config."""
+    result = mnistlin(command, "quickstart")
+    assert result.exit_code == 2
+    assert "--config quickstart" in result.stderr
+
+
+def test_part_of_a_key_is_understood(mnistlin):
+    """A hint names the key that it may stand for."""
+    result = mnistlin("runs", "--sort", "val_acc")
+    assert result.exit_code == 2
+    assert "did you mean last_val_accuracy?" in result.stderr
+
+
+def test_all_sizes_that_do_not_fit_a_dataset_are_reported_together(mnistlin):
+    """One change of the command mends both."""
+    result = mnistlin("sweep-lambda", "--set", "data.dataset=mnist-5k")
+    assert result.exit_code == 2
+    assert "data.train_size: found 20000" in result.stderr
+    assert "data.val_size: found 10000" in result.stderr

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnistlin.errors import RunError
-from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, csv_text, read_columns
+from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, csv_text, fitted, read_columns
 
 counts = st.integers(0, 2**62)
 measurements = st.floats(allow_nan=False, allow_infinity=False)
@@ -108,3 +108,18 @@ def test_another_header_is_told_with_the_expected_one(tmp_path, content):
     with pytest.raises(RunError, match=r"steps\.csv.*step,epoch,batch_loss") as caught:
         read_columns(tmp_path / "steps.csv", STEPS_COLUMNS)
     assert len(str(caught.value)) < 1500
+
+
+def test_a_table_that_is_too_wide_is_split_between_columns():
+    """Each part begins with the first column, and no line is wider than the terminal."""
+    rows = [["seed", "train_loss", "val_loss", "note"], ["0", "0.25", "0.31", "best"]]
+    assert fitted(rows, 20) == [
+        "seed  train_loss",
+        "0     0.25",
+        "",
+        "seed  val_loss  note",
+        "0     0.31      best",
+    ]
+    assert fitted(rows, None) == fitted(rows, 32)
+    assert len(fitted(rows, 32)) == 2
+    assert len(fitted(rows, 1)) == 8  # three parts, with the first column and one more
