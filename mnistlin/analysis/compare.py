@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from string import ascii_uppercase
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
     from mnistlin.data.splits import Splits
 
 MAX_ROWS = 2
-"""Images per row, and rows, of each run of a pair."""
+"""Rows of images of each run of a pair."""
+
+LABEL_LETTERS, LABEL_LINES = 20, 2
+"""How a run is called on paper, in letters and lines."""
 
 
 @dataclass(frozen=True)
@@ -379,16 +383,23 @@ def _pairs_figure(comparison: Comparison) -> "Figure":
     return figure
 
 
-def _draw_accuracies(axes: "Axes", comparison: Comparison) -> None:
+def _row_label(words: str) -> str:
+    """Return what a run is called beside its interval: on paper in several short lines."""
     from mnistlin.figures.style import is_for_paper
 
+    if not is_for_paper():
+        return captions.plain(words, 60)
+    lines = wrap(words, LABEL_LETTERS, max_lines=LABEL_LINES, placeholder=" …")
+    return "\n".join(captions.plain(line, LABEL_LETTERS) for line in lines)
+
+
+def _draw_accuracies(axes: "Axes", comparison: Comparison) -> None:
     labels = captions.run_labels([each.run for each in comparison.evaluations])
     for row, each in enumerate(comparison.evaluations):
         axes.plot(each.accuracy_interval, [row, row], color=BLUE, linewidth=2.4)
         axes.plot([each.accuracy], [row], "o", color=BLUE, markersize=6)
     named = zip(labels, comparison.names, strict=True)
-    n_letters = 22 if is_for_paper() else 60
-    words = [f"{captions.plain(_in_one_line(label), n_letters)}   {name}" for label, name in named]
+    words = [f"{_row_label(_in_one_line(label))}   {name}" for label, name in named]
     axes.set_yticks(range(len(labels)), words)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(len(labels) - 0.5, -0.5)

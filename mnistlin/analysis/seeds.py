@@ -106,7 +106,9 @@ class SeedSpread(Result):
                 if interval is not None:
                     axes.vlines(i, interval.low, interval.high, color=FAINT, linewidth=14, zorder=0)
                 axes.hlines(np.mean(found), i - 0.22, i + 0.22, color=INK, linewidth=1.5)
-            labels = [name.removeprefix("last_").replace("_", "\n", 1) for name in names]
+            labels = [
+                name.removeprefix("last_").replace("_", "\n", 1).replace("_", " ") for name in names
+            ]
             axes.set_xticks(range(len(names)), labels)
             axes.set_xlim(-0.6, len(names) - 0.4)
             end_at_one(axes)

@@ -89,7 +89,7 @@ class WeightShape(Result):
                     marker="o",
                 )
                 axes.set_xticks(x, [f"{value:g}" for value in by_lambda])
-                axes.set_ylim(bottom=0)
+                axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
                 name_axes(axes, title, "λ")
         return figure
 

@@ -27,6 +27,7 @@ from mnistlin.figures.style import (
     VERMILION,
     end_at_one,
     is_dark,
+    is_for_paper,
     legend_beside,
     name_axes,
     page,
@@ -273,7 +274,7 @@ def _heat_maps(  # noqa: PLR0913, PLR0917
     names = list(swept)
     panels = list(product(*(swept[key] for key in outer)))
     shown = panels[:MAX_PANELS]
-    n_columns = min(len(shown), 1 if len(shown) == 1 else 2 if len(shown) <= 4 else 3)
+    n_columns = 1 if len(shown) == 1 or is_for_paper() else 2 if len(shown) <= 4 else 3
     n_rows = math.ceil(len(shown) / n_columns)
     body = max(HEIGHT - HEADER - FOOTER - NOTE, n_rows * max(1.6, 0.6 + 0.28 * len(swept[y])))
     low, high = min(grid.means.values()), max(grid.means.values())
@@ -351,7 +352,7 @@ def _draw_cells(
                     "hatch": "//",
                     "edgecolor": ink,
                     "linewidth": 0,
-                    "alpha": 0.5,
+                    "alpha": 0.3,
                 }
                 axes.add_patch(mpl.patches.Rectangle((j - 0.5, i - 0.5), 1, 1, **look))
             if key == grid.best:

@@ -35,6 +35,7 @@ from mnistlin.figures.style import (
     name_axes,
     page,
     sequential_colors,
+    side_by_side,
 )
 from mnistlin.figures.weights import add_colorbar, draw_tile, n_columns
 from mnistlin.runs.folder import Run
@@ -53,7 +54,7 @@ MAX_TICKS = 6
 """Numbers below an axis of λ that is as wide as half a figure or more."""
 
 FEW_LAMBDAS = 6
-"""Up to this many λ have their last values in the legend."""
+"""Up to this many λ have their last values in the legend, or beside their points."""
 
 MAX_ENDS = 12
 """Up to this many λ are named at the ends of their curves."""
@@ -104,6 +105,9 @@ def val_accuracy_figure(sweep: Sweep) -> Figure:
                 edges += [(steps, mean - sd), (steps, mean + sd)]
         limits = robust_limits(steady(curves), edges if len(steady(curves)) == len(curves) else ())
         fit_y(axes, limits, curves, ".3f", ceiling=1.0)
+        for line, (_, values) in zip(axes.lines, curves, strict=False):
+            if values.max() < axes.get_ylim()[0]:
+                line.set_label(f"{line.get_label()}\nbelow the panel")
         name_steps(axes, runs)
         if FEW_LAMBDAS < len(groups) <= MAX_ENDS:
             label_ends(axes, curves, [f"λ = {l2_lambda:.3g}" for l2_lambda in groups])
@@ -142,12 +146,13 @@ def weight_norm_figure(sweep: Sweep) -> Figure:
     )
     titles = ("weight norm ‖W‖ (Frobenius)", "its square, ‖W‖² = Σ W²")
     with page(words, note) as figure:
-        for power, axes, title in zip((1, 2), figure.subplots(1, 2), titles, strict=True):
+        for power, axes, title in zip((1, 2), side_by_side(figure, 1, 1), titles, strict=True):
             lambda_axis(axes, list(groups))
             name_axes(axes, title, "λ (log scale)")
             number = partial(_last, "weight_norm", power=power)
             for x, norm in draw_points(axes, groups, number, color=BLUE):
-                axes.annotate(f"{norm:#.3g}", (x, norm), (6, 6), textcoords="offset points")
+                if len(groups) <= FEW_LAMBDAS:
+                    axes.annotate(f"{norm:#.3g}", (x, norm), (6, 6), textcoords="offset points")
             axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
     return figure
 

@@ -20,7 +20,7 @@ from mnistlin.analysis.gradients import GradientCheck, check_gradients
 from mnistlin.analysis.statistics import with_spread
 from mnistlin.config import DataConfig, dump_yaml
 from mnistlin.figures.draw import OVERLAY_FIGURES, REPORT_RUN_FIGURES, SWEEP_FIGURES
-from mnistlin.figures.style import save
+from mnistlin.figures.style import as_svg, drawn_for_paper, save
 from mnistlin.report.claims import VERDICTS, Row, rows_of
 from mnistlin.report.plan import Part, Report
 from mnistlin.report.runner import Experiments
@@ -36,11 +36,20 @@ MakeFigure: TypeAlias = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure on the page: its SVG file, its caption, and what it shows in words and numbers."""
+    """A figure on the page: its SVG file, its caption, and what it shows in words and numbers.
+
+    `narrow` is the SVG text of the same figure for a phone, drawn as for a column of a paper.
+    """
 
     path: Path
     caption: str
     alt: str
+    narrow: str
+
+    @property
+    def wide(self) -> str:
+        """The SVG text of the file."""
+        return self.path.read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -158,6 +167,7 @@ def render(page: Page, name: str) -> str:
         "config": _config_text,
         "command": _command,
         "data_uri": _data_uri,
+        "srcset": _srcset,
         "label": _label,
         "md": markdown_text,
         "fence": fence_for,
@@ -216,8 +226,10 @@ def _draw(name: str, make: MakeFigure, alt: str, label: str, figures_dir: Path) 
     figure = make()
     path = save(figure, figures_dir, name, "svg")
     write_bytes(path, compact(path.read_text(encoding="utf-8")).encode())
+    with drawn_for_paper():
+        narrow = compact(as_svg(make()))
     caption = f"{figure.get_label()}{label}"
-    return Picture(path, caption, f"{caption}. {alt}")
+    return Picture(path, caption, f"{caption}. {alt}", narrow)
 
 
 def compact(svg: str) -> str:
@@ -283,16 +295,18 @@ def _command(experiment: TrainedExperiment) -> str:
     return "sweep-lambda" if experiment.sweep else "train"
 
 
-def _data_uri(picture: Picture) -> str:
+def _data_uri(svg: str, plain: str = " /:;=,.-+()?!*@$[]_~") -> str:
     """Return a figure as a URI, so that its ids do not clash with those of others.
 
     Percent signs make it shorter than Base64 would, and let it be compressed.
     """
-    svg = picture.path.read_text(encoding="utf-8").replace("\n", " ")  # a URI drops line ends
-    return f"data:image/svg+xml,{quote(svg, safe=_PLAIN_IN_URI)}"
+    svg = svg.replace("\n", " ")  # a URI drops line ends
+    return f"data:image/svg+xml,{quote(svg, safe=plain)}"
 
 
-_PLAIN_IN_URI = " /:;=,.-+()?!*@$[]_~"
+def _srcset(svg: str) -> str:
+    """Return the URI of a figure as a list of sources may have it: without spaces and commas."""
+    return _data_uri(svg, "/:;=.-+()?!*@$[]_~")
 
 
 def _tied(text: str) -> str:
@@ -300,11 +314,9 @@ def _tied(text: str) -> str:
     return re.sub("(?<=[λ=±]) | (?=[=±%])", "\u00a0", text)
 
 
-def _size(picture: Picture) -> tuple[int, int]:
+def _size(svg: str) -> tuple[int, int]:
     """Return width and height of a figure, which reserve its space before it is loaded."""
-    with picture.path.open(encoding="utf-8") as file:
-        head = file.read(2000)
-    match = re.search(r'viewBox="0 0 ([0-9.]+) ([0-9.]+)"', head)
+    match = re.search(r'viewBox="0 0 ([0-9.]+) ([0-9.]+)"', svg[:2000])
     width, height = (float(each) for each in match.groups()) if match else (648.0, 374.0)
     return round(width * 4 / 3), round(height * 4 / 3)  # points to pixels
 

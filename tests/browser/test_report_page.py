@@ -1,5 +1,6 @@
 """The page of `report` in a real browser."""
 
+import re
 from io import BytesIO
 
 import numpy as np
@@ -38,6 +39,17 @@ def test_figures_scale_with_the_window(opened, width):
         assert width / 2 < shown < width
         assert height > shown / 4
         assert hidden == 0
+
+
+def test_figures_are_legible_on_a_phone(opened):
+    """Their smallest type is at least 7.5 pixels high: narrow versions are shown there."""
+    texts = opened(390).execute_script(
+        "return [...document.images].map(i => [decodeURIComponent(i.currentSrc), i.clientWidth])"
+    )
+    for svg, shown in texts:
+        (points,) = re.findall(r'viewBox="0 0 ([0-9.]+) ', svg)
+        scales = re.findall(r"scale\(([0-9.]+) -", svg)  # of letters, drawn as shapes of size 100
+        assert 100 * min(map(float, scales)) * shown / float(points) >= 7.5
 
 
 def test_tables_reflow_on_a_phone(opened):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -127,10 +128,14 @@ def assert_readable(monkeypatch, tmp_path):
         drawn.clear()  # what was drawn before the layout was fixed
         draw_figure(figure, renderer)
 
+    def draw_without_file(canvas, *_, **__):
+        canvas.draw()
+
     def check(figure, smallest):
         with monkeypatch.context() as patched:
             patched.setattr(Text, "draw", remember)
             patched.setattr(Figure, "draw", begin)
+            patched.setattr(FigureCanvasAgg, "print_png", draw_without_file)
             save(figure, tmp_path, "figure")
         assert drawn
         for i, (text, extent) in enumerate(drawn):

@@ -56,26 +56,45 @@ OF_RUN = {
         run, range(1, 9), np.linspace(0, 0.01, 12)
     ),
     "compare": lambda run: compare([run, run]),
-    "compare_twelve": lambda run: compare([run] * 12),
 }
-OF_LONG_RUN = {
+OF_NAMED_RUN = {
+    "compare_twelve": lambda run: compare([run] * 12),
+    "evaluate_elsewhere": lambda run: evaluate(run, dataset=run.config.data.dataset),
     "dips": explain_dips,
     "batch_noise": lambda run: BatchNoise(((run,), (run,)), np.array([[0.1], [0.0]])),
 }
 
 
+@pytest.fixture(scope="session")
+def ask():
+    """Return a function that answers a question, once for all styles."""
+    answers = {}
+
+    def answer(question, about):
+        key = question, id(about)
+        if key not in answers:
+            answers[key] = question(about)
+        return answers[key]
+
+    return answer
+
+
 @pytest.mark.parametrize("run", ["named_run", "constant_run"])
 @pytest.mark.parametrize("question", OF_RUN)
-def test_the_figures_about_a_run_are_readable(question, run, smallest, assert_readable, request):
+def test_the_figures_about_a_run_are_readable(
+    question, run, smallest, ask, assert_readable, request
+):
     """Whether names are long or short, and values change or not."""
-    for figure in OF_RUN[question](request.getfixturevalue(run)).figures().values():
+    for figure in ask(OF_RUN[question], request.getfixturevalue(run)).figures().values():
         assert_readable(figure, smallest)
 
 
-@pytest.mark.parametrize("question", OF_LONG_RUN)
-def test_the_figures_about_a_long_run_are_readable(question, named_run, smallest, assert_readable):
-    """Of questions that take hundreds of checks."""
-    for figure in OF_LONG_RUN[question](named_run).figures().values():
+@pytest.mark.parametrize("question", OF_NAMED_RUN)
+def test_the_figures_about_long_names_are_readable(
+    question, named_run, smallest, ask, assert_readable
+):
+    """Of questions that take hundreds of checks, several runs or other images."""
+    for figure in ask(OF_NAMED_RUN[question], named_run).figures().values():
         assert_readable(figure, smallest)
 
 
@@ -103,10 +122,19 @@ def make_sweep(tmp_path_factory, named_run):
 
 @pytest.fixture(scope="session")
 def sweeps(make_sweep):
-    """Return sweeps over one and twelve λ, over two keys, and over seeds alone."""
+    """Return sweeps over one and twelve λ, over two to four keys, and over seeds alone."""
     return {
         "one": make_sweep(l2_lambda=[0.1]),
         "twelve": make_sweep(l2_lambda=[*np.geomspace(1e-6, 1, 11), 0]),
+        "three_keys": make_sweep(
+            l2_lambda=[1, 0.1, 0.01, 0], learning_rate=[0.1, 0.01], batch_size=[4, 8]
+        ),
+        "four_keys": make_sweep(
+            l2_lambda=[0.1, 0],
+            learning_rate=[0.1, 0.01, 0.001],
+            batch_size=[4, 8],
+            epochs=[1, 2],
+        ),
         "two_keys": make_sweep(l2_lambda=[1, 0.1, 0], learning_rate=[0.1, 0.01, 0.001]),
         "seeds": make_sweep(seeds=range(5)),
     }
@@ -123,6 +151,8 @@ OF_SWEEP = [
     (explain_choice, "one"),
     (explain_choice, "twelve"),
     (explain_choice, "two_keys"),
+    (explain_choice, "three_keys"),
+    (explain_choice, "four_keys"),
     (explain_lambda, "one"),
     (explain_lambda, "twelve"),
     (weight_shape, "twelve"),
@@ -132,7 +162,9 @@ OF_SWEEP = [
 
 
 @pytest.mark.parametrize(("question", "n"), OF_SWEEP)
-def test_the_figures_about_a_sweep_are_readable(question, n, sweeps, smallest, assert_readable):
+def test_the_figures_about_a_sweep_are_readable(
+    question, n, sweeps, smallest, ask, assert_readable
+):
     """Of one setting, of many, of a grid of settings, and of seeds."""
-    for figure in question(sweeps[n]).figures().values():
+    for figure in ask(question, sweeps[n]).figures().values():
         assert_readable(figure, smallest)
