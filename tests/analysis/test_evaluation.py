@@ -174,3 +174,9 @@ class TestOtherData:
         folder = write_dataset(tmp_path / "other", small, small)
         with pytest.raises(DataError, match=r"have 3 x 5 pixels, but .* 4 x 5"):
             evaluate(finished_run, dataset=str(folder))
+
+
+def test_a_split_of_another_name_is_refused(finished_run):
+    """It is not taken for the validation set."""
+    with pytest.raises(ConfigError, match="there is no vall set"):
+        evaluate(finished_run, split_name="vall")
