@@ -40,7 +40,8 @@ def test_the_page_tells_accuracy_and_interval(evaluation, words_of):
 
 def test_no_mistakes_are_said_in_words(evaluation, words_of):
     """An empty page would look like a failure."""
-    all_right = replace(evaluation.predictions, class_index=evaluation.split.targets)
+    certain = np.eye(len(evaluation.split.classes))[:, evaluation.split.targets]
+    all_right = replace(evaluation.predictions, logits=certain)
     perfect = replace(evaluation, predictions=all_right)
     assert "all 30 images are correctly classified" in words_of(perfect.figure())
 
