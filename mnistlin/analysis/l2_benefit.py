@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 L2_LAMBDAS = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)
 FEWER_IMAGES = (500, 2000)
 
-MAX_SETS, MIN_SETS = 10, 4
+MAX_SETS, MIN_SETS = 5, 4
 """How many sets of fewer images are used at most, and how many a test over the sets needs."""
 
 
@@ -221,7 +221,7 @@ def _minima(run: Run, sets: Sequence[Split], val: Split, l2_lambdas: Sequence[fl
 
 
 def _named(of: Minima) -> str:
-    """Return such as "500 training images (mean of 10 sets)"."""
+    """Return such as "500 training images (mean of 5 sets)"."""
     sets = f" (mean of {of.n_sets} sets)" if of.n_sets > 1 else ""
     return f"{of.n_images:,} training images{sets}"
 

@@ -74,7 +74,7 @@ def minimise(
     tolerance : float
         Norm of the gradient at which to end.
     max_iterations : int
-        Maximum number of steps.
+        Maximum number of steps of L-BFGS and, within Newton steps, of conjugate gradients.
     on_pass : callable
         Called after each pass over the samples.
 
@@ -140,8 +140,8 @@ class _Search:
             self._inverse_factors = _inverse_factors(curvatures)
         if not self._is_done(_LBFGS_TOLERANCE):
             self._lbfgs()
-        while self._n_left and not self._is_done() and self._newton_step():
-            self._n_left -= 1
+        while self._n_left > 0 and not self._is_done() and self._newton_step():
+            pass
         has_converged = self._point.gradient_norm < self._tolerance
         return Minimisation(self._point, has_converged, self._max_iterations - self._n_left)
 
@@ -184,12 +184,13 @@ class _Search:
 
         def times(v: NDArray[np.float64]) -> NDArray[np.float64]:
             product = hessian_times(self._change(v))
+            self._n_left -= 1
             self._on_pass()
             return self._along(product)
 
         reduction = max(_NEWTON_REDUCTION, self._tolerance / point.gradient_norm / 2)
         hessian = LinearOperator((size, size), matvec=times, dtype=np.float64)
-        v, _ = cg(hessian, -self._along(point.gradient), rtol=reduction, maxiter=size)
+        v, _ = cg(hessian, -self._along(point.gradient), rtol=reduction, maxiter=self._n_left)
         step = self._change(v)
         for _ in range(_MAX_HALVINGS):
             self._point = self._at(point.weights + step)

@@ -22,6 +22,9 @@ from mnistlin.model.products import Floats, pixel_weights, product
 from mnistlin.model.samples import Block, Samples, max_helpers
 from mnistlin.training.batches import BLOCK_ROWS, PixelReader, one_class_blocks
 
+_MANY_SAMPLES = 5000
+"""Samples from which on a pass is shared by threads: with fewer they mostly wait for each other."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -153,7 +156,8 @@ def confusion_counts(
 def objective_on(split: Split, head: Head, l2_lambda: float) -> Objective:
     """Return J of a model on a split."""
     blocks = list(one_class_blocks(split, keep=True))
-    return Objective(head, _samples(split, blocks, max_helpers()), l2_lambda)
+    n_helpers = max_helpers() if split.n_samples >= _MANY_SAMPLES else 0
+    return Objective(head, _samples(split, blocks, n_helpers), l2_lambda)
 
 
 def _samples(like: Split, blocks: Sequence[Block], n_helpers: int) -> Samples:

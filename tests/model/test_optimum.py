@@ -159,6 +159,15 @@ class TestWithoutPenalty:
 
 
 @cross_entropy_heads
+@pytest.mark.parametrize("n", [5, 20])
+def test_steps_within_newton_steps_count_too(head, n):
+    """So a search whose curvature nearly vanishes ends in time."""
+    objective, _, _ = objective_of(head, 1e-9)
+    found = minimise(objective, zeros(objective), tolerance=1e-14, max_iterations=n)
+    assert (found.n_iterations, found.has_converged) == (n, False)
+
+
+@cross_entropy_heads
 def test_a_spent_budget_is_told(head):
     """One iteration is not enough, and nobody claims that it was."""
     objective, _, _ = objective_of(head, 0.01)
