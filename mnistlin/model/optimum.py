@@ -90,7 +90,7 @@ def minimise(
     with the Hessian that conjugate gradients need, which only affect the direction, in float32.
 
     Both work in coordinates in which the curvature is about the same in all directions, at least
-    near the start, which takes a quarter of the steps: the search is preconditioned.
+    near the start, which saves many steps: the search is preconditioned.
     """
     with threadpool_limits(1, "blas"):
         return _Search(objective, start, tolerance, max_iterations, on_pass).run()

@@ -46,6 +46,11 @@ def os_errors_as_run_errors(doing: str, path: Path, option: str = "--runs-dir") 
     """
     try:
         yield
+    except RecursionError as error:  # pathlib makes each missing folder in a call of its own
+        raise RunError(
+            f"cannot {doing} {path}: it lies in {len(path.parts) - 1:,} folders, too many to make; "
+            f"choose another folder with {option}"
+        ) from error
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
             advice = f"the folder {path.parent} does not exist any more"

@@ -66,6 +66,10 @@ class TestMaking:
         names = [make_folder(tmp_path, "x").name.partition("_")[2] for _ in range(3)]
         assert names == ["x", "x-3", "x-4"]
 
+    def test_a_path_of_too_many_folders_is_one_error(self, tmp_path):
+        with pytest.raises(RunError, match="too many to make; choose another folder"):
+            make_folder(tmp_path / "/".join(["a"] * 1500), "x")
+
     def test_the_time_is_now(self, tmp_path):
         """In UTC, whatever the time zone of the machine."""
         stamp = make_folder(tmp_path, "x").name.partition("_")[0]
