@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+_SECONDS_TO_SEND = 10.0
+"""After these an abandoned process exits although it may be sending a result."""
+
+_is_working, _is_abandoned = threading.Lock(), threading.Event()
+"""State of a process of `Processes`."""
+
 OnSegment = Callable[[range], bool]
 Data: TypeAlias = Callable[[ExperimentConfig], Splits]
 """Loads the data of a config, or returns it again."""
@@ -180,7 +186,8 @@ class Processes(Generic[_T]):
     Each process is a pool of its own, so that one that dies breaks no other; it is replaced when
     the next stack is submitted. The processes hold one end of a pipe whose other end is the
     driver's, and exit when that is closed: because the driver is done, does not want their stacks
-    any more, or was killed.
+    any more, or was killed. They never exit while they send a result: the driver would wait for the
+    rest of it for ever.
     """
 
     def __init__(self, n_jobs: int, function: Callable[[Configs], _T]) -> None:
@@ -208,10 +215,10 @@ class Processes(Generic[_T]):
             if last is not None and self.deaths(last):
                 pool = self._started()
             try:
-                result = pool.submit(self._function, configs)
+                result = pool.submit(_call, self._function, configs)
             except BrokenExecutor:  # it died while it had nothing to do
                 pool = self._started()
-                result = pool.submit(self._function, configs)
+                result = pool.submit(_call, self._function, configs)
         self._pools[i] = (pool, result)
         return result
 
@@ -274,8 +281,21 @@ def _hold_lifeline(lifeline: Connection) -> None:
     threading.Thread(target=_exit_with, args=(lifeline,), daemon=True).start()
 
 
+def _call(function: Callable[[Configs], _T], configs: Configs) -> _T:
+    """Call a function in a process, which does not return if nobody wants the result any more."""
+    with _is_working:
+        try:
+            return function(configs)
+        finally:
+            if _is_abandoned.is_set():
+                os._exit(0)
+
+
 def _exit_with(lifeline: Connection) -> None:
     lifeline.poll(None)  # nothing is ever sent: it returns when the other end is closed
+    _is_abandoned.set()
+    if _is_working.acquire(blocking=False):  # idle, or sending a result: its pool ends the process
+        time.sleep(_SECONDS_TO_SEND)  # unless the driver was killed
     os._exit(0)
 
 

@@ -48,6 +48,25 @@ if __name__ == "__main__":
     run_sweep(load_config(sys.argv[1]), sys.argv[2], jobs=2)
 """
 
+SENDING = """
+import time
+from pathlib import Path
+from mnistlin.sweep.workers import processes
+
+def large(name):
+    result = bytes(300_000_000)  # half a second later it is being sent
+    Path(name).touch()
+    return result
+
+if __name__ == "__main__":
+    with processes(1, large) as workers:
+        workers.submit("begun")
+        while not Path("begun").exists():
+            time.sleep(0.001)
+        time.sleep(0.5)
+    print("ended")
+"""
+
 
 @pytest.fixture
 def run_script(tmp_path):
@@ -62,7 +81,7 @@ def run_script(tmp_path):
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=60,
             check=False,
         )
 
@@ -183,6 +202,12 @@ def test_an_interruption_does_not_wait_for_stacks_that_train(sweep_config, tmp_p
     assert time.monotonic() < began + 20
     assert (sweep.status, len(sweep.members)) == ("interrupted", 0)
     assert not multiprocessing.active_children()
+
+
+def test_processes_end_while_one_sends_its_result(sweep_config, run_script):
+    """Not in the middle of it: the driver would wait for the rest for ever."""
+    done = run_script(SENDING, sweep_config())
+    assert (done.stdout, done.returncode) == ("ended\n", 0), done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
