@@ -121,7 +121,7 @@ class TestRandomMoments:
         train = ("train", "--config", write(RUN), "--no-plots", "--runs-dir")
         assert run(*train, tmp_path / "unbroken") == 0
         expected = bytes_of_run(only(tmp_path / "unbroken"))
-        n_bytes, n_kills, epochs = len(expected["steps.csv"]), times(100, short=12), []
+        n_bytes, n_kills, epochs = len(expected["steps.csv"]), times(100, short=6), []
         for number in range(2 * n_kills):
             runs = tmp_path / f"{number}"
             with started(*train, runs) as victim:
@@ -147,7 +147,7 @@ class TestRandomMoments:
         sweep = ("sweep-lambda", "--config", write(SWEEP), "--no-plots", "--runs-dir")
         assert run(*sweep, tmp_path / "unbroken") == 0
         expected = bytes_of_sweep(only(tmp_path / "unbroken"))
-        n_kills, n_kept = times(20, short=4) if jobs == 1 else times(5, short=1), []
+        n_kills, n_kept = times(20, short=2) if jobs == 1 else times(5, short=1), []
         for number in range(n_kills):
             runs = tmp_path / f"{number}"
             with started(*sweep, runs, "--jobs", jobs) as victim:
@@ -174,7 +174,7 @@ class TestEveryWrite:
         expected = bytes_of_run(run_experiment(config, tmp_path / "unbroken").path)
         n_resumed = 0
         command = ("train", "--config", write(config), "--no-plots")
-        for runs in deaths(death, tmp_path, command, times(1, short=5)):
+        for runs in deaths(death, tmp_path, command, times(1, short=8)):
             folder = only(runs)
             if has_begun(folder):
                 n_resumed += mend(folder)
@@ -191,7 +191,7 @@ class TestEveryWrite:
         def prepare(runs):
             return "train", "--resume", shutil.copytree(broken_off, runs / "run"), "--no-plots"
 
-        for runs in deaths(death, tmp_path, prepare, times(1, short=5)):
+        for runs in deaths(death, tmp_path, prepare, times(1, short=8)):
             mend(runs / "run")
             assert bytes_of_run(runs / "run") == expected, runs.name
 
