@@ -3,6 +3,8 @@
 The fixtures that return functions live as long as the session, so that hypothesis may use them.
 """
 
+import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,14 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, max_exa
 settings.register_profile("explore", deadline=None, max_examples=2000)
 settings.register_profile("hostile", deadline=None, max_examples=10_000)
 settings.load_profile("repeatable")
+
+MEMORY = Path("/dev/shm")
+
+
+def pytest_configure():
+    """Keep the files of tests in memory where there is room: runs sync all that they write."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**30:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 @dataclass(frozen=True)
