@@ -140,7 +140,8 @@ def _write_counts(axes: Axes, image: AxesImage, counts: Counts, size: float | No
     colors = image.to_rgba(row_shares(counts))
     for i, j in np.argwhere(counts):
         color = "white" if is_dark(colors[i, j]) else INK
-        axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", fontsize=size, color=color)
+        look: Any = {"fontsize": size, "color": color, "ha": "center", "va": "center"}
+        axes.text(j, i, f"{counts[i, j]}", in_layout=False, **look)
 
 
 def _type_size(width: float, height: float, n_letters: int = 1) -> float | None:

@@ -17,7 +17,6 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from mnistlin.data.splits import Split
 from mnistlin.figures.captions import has_short_names
@@ -313,6 +312,8 @@ def label_ends(axes: Axes, curves: Sequence[Curve], labels: Sequence[str]) -> No
 
 def _apart(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
     """Return the places in [0, 1] that are at least a gap apart and closest to these."""
+    from scipy.optimize import isotonic_regression  # noqa: PLC0415  (0.3 s, for few figures)
+
     steps = gap * np.arange(len(places))
     order = np.argsort(places, kind="stable")
     nearest = isotonic_regression(places[order] - steps).x

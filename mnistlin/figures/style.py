@@ -237,7 +237,8 @@ def in_lines(words: str) -> str:
 
 def name_axes(axes: "Axes", y_title: str, x_title: str = "") -> None:
     """Name the y axis above the upper left corner, where it is read first, and x below."""
-    axes.set_title(in_lines(y_title), loc="left", fontsize="medium")
+    # With y given, matplotlib does not search for numbers above the panel, which takes long.
+    axes.set_title(in_lines(y_title), loc="left", y=1.0, fontsize="medium")
     axes.set_xlabel(in_lines(x_title))
 
 
@@ -403,6 +404,9 @@ def _find_fonts(figure: "Figure") -> None:
 def _fix_layout(figure: "Figure") -> None:
     """Lay the page out now, to places that are rounded: the solver's last bits vary."""
     engine = figure.get_layout_engine()
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if not axis.get_label_text():
+            axis.set_label_coords(0, 0)  # anywhere; else matplotlib measures all tick labels
     if engine is not None and figure.axes:
         engine.execute(figure)
         if is_for_paper():  # where an axis may get other numbers with its new size

@@ -55,7 +55,7 @@ def weights_figure(run: Run) -> Figure:
         scale = symmetric_scale(pixels)
         for axes, tile, label, bias in zip(grid, pixels, _labels(run), biases, strict=False):
             image = draw_tile(axes, tile, scale)
-            axes.set_title(label, loc="left", pad=4, fontsize=10, fontweight="bold")
+            axes.set_title(label, loc="left", y=1.0, pad=4, fontsize=10, fontweight="bold")
             if shows_bias:
                 words_of_bias = f"bias {signed(bias, '.2g')}"
                 axes.set_title(words_of_bias, loc="right", pad=4, fontsize=8, color=MUTED)
