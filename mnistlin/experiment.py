@@ -14,7 +14,7 @@ from mnistlin.data.splits import Splits, load_splits
 from mnistlin.model.linear import HEADS, Head
 from mnistlin.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mnistlin.runs.files import sole_writer
-from mnistlin.runs.folder import Run, load_run, make_folder, runs_folder
+from mnistlin.runs.folder import Run, load_run, make_folder
 from mnistlin.runs.provenance import (
     check_config_is_unchanged,
     check_is_unfinished,
@@ -22,6 +22,7 @@ from mnistlin.runs.provenance import (
     resumed_info,
 )
 from mnistlin.runs.records import RunInfo, Status
+from mnistlin.runs.scan import runs_folder
 from mnistlin.runs.writer import RunWriter
 from mnistlin.training.evaluation import confusion_counts, predict
 from mnistlin.training.schedule import Setup

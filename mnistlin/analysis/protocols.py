@@ -28,7 +28,8 @@ from mnistlin.data.locate import locate
 from mnistlin.data.splits import SplitLoader
 from mnistlin.errors import RunError
 from mnistlin.experiment import setup_for
-from mnistlin.runs.files import npz_bytes, read_npz, write_bytes
+from mnistlin.runs.arrays import npz_bytes, read_npz
+from mnistlin.runs.files import write_bytes
 from mnistlin.sweep.workers import Configs, processes
 from mnistlin.training.evaluation import Evaluator
 from mnistlin.training.segments import MemberState

@@ -21,7 +21,7 @@ from mnistlin.model.products import Floats
 from mnistlin.runs.files import open_plain
 from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import changes, config_changes, data_changes
-from mnistlin.runs.records import ENDED
+from mnistlin.runs.scan import ENDED
 from mnistlin.runs.tables import csv_text, steps_rows
 from mnistlin.sweep.plan import stacked
 from mnistlin.sweep.workers import train_stack

@@ -74,7 +74,8 @@ def play(
     """
     from mnistlin.report.play import members_by_lambda, write_play_page
     from mnistlin.runs.folder import load_run
-    from mnistlin.runs.sweep_folder import is_sweep, load_sweep
+    from mnistlin.runs.scan import is_sweep
+    from mnistlin.runs.sweep_folder import load_sweep
 
     if is_sweep(Path(run_dir)):
         runs = members_by_lambda(load_sweep(run_dir), seed)

@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from mnistlin.runs.scan import (
+    ENDED,
+    has_weights,
+    is_run,
+    is_sweep,
+    newest_first,
+    recorded,
+    runs_folder,
+)
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -33,7 +43,7 @@ class RunDir(click.ParamType[str]):
             return str(self._recent(text, folder, param, ctx))
         if text and _exists(folder / text):
             return str(folder / text)
-        named = [path for path in _newest_first(folder) if path.name.partition("_")[2] == text]
+        named = [path for path in newest_first(folder) if path.name.partition("_")[2] == text]
         if len(named) > 1:
             names = ", ".join(path.name for path in named[:5])
             self.fail(f"{len(named)} runs in {folder} are called {text}: {names}.", param, ctx)
@@ -46,7 +56,7 @@ class RunDir(click.ParamType[str]):
         if match is None:
             self.fail(f"{text!r}: write @last, or @-2 for the last but one.", param, ctx)
         position = int(match[1] or 1)
-        found = list(islice(filter(self._accepts, _newest_first(folder)), position))
+        found = list(islice(filter(self._accepts, newest_first(folder)), position))
         if len(found) < position:
             reason = f"{folder} has {len(found) or 'no'} {self.what}"
             self.fail(f"{text}: {reason}; `mnistlin runs` lists what is there.", param, ctx)
@@ -59,35 +69,29 @@ class RunDir(click.ParamType[str]):
         from click.shell_completion import CompletionItem
 
         del param
-        folder = _runs_dir(ctx)
-        accepted = list(filter(self._accepts, _newest_first(folder)))
-        names = [path.name for path in accepted]
-        paths = [str(path) for path in accepted]
-        recent = ["@last"] if accepted else []
+        paths = newest_first(_runs_dir(ctx))
+        words = [(path.name, path) for path in paths]
+        if incomplete:
+            words += [(str(path), path) for path in paths]
+        # What was typed is compared first: asking for files takes longer.
         found = [
-            CompletionItem(each)
-            for each in (*recent, *names, *(paths if incomplete else ()))
-            if each.startswith(incomplete)
+            CompletionItem(word)
+            for word, path in words
+            if word.startswith(incomplete) and self._accepts(path)
         ]
+        if "@last".startswith(incomplete) and any(map(self._accepts, paths)):
+            found.insert(0, CompletionItem("@last"))
         return found or [CompletionItem(incomplete, type="dir")]
 
 
 def _runs_dir(ctx: click.Context | None) -> Path:
     """Return the runs folder: --runs-dir of this command or one above it, or the default."""
-    from mnistlin.runs.folder import runs_folder
-
     here = ctx
     while here is not None:
         if here.get_parameter_source("runs_dir") == ParameterSource.COMMANDLINE:
             return Path(here.params["runs_dir"])
         here = here.parent
     return runs_folder()
-
-
-def _newest_first(folder: Path) -> list[Path]:
-    from mnistlin.runs.index import newest_first
-
-    return newest_first(folder)
 
 
 def _exists(path: Path) -> bool:
@@ -97,41 +101,27 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _is_run(path: Path) -> bool:
-    return (path / "run.json").is_file()
-
-
-def _is_sweep(path: Path) -> bool:
-    return (path / "sweep.json").is_file()
-
-
-def _has_weights(path: Path) -> bool:
-    return _is_run(path) and (path / "weights.npz").is_file()
-
-
 def _is_unfinished(path: Path) -> bool:
     """Return whether a run or sweep can be resumed: it is not done, and no process writes it."""
+    if recorded(path, "status") in ENDED:  # most of them, known without NumPy and pydantic
+        return False
     from mnistlin.errors import RunError
     from mnistlin.runs.folder import load_run
     from mnistlin.runs.index import can_be_resumed
     from mnistlin.runs.sweep_folder import load_sweep
 
     try:
-        found = load_sweep(path) if _is_sweep(path) else load_run(path)
+        found = load_sweep(path) if is_sweep(path) else load_run(path)
     except RunError:
         return False
     return can_be_resumed(found)
 
 
-TRAINED_RUN = RunDir("runs with weights", _has_weights)
-SWEEP = RunDir("sweeps", _is_sweep)
-RUN_OR_SWEEP = RunDir("runs or sweeps", lambda path: _is_run(path) or _is_sweep(path))
+TRAINED_RUN = RunDir("runs with weights", has_weights)
+SWEEP = RunDir("sweeps", is_sweep)
+RUN_OR_SWEEP = RunDir("runs or sweeps", lambda path: is_run(path) or is_sweep(path))
 TRAINED_RUN_OR_SWEEP = RunDir(
-    "sweeps, or runs with weights", lambda path: _has_weights(path) or _is_sweep(path)
+    "sweeps, or runs with weights", lambda path: has_weights(path) or is_sweep(path)
 )
-UNFINISHED_RUN = RunDir(
-    "unfinished runs", lambda path: not _is_sweep(path) and _is_unfinished(path)
-)
-UNFINISHED_SWEEP = RunDir(
-    "unfinished sweeps", lambda path: _is_sweep(path) and _is_unfinished(path)
-)
+UNFINISHED_RUN = RunDir("unfinished runs", lambda path: not is_sweep(path) and _is_unfinished(path))
+UNFINISHED_SWEEP = RunDir("unfinished sweeps", lambda path: is_sweep(path) and _is_unfinished(path))

@@ -59,7 +59,8 @@ def _draw(
     from mnistlin.cli.sweep import draw as draw_sweep
     from mnistlin.figures.draw import draw_overlay, draw_run
     from mnistlin.runs.folder import make_folder
-    from mnistlin.runs.sweep_folder import is_sweep, load_sweep
+    from mnistlin.runs.scan import is_sweep
+    from mnistlin.runs.sweep_folder import load_sweep
 
     if len(run_dirs) == 1 and is_sweep(Path(run_dirs[0])) and not with_members:
         sweep = load_sweep(run_dirs[0])
@@ -74,7 +75,8 @@ def _runs_in(run_dirs: Sequence[str], *, with_members: bool) -> "list[Run]":
     """Open the runs among several folders, and those in sweeps if wanted; the rest is noted."""
     from mnistlin.errors import RunError
     from mnistlin.runs.folder import load_run
-    from mnistlin.runs.sweep_folder import is_sweep, load_sweep
+    from mnistlin.runs.scan import is_sweep
+    from mnistlin.runs.sweep_folder import load_sweep
 
     if len(run_dirs) == 1 and not with_members:
         return [load_run(run_dirs[0])]

@@ -5,7 +5,7 @@ two equal keys, and expands aliases; all three are wrong for a file of experimen
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -164,29 +164,22 @@ def _in_one_line(value: object) -> str:
 
 
 def _value(node: yaml.Node, path: str, repeated: list[str]) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return _mapping(node, path, repeated)
+    """Return the value of a node; `path` is what the paths of its keys begin with."""
+    if isinstance(node, yaml.ScalarNode):
+        return node.value if node.style else plain_scalar(node.value)
     if isinstance(node, yaml.SequenceNode):
-        return [_value(item, f"{path}[{i}]", repeated) for i, item in enumerate(node.value)]
-    is_plain = isinstance(node, yaml.ScalarNode) and not node.style
-    return plain_scalar(node.value) if is_plain else node.value
-
-
-def _mapping(node: yaml.MappingNode, path: str, repeated: list[str]) -> dict[str, Any]:
+        above = path.removesuffix(".")
+        return [_value(item, f"{above}[{i}].", repeated) for i, item in enumerate(node.value)]
     result: dict[str, Any] = {}
-    for key, child_path, value in _items(node, path):
-        if key in result:
-            repeated.append(child_path)
-        else:
-            result[key] = _value(value, child_path, repeated)
-    return result
-
-
-def _items(node: yaml.MappingNode, path: str) -> Iterator[tuple[str, str, yaml.Node]]:
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
             raise YamlError(_located("a key must be a plain word", key_node.start_mark))
-        yield key_node.value, f"{path}.{key_node.value}".lstrip("."), value_node
+        key = key_node.value
+        if key in result:
+            repeated.append(f"{path}{key}")
+        else:
+            result[key] = _value(value_node, f"{path}{key}.", repeated)
+    return result
 
 
 def _located(problem: str, mark: yaml.Mark | None) -> str:

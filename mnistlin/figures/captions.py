@@ -7,7 +7,8 @@ from typing import Any
 
 from mnistlin.config import WITHOUT_EFFECT, ExperimentConfig, flat
 from mnistlin.runs.folder import Run
-from mnistlin.runs.sweep_folder import Sweep, column_of, is_sweep, value_text
+from mnistlin.runs.scan import is_sweep
+from mnistlin.runs.sweep_folder import Sweep, column_of, value_text
 
 __all__ = [
     "SHORT_NAME",

@@ -21,7 +21,8 @@ from mnistlin.runs.folder import Run, load_run
 from mnistlin.runs.index import find_runs
 from mnistlin.runs.provenance import describe_data
 from mnistlin.runs.records import DataRecord
-from mnistlin.runs.sweep_folder import Sweep, is_sweep, load_sweep
+from mnistlin.runs.scan import is_sweep
+from mnistlin.runs.sweep_folder import Sweep, load_sweep
 from mnistlin.sweep import SweepProgress, resume_sweep, run_sweep
 from mnistlin.sweep.plan import tasks_of
 

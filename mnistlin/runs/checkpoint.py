@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.errors import RunError
-from mnistlin.runs.files import npz_bytes, read_npz, sha256_of, write_bytes
+from mnistlin.runs.arrays import npz_bytes, read_npz
+from mnistlin.runs.files import sha256_of, write_bytes
 from mnistlin.runs.tables import (
     LONGEST_ROW_BYTES,
     SHORTEST_ROW_BYTES,

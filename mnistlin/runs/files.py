@@ -1,36 +1,28 @@
 """File access in folders that may be untrusted: bounded reads, atomic writes, one writer.
 
-Nothing here follows a link inside a run folder, unpacks or evaluates what a file holds, or leaves
-half of a file behind. What the files mean is in the other modules of this package.
+Nothing here follows a link inside a run folder, evaluates what a file holds, or leaves half of a
+file behind. What the files mean is in the other modules of this package.
 """
 
 import errno
 import hashlib
-import io
 import json
 import math
 import os
-import re
 import stat
-import struct
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Literal, NoReturn
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import IO, Any, BinaryIO, Literal
 
 from mnistlin.errors import RunError
 
 LOCK_NAME = ".lock"
 _LOCK_SECONDS = 0.3  # longer than `is_locked` holds the lock to try it
 
-_MAX_JSON_BYTES = 2**22  # a command line, the longest thing in it, has at most half of that
-_MAX_INTEGER_DIGITS = 19
+_MAX_SHORT_BYTES = 2**22  # a command line, the longest thing in it, has at most half of that
 _LEFTOVER_SECONDS = 60
 """A temporary file that is older belongs to a process that died while it wrote."""
 
@@ -75,7 +67,7 @@ def open_plain(path: Path, max_bytes: int | None = None) -> Iterator[BinaryIO]:
         end, and a link may lead anywhere.
     """
     try:
-        with os.fdopen(_open_plain(path, os.O_RDONLY), "rb") as file:
+        with BufferedReader(FileIO(_open_plain(path, os.O_RDONLY))) as file:  # fdopen asks for more
             n_bytes = os.fstat(file.fileno()).st_size
             if max_bytes is not None and n_bytes > max_bytes:
                 raise RunError(f"{path} has {n_bytes:,} bytes; it may have {max_bytes:,} at most")
@@ -84,23 +76,18 @@ def open_plain(path: Path, max_bytes: int | None = None) -> Iterator[BinaryIO]:
         raise RunError(f"cannot read {path}: {error.strerror or error}") from None
 
 
+def read_bytes(path: Path) -> bytes:
+    """Read a short file; a RunError says why it cannot be read."""
+    with open_plain(path, _MAX_SHORT_BYTES) as file:
+        return file.read()
+
+
 def read_text(path: Path) -> str:
     """Read a short UTF-8 file; a RunError says what is wrong with it."""
-    with open_plain(path, _MAX_JSON_BYTES) as file:
-        content = file.read()
     try:
-        return content.decode()
+        return read_bytes(path).decode()
     except UnicodeDecodeError:
         raise RunError(f"{path} is damaged: it is not UTF-8 text") from None
-
-
-def read_json(path: Path) -> Any:
-    """Read strict JSON, without NaN, infinity and integers beyond 64 bits; otherwise a RunError."""
-    text = read_text(path)
-    try:
-        return json.loads(text, parse_constant=_refuse, parse_int=_integer)
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: {error}") from None
 
 
 def sha256_of(path: Path, n_bytes: int | None = None) -> str:
@@ -311,96 +298,6 @@ def marks_failure(end: Callable[[Literal["interrupted", "failed"]], None]) -> It
         raise
 
 
-_MAX_NPZ_BYTES = 2**30  # weights of a model of ten classes on images of 13 megapixels
-_MAX_ENTRIES, _MAX_DIRECTORY_BYTES = 64, 2**16
-_END_OF_ZIP = struct.Struct("<4s6xHI4xH")  # signature, entries, bytes of directory, of comment
-_ZIP64_LOCATOR_BYTES = 20
-
-_MAGIC = b"\x93NUMPY\x01\x00"
-_HEADER = re.compile(
-    rb"\{'descr': '(?P<dtype>[<>|](?:f[48]|i8|u1))', 'fortran_order': (?P<fortran>True|False), "
-    rb"'shape': \((?P<shape>[0-9]{0,19}(?:, ?[0-9]{1,19})*),?\), \} *\n"
-)
-_FAULTS = (KeyError, ValueError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile)
-
-Shape = tuple[int, ...]
-
-
-def npz_bytes(**arrays: Any) -> bytes:
-    """Return the content of an .npz file, the same for the same arrays."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def read_npz(path: Path, shapes: Mapping[str, Shape]) -> dict[str, NDArray[Any]]:
-    """Read some arrays of integers or floats, read-only, of an .npz file as `np.savez` writes it.
-
-    An array is read only if it has the expected shape and the file really holds it.
-
-    Raises
-    ------
-    RunError
-        If the file is missing or damaged, an array is missing, or it has another shape.
-    """
-    with open_plain(path, _MAX_NPZ_BYTES) as file:
-        n_file_bytes = os.fstat(file.fileno()).st_size
-        try:
-            _check_directory(file)
-            with zipfile.ZipFile(file) as archive:
-                return {
-                    name: _read(archive, name, shape, n_file_bytes)
-                    for name, shape in shapes.items()
-                }
-        except OSError as error:  # of seeking to before the start
-            raise RunError(f"{path} is damaged: {error.strerror}") from None
-        except _FAULTS as error:
-            raise RunError(f"{path} is damaged: {error}") from None
-
-
-def _check_directory(file: BinaryIO) -> None:
-    """Check the end of a zip file: its directory is read whole, whatever its size."""
-    n_bytes = _ZIP64_LOCATOR_BYTES + _END_OF_ZIP.size
-    file.seek(-n_bytes, os.SEEK_END)
-    end = file.read(n_bytes)
-    signature, n_entries, n_directory_bytes, n_comment_bytes = _END_OF_ZIP.unpack(
-        end[_ZIP64_LOCATOR_BYTES:]
-    )
-    if signature != b"PK\5\6" or n_comment_bytes or end.startswith(b"PK\6\7"):
-        raise ValueError("it does not end as an .npz file does")
-    if n_entries > _MAX_ENTRIES or n_directory_bytes > _MAX_DIRECTORY_BYTES:
-        raise ValueError(f"it has {n_entries:,} entries; expected {_MAX_ENTRIES} at most")
-
-
-def _read(archive: zipfile.ZipFile, name: str, shape: Shape, n_file_bytes: int) -> NDArray[Any]:
-    """Read one array; a ValueError says why not."""
-    entry = archive.getinfo(f"{name}.npy")
-    if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size > n_file_bytes:
-        raise ValueError(f"{name!r} is compressed or incomplete")
-    with archive.open(entry) as file:
-        dtype, found, is_fortran = _read_header(file, name)
-        if found != shape:
-            raise ValueError(f"{name!r} has the shape {found}; expected {shape}")
-        n_bytes = math.prod(found) * dtype.itemsize
-        # Before reading: a file object allocates all that it is asked for.
-        if n_bytes != entry.file_size - file.tell():
-            raise ValueError(f"{name!r} should take {n_bytes} bytes, and does not")
-        values = np.frombuffer(file.read(n_bytes), dtype)
-    return values.reshape(found, order="F" if is_fortran else "C")
-
-
-def _read_header(file: IO[bytes], name: str) -> tuple[np.dtype[Any], Shape, bool]:
-    """Read type, shape and order of an array, at most 64 kB."""
-    if file.read(len(_MAGIC)) != _MAGIC:
-        raise ValueError(f"{name!r} is no NumPy array of format 1.0")
-    header = _HEADER.fullmatch(file.read(int.from_bytes(file.read(2), "little")))
-    if header is None:
-        raise ValueError(f"{name!r} is no array of integers or floats")
-    sizes = re.findall(rb"[0-9]+", header["shape"])
-    dtype = np.dtype(header["dtype"].decode())
-    return dtype, tuple(map(int, sizes)), header["fortran"] == b"True"
-
-
 def _open_plain(path: Path, flags: int) -> int:
     """Open a regular file that has no other name; a RunError if it is anything else."""
     try:
@@ -449,13 +346,3 @@ def _hash(file: IO[bytes] | FileIO, n_bytes: int | None) -> "hashlib._Hash":
         found.update(block)
         left -= len(block)
     return found
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a JSON value")
-
-
-def _integer(digits: str) -> int:
-    if len(digits.lstrip("-")) > _MAX_INTEGER_DIGITS:
-        raise ValueError(f"an integer of {len(digits)} digits")
-    return int(digits)

@@ -20,16 +20,17 @@ from mnistlin.config import ExperimentConfig, parse_config
 from mnistlin.errors import ConfigError, RunError
 from mnistlin.model.linear import HEADS, Head
 from mnistlin.model.products import SYMMETRIC, UNIT, Floats, Scaling
+from mnistlin.runs.arrays import read_npz
 from mnistlin.runs.classifier import Classifier, WeightsName, make_classifier
 from mnistlin.runs.files import (
     is_locked,
     os_errors_as_run_errors,
-    read_npz,
     read_text,
     sha256_of,
     sync_folder,
 )
-from mnistlin.runs.records import ENDED, RunInfo, Status, Summary, read_record
+from mnistlin.runs.records import RunInfo, Status, Summary, read_record
+from mnistlin.runs.scan import ENDED, is_run, is_sweep
 from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, html_table, read_columns
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Run:
         return tuple(
             name
             for name, record in (self.info.files or {}).items()
-            if _size_or_none(self.path / name) != record.bytes
+            if _size_or_none(f"{self.path}{os.sep}{name}") != record.bytes
         )
 
     @property
@@ -300,11 +301,6 @@ class Run:
         return path
 
 
-def runs_folder(runs_dir: str | Path | None = None) -> Path:
-    """Return the folder of all runs: by default MNISTLIN_RUNS_DIR, or runs."""
-    return Path(runs_dir or os.environ.get("MNISTLIN_RUNS_DIR") or "runs")
-
-
 def load_run(path: str | Path) -> Run:
     """Open a run folder.
 
@@ -325,8 +321,8 @@ def load_run(path: str | Path) -> Run:
         If it is not a run folder, or what makes it one cannot be read.
     """
     path = Path(path)
-    if not _is_there(path / "run.json"):
-        if _is_there(path / "sweep.json"):
+    if not is_run(path):
+        if is_sweep(path):
             raise RunError(
                 f"{path} is the folder of a sweep: its runs are the folders in it, and "
                 f"`{shlex.join(['mnistlin', 'sweep-lambda', '--resume', str(path)])}` resumes it"
@@ -345,16 +341,9 @@ def read_config(path: Path) -> ExperimentConfig:
         raise RunError(f"{path.parent} is a damaged run folder: {error}") from None
 
 
-def _is_there(path: Path) -> bool:
+def _size_or_none(path: str) -> int | None:
     try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
-
-
-def _size_or_none(path: Path) -> int | None:
-    try:
-        return path.lstat().st_size
+        return os.lstat(path).st_size
     except OSError:
         return None
 

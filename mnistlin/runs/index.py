@@ -1,9 +1,7 @@
 """Finding the runs and sweeps in a folder, also those that are damaged."""
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,12 +9,11 @@ from typing import Any, Literal
 from mnistlin.config import flat
 from mnistlin.errors import RunError
 from mnistlin.runs.checkpoint import CHECKPOINT_NAME
-from mnistlin.runs.files import LOCK_NAME, is_locked, read_json
-from mnistlin.runs.folder import Run, load_run, runs_folder
-from mnistlin.runs.records import ENDED
-from mnistlin.runs.sweep_folder import DIVERGED, Sweep, is_sweep, load_sweep
+from mnistlin.runs.files import LOCK_NAME, is_locked
+from mnistlin.runs.folder import Run, load_run
+from mnistlin.runs.scan import ENDED, STARTED, has_entry, is_sweep, newest_first, runs_folder
+from mnistlin.runs.sweep_folder import DIVERGED, Sweep, load_sweep
 
-_STARTED = re.compile(r"[0-9]{8}T[0-9]{6}Z_.+")
 _FIRST_FILES = {"config.yaml", "metrics.csv", "steps.csv", CHECKPOINT_NAME, LOCK_NAME, "sweep.csv"}
 """What a folder may hold before its run.json or sweep.json is written."""
 
@@ -95,14 +92,6 @@ def find_runs(runs_dir: str | Path | None = None) -> list[Entry]:
     return [entry for entry in found if entry is not None]
 
 
-def newest_first(folder: Path) -> list[Path]:
-    """Return the folders in a folder, whatever they are; none if it cannot be read."""
-    try:
-        return sorted(filter(Path.is_dir, folder.iterdir()), key=_order, reverse=True)
-    except OSError:
-        return []
-
-
 def verified(entry: Entry) -> Entry:
     """Return an entry whose note says whether the SHA-256 of its result files are as recorded."""
     if entry.status not in ENDED or is_sweep(entry.path):
@@ -114,26 +103,8 @@ def verified(entry: Entry) -> Entry:
     return replace(entry, note=f"modified since the run ended: {changed}" if changed else "")
 
 
-def _order(path: Path) -> tuple[str, list[tuple[int, int | str]]]:
-    """Sort by start, then by name, numbers by their value: -2 before -10."""
-    parts = re.split(r"([0-9]+)", path.name)
-    named = [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
-    return _start(path), named
-
-
-def _start(path: Path) -> str:
-    """Return when a run was started: by its folder's name or, if renamed, by its record."""
-    if _STARTED.fullmatch(path.name):
-        return path.name.partition("_")[0]
-    for name in ("run.json", "sweep.json"):
-        with suppress(RunError, TypeError, KeyError):
-            return str(read_json(path / name)["started_utc"]).replace("-", "").replace(":", "")
-    return ""
-
-
 def _entry(path: Path) -> Entry | None:
-    has_info = any((path / f"{kind}.json").exists() for kind in ("run", "sweep"))
-    if not has_info:
+    if not any(has_entry(path, name) for name in ("run.json", "sweep.json")):
         return _not_started(path)
     kind: Literal["run", "sweep"] = "sweep" if is_sweep(path) else "run"
     try:
@@ -168,7 +139,7 @@ def _swept(found: Run | Sweep) -> dict[str, tuple[Any, ...]]:
 def _not_started(path: Path) -> Entry | None:
     """Return the entry of a folder whose process died before it wrote run.json or sweep.json."""
     names = {each.name for each in path.iterdir()}
-    is_one = _STARTED.fullmatch(path.name) and all(
+    is_one = STARTED.fullmatch(path.name) and all(
         name in _FIRST_FILES or name.endswith(".tmp") for name in names
     )
     if not is_one or is_locked(path):
@@ -196,4 +167,4 @@ def _size_note(found: Run | Sweep) -> str:
 def _summary(found: Run | Sweep) -> Mapping[str, Any]:
     """Return the summary of a run, or of the chosen member of a sweep, if there is one yet."""
     run = found if isinstance(found, Run) else found.chosen
-    return run.summary if run is not None and (run.path / "summary.json").exists() else {}
+    return run.summary if run is not None and has_entry(run.path, "summary.json") else {}

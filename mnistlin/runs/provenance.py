@@ -20,7 +20,6 @@ from mnistlin.errors import DataError, RunError
 from mnistlin.model.products import SYMMETRIC, UNIT, Scaling
 from mnistlin.runs.folder import Run
 from mnistlin.runs.records import (
-    ENDED,
     DataRecord,
     GitRecord,
     Origin,
@@ -30,6 +29,7 @@ from mnistlin.runs.records import (
     SplitRecords,
     utc_now,
 )
+from mnistlin.runs.scan import ENDED
 
 LIBRARIES = ("numpy", "scipy", "matplotlib", "pydantic", "pyyaml", "click")
 

@@ -13,10 +13,11 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import from_json
 
 from mnistlin.config import ExperimentConfig
 from mnistlin.errors import RunError
-from mnistlin.runs.files import read_json
+from mnistlin.runs.files import read_bytes
 
 Status: TypeAlias = Literal[
     "running", "finished", "early_stopped", "interrupted", "diverged", "failed"
@@ -26,9 +27,6 @@ SplitName: TypeAlias = Literal["train", "val", "test"]
 ResultFile: TypeAlias = Literal[
     "metrics.csv", "steps.csv", "weights.npz", "summary.json", "confusion.csv"
 ]
-
-ENDED = frozenset({"finished", "early_stopped", "diverged"})
-"""Statuses of runs whose training has ended."""
 
 MAX_STACK = 1000
 """Maximum number of members in a stack; each takes memory when it is trained again."""
@@ -270,8 +268,9 @@ def read_record(path: Path, kind: type[_Kind]) -> _Kind:
     RunError
         If the file is missing, is not strict JSON, or has a value that it cannot have.
     """
+    content = read_bytes(path)
     try:
-        return kind.model_validate(read_json(path))
+        return kind.model_validate(from_json(content, allow_inf_nan=False))
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False)
         first = problems[0]
@@ -279,6 +278,8 @@ def read_record(path: Path, kind: type[_Kind]) -> _Kind:
         more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
         found = "" if first["type"] == "missing" else f"found {repr(first['input'])[:60]}; "
         raise RunError(f"{path} is damaged: {place}: {found}{first['msg']}{more}") from None
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}") from None
 
 
 def utc_now() -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from mnistlin.errors import RunError
 from mnistlin.runs.files import LOCK_NAME, is_locked, sole_writer
 from mnistlin.runs.records import RunInfo, SweepInfo, read_record
-from mnistlin.runs.sweep_folder import is_sweep
+from mnistlin.runs.scan import is_sweep
 
 
 def check_removable(path: Path) -> None:

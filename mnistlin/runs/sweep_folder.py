@@ -27,7 +27,6 @@ from mnistlin.runs.files import (
 )
 from mnistlin.runs.folder import Run, load_run, read_config
 from mnistlin.runs.records import (
-    ENDED,
     ChoiceRecord,
     FailureRecord,
     SweepInfo,
@@ -36,6 +35,7 @@ from mnistlin.runs.records import (
     read_record,
     utc_now,
 )
+from mnistlin.runs.scan import ENDED, is_sweep
 from mnistlin.runs.tables import Value, csv_text, html_table
 
 Key: TypeAlias = tuple[Any, ...]
@@ -217,11 +217,6 @@ class Sweep:
         except RunError:
             return None
         return run if run.status in ENDED else None
-
-
-def is_sweep(path: Path) -> bool:
-    """Return whether a folder is that of a sweep."""
-    return (path / "sweep.json").is_file()
 
 
 def load_sweep(path: str | Path) -> Sweep:

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from mnistlin.config import ExperimentConfig, dump_yaml
 from mnistlin.model.products import Floats
+from mnistlin.runs.arrays import npz_bytes
 from mnistlin.runs.checkpoint import CHECKPOINT_NAME, Checkpoint, TableEnd, save_checkpoint
 from mnistlin.runs.files import (
     GrowingFile,
     json_bytes,
     marks_failure,
-    npz_bytes,
     remove_leftovers,
     sync_folder,
     write_bytes,

@@ -19,7 +19,7 @@ from mnistlin.data.splits import SplitLoader, Splits, shared_loader
 from mnistlin.errors import ConfigError, MnistlinError, RunError
 from mnistlin.experiment import conclude, setup_for
 from mnistlin.runs.files import os_errors_as_run_errors, sole_writer
-from mnistlin.runs.folder import Run, load_run, make_folder, runs_folder
+from mnistlin.runs.folder import Run, load_run, make_folder
 from mnistlin.runs.provenance import (
     check_config_is_unchanged,
     describe_origin,
@@ -27,6 +27,7 @@ from mnistlin.runs.provenance import (
     this_command,
 )
 from mnistlin.runs.records import Origin, RunInfo, SweepInfo
+from mnistlin.runs.scan import runs_folder
 from mnistlin.runs.sweep_folder import Sweep, SweepWriter, load_sweep
 from mnistlin.runs.writer import RunWriter
 from mnistlin.sweep.cluster import dask_cluster

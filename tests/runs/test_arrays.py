@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mnistlin import RunError
-from mnistlin.runs.files import npz_bytes, read_npz
+from mnistlin.runs.arrays import npz_bytes, read_npz
 
 SHAPE = (785, 10)
 

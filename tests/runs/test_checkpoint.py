@@ -9,8 +9,8 @@ import pytest
 
 from mnistlin import RunError
 from mnistlin.config import EarlyStoppingConfig
+from mnistlin.runs.arrays import npz_bytes
 from mnistlin.runs.checkpoint import Checkpoint, TableEnd, load_checkpoint, save_checkpoint
-from mnistlin.runs.files import npz_bytes
 from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, csv_text
 from mnistlin.training.segments import Check, MemberState, Stopper
 

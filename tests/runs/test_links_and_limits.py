@@ -12,8 +12,8 @@ import pytest
 
 from mnistlin import RunError, load_run, run_experiment
 from mnistlin.experiment import resume_experiment
+from mnistlin.runs.arrays import npz_bytes, read_npz
 from mnistlin.runs.checkpoint import CHECKPOINT_NAME
-from mnistlin.runs.files import npz_bytes, read_npz
 from mnistlin.runs.writer import write_table
 
 
