@@ -128,14 +128,14 @@ def assert_readable(monkeypatch, tmp_path):
         drawn.clear()  # what was drawn before the layout was fixed
         draw_figure(figure, renderer)
 
-    def draw_without_file(canvas, *_, **__):
-        canvas.draw()
+    def lay_out_only(canvas, *_, **__):
+        canvas.figure.draw_without_rendering()  # all texts, and no pixels
 
     def check(figure, smallest):
         with monkeypatch.context() as patched:
             patched.setattr(Text, "draw", remember)
             patched.setattr(Figure, "draw", begin)
-            patched.setattr(FigureCanvasAgg, "print_png", draw_without_file)
+            patched.setattr(FigureCanvasAgg, "print_png", lay_out_only)
             save(figure, tmp_path, "figure")
         assert drawn
         for i, (text, extent) in enumerate(drawn):
