@@ -14,14 +14,20 @@ LONG = "a_very_long_name_without_any_space_" * 4
 
 
 @pytest.mark.parametrize("name", RUN_FIGURES)
-@pytest.mark.parametrize("run", ["stopped_run", "constant_run"])
+@pytest.mark.parametrize(
+    ("run", "smallest"),
+    [("stopped_run", "page"), ("stopped_run", "paper"), ("constant_run", "page")],
+    indirect=["smallest"],
+)
 def test_the_figures_of_a_run_are_readable(name, run, smallest, assert_readable, request):
     """Whether values change or not."""
     assert_readable(RUN_FIGURES[name](request.getfixturevalue(run)), smallest)
 
 
 @pytest.mark.parametrize("name", OVERLAY_FIGURES)
-@pytest.mark.parametrize("n", [2, 12])
+@pytest.mark.parametrize(
+    ("n", "smallest"), [(2, "paper"), (12, "page"), (12, "paper")], indirect=["smallest"]
+)
 def test_overlays_are_readable(name, n, softmax_run, smallest, assert_readable):
     """Of runs that differ only in their long names."""
     runs = [

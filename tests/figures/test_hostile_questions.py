@@ -45,7 +45,7 @@ def predicted(run, folder):
 
 
 OF_RUN = {
-    "evaluate": evaluate,
+    "evaluate": lambda run: evaluate(run, dataset=run.config.data.dataset),
     "optimum": find_optimum,
     "stability": explain_stability,
     "over_fitting": find_over_fitting,
@@ -59,7 +59,6 @@ OF_RUN = {
 }
 OF_NAMED_RUN = {
     "compare_twelve": lambda run: compare([run] * 12),
-    "evaluate_elsewhere": lambda run: evaluate(run, dataset=run.config.data.dataset),
     "dips": explain_dips,
     "batch_noise": lambda run: BatchNoise(((run,), (run,)), np.array([[0.1], [0.0]])),
 }
@@ -79,29 +78,27 @@ def ask():
     return answer
 
 
-@pytest.mark.parametrize("run", ["named_run", "constant_run"])
-@pytest.mark.parametrize("question", OF_RUN)
-def test_the_figures_about_a_run_are_readable(
-    question, run, smallest, ask, assert_readable, request
-):
-    """Whether names are long or short, and values change or not."""
-    for figure in ask(OF_RUN[question], request.getfixturevalue(run)).figures().values():
-        assert_readable(figure, smallest)
-
-
-@pytest.mark.parametrize("question", OF_NAMED_RUN)
+@pytest.mark.parametrize("question", OF_RUN | OF_NAMED_RUN)
 def test_the_figures_about_long_names_are_readable(
     question, named_run, smallest, ask, assert_readable
 ):
-    """Of questions that take hundreds of checks, several runs or other images."""
-    for figure in ask(OF_NAMED_RUN[question], named_run).figures().values():
+    """Of one run and of several, of its own images and others, with hundreds of checks."""
+    for figure in ask((OF_RUN | OF_NAMED_RUN)[question], named_run).figures().values():
         assert_readable(figure, smallest)
 
 
-@pytest.mark.parametrize("run", ["named_run"])
-def test_the_figure_of_predictions_is_readable(run, smallest, assert_readable, request, tmp_path):
+@pytest.mark.parametrize("smallest", ["page"], indirect=True)
+@pytest.mark.parametrize("question", OF_RUN)
+def test_the_figures_about_values_that_do_not_change_are_readable(
+    question, constant_run, smallest, assert_readable
+):
+    for figure in OF_RUN[question](constant_run).figures().values():
+        assert_readable(figure, smallest)
+
+
+def test_the_figure_of_predictions_is_readable(named_run, smallest, assert_readable, tmp_path):
     """One row of panels for each image; on paper, two."""
-    for figure in predicted(request.getfixturevalue(run), tmp_path).figures().values():
+    for figure in predicted(named_run, tmp_path).figures().values():
         assert_readable(figure, smallest)
 
 
@@ -141,7 +138,11 @@ def sweeps(make_sweep):
 
 
 @pytest.mark.parametrize("name", SWEEP_FIGURES)
-@pytest.mark.parametrize("n", ["one", "twelve"])
+@pytest.mark.parametrize(
+    ("n", "smallest"),
+    [("one", "paper"), ("twelve", "page"), ("twelve", "paper")],
+    indirect=["smallest"],
+)
 def test_the_figures_of_a_sweep_are_readable(name, n, sweeps, smallest, assert_readable):
     """With one curve and with twelve, whose values hardly differ."""
     assert_readable(SWEEP_FIGURES[name](sweeps[n]), smallest)
