@@ -88,7 +88,8 @@ class Stability(Result):
     @property
     def sharpest(self) -> float:
         """The sharpness at the minimum, or that of the run if there is none."""
-        return self.sharpness_of_minimum or self.sharpness_of_run
+        of_minimum = self.sharpness_of_minimum
+        return self.sharpness_of_run if of_minimum is None else of_minimum
 
     @property
     def verdict(self) -> Verdict:
@@ -104,7 +105,7 @@ class Stability(Result):
         return "inconclusive" if is_decaying else "overshoot"
 
     def values(self) -> Values:
-        """Return both sharpnesses, the limit, and the two fluctuations."""
+        """Return both sharpnesses, the limit, and the two fluctuations; None if one is infinite."""
         rate = self.learning_rate
         return {
             "run": str(self.run.path),
@@ -113,9 +114,9 @@ class Stability(Result):
             "sharpness_limit": STABILITY_LIMIT / rate,
             "sharpness_run": self.sharpness_of_run,
             "sharpness_minimum": self.sharpness_of_minimum,
-            "largest_stable_rate": largest_stable_rate(self.sharpest),
-            "fluctuation_full_batch": fluctuation(self.full_batch),
-            "fluctuation_batches": fluctuation(self.batches),
+            "largest_stable_rate": _finite(largest_stable_rate(self.sharpest)),
+            "fluctuation_full_batch": _finite(fluctuation(self.full_batch)),
+            "fluctuation_batches": _finite(fluctuation(self.batches)),
             "verdict": self.verdict,
         }
 
@@ -228,6 +229,10 @@ def _to_limit(product: float) -> str:
     if product >= STABILITY_LIMIT:
         return "above the limit"
     return "close to the limit" if product >= _CLOSE * STABILITY_LIMIT else "below the limit"
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _sd(fluctuation: float) -> str:

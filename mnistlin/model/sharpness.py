@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import linalg
 from threadpoolctl import threadpool_limits
 
+from mnistlin.errors import RunError
 from mnistlin.model.linear import stack
 from mnistlin.model.objective import Objective
 from mnistlin.model.products import Floats
@@ -17,26 +18,55 @@ from mnistlin.model.samples import Block
 STABILITY_LIMIT = 2.0
 """Learning rate times sharpness above which gradient descent moves away from a minimum."""
 
+_COARSE_TOLERANCE = 1e-4
+"""Relative tolerance above which products may be of float32."""
+
+_N_VECTORS = 8
+"""Lanczos vectors that are kept: the largest eigenvalue is far from the next, so few are needed."""
+
 
 def sharpness(objective: Objective, weights: Floats, tolerance: float = 1e-9) -> float:
     """Return the largest eigenvalue of the Hessian of J at weights (n_features + 1, n_outputs).
 
     It is found to a relative tolerance by Lanczos iterations with `scipy.sparse.linalg.eigsh`, from
-    a fixed start.
+    a fixed start. Products are of float32 if that is precise enough.
+
+    Raises
+    ------
+    RunError
+        If the iterations do not converge, or the Hessian is not finite.
     """
     start = np.random.default_rng(0).standard_normal(weights.size)
+    dtype = "float32" if tolerance > _COARSE_TOLERANCE else "float64"
 
     with threadpool_limits(1, "blas"):
-        hessian_times = objective.hessian(weights)
+        with np.errstate(over="ignore", invalid="ignore"):  # it shows in the products
+            hessian_times = objective.hessian(weights, dtype)
 
+        @np.errstate(over="ignore", invalid="ignore")
         def times(d: NDArray[np.float64]) -> NDArray[np.float64]:
             return hessian_times(d.reshape(weights.shape)).ravel()
 
+        first = times(start)
+        if not np.isfinite(first).all():
+            raise RunError("the Hessian at these weights is not finite: they are too large")
+        if not first.any():  # ARPACK refuses a matrix that is zero, as without λ after saturation
+            return 0.0
         shape = (weights.size, weights.size)
-        hessian = linalg.LinearOperator(shape, matvec=times, dtype=np.float64)
-        largest = linalg.eigsh(
-            hessian, k=1, which="LA", v0=start, tol=tolerance, return_eigenvectors=False
-        )
+        try:
+            largest = linalg.eigsh(
+                linalg.LinearOperator(shape, matvec=times, dtype=np.float64),
+                k=1,
+                which="LA",
+                v0=start,
+                ncv=min(weights.size, _N_VECTORS),
+                tol=tolerance,
+                return_eigenvectors=False,
+            )
+        except linalg.ArpackError as error:
+            raise RunError(
+                f"the largest eigenvalue of the Hessian was not found: {error}"
+            ) from error
     return float(largest[0])
 
 
@@ -59,5 +89,5 @@ def sharpness_bound(objective: Objective, weights: Floats) -> float:
 
 
 def largest_stable_rate(sharpness: float) -> float:
-    """Return the learning rate above which gradient descent is unstable at that sharpness."""
-    return STABILITY_LIMIT / sharpness
+    """Return the learning rate above which gradient descent is unstable; inf if nothing curves."""
+    return STABILITY_LIMIT / sharpness if sharpness > 0 else np.inf

@@ -11,6 +11,7 @@ from mnistlin.analysis.stability import (
     explain_stability,
     fluctuation,
 )
+from mnistlin.errors import RunError
 from mnistlin.training.sgd import Stack
 
 
@@ -47,6 +48,30 @@ def test_without_a_penalty_nothing_is_said_of_a_minimum(train_tiny):
     result = explain_stability(train_tiny("softmax", learning_rate=0.05))
     assert result.values()["sharpness_minimum"] is None
     assert "there may be no minimum" in result.explanation()
+
+
+def with_weights(run, weights):
+    """Return a run with other last weights."""
+    found = replace(run)
+    found.__dict__["weights"] = {**run.weights, "last": weights}
+    return found
+
+
+def test_where_all_predictions_are_saturated_nothing_curves(train_tiny):
+    """The Hessian is exactly 0: no learning rate is too large there."""
+    run = train_tiny("logistic", learning_rate=0.3)
+    result = explain_stability(with_weights(run, 1e6 * run.weights["last"]))
+    assert result.sharpness_of_run == 0
+    assert result.values()["largest_stable_rate"] is None
+    assert "At the last weights of the run it is 0, below the limit" in result.explanation()
+    result.figure()
+
+
+def test_weights_that_overflow_are_one_clear_error(train_tiny):
+    run = train_tiny("softmax", dtype="float64")
+    W = np.full_like(run.weights["last"], 1e308)
+    with pytest.raises(RunError, match="Hessian at these weights is not finite"):
+        explain_stability(with_weights(run, W))
 
 
 STEPS = np.arange(N_STEPS)

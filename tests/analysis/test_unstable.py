@@ -30,6 +30,14 @@ class TestMembersOfASweep:
         run = train_tiny("logistic", learning_rate=50.0)
         assert unstable_members([run], load_own_splits(run).train) == []
 
+    def test_where_training_ended_does_not_matter(self, at_rate):
+        """One step from zero and forty epochs lead to the same verdict, on either side."""
+        short = [at_rate(fraction, epochs=1) for fraction in (0.8, 1.2)]
+        long = [at_rate(fraction, epochs=40) for fraction in (0.8, 1.2)]
+        train = load_own_splits(short[0]).train
+        for calm, wild in (short, long):
+            assert [each.run for each in unstable_members([calm, wild], train)] == [wild]
+
 
 def test_a_rate_is_divided_by_ten_until_it_is_stable(at_rate):
     """Rates that differ by powers of ten lead to the same advice."""

@@ -40,6 +40,30 @@ class TestSharpness:
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
 
 
+@cross_entropy_heads
+class TestHugeWeights:
+    """They saturate the logits, so that all samples are certain."""
+
+    def test_without_a_penalty_nothing_curves(self, head):
+        """The Hessian is exactly 0, and every learning rate is stable."""
+        objective, _, _ = objective_of(head, l2_lambda=0.0)
+        found = sharpness(objective, 1e6 * random_weights(objective))
+        assert found == 0
+        assert largest_stable_rate(found) == np.inf
+
+    def test_with_a_penalty_its_own_curvature_is_left(self, head):
+        objective, _, _ = objective_of(head, l2_lambda=0.1)
+        assert sharpness(objective, 1e6 * random_weights(objective)) == pytest.approx(0.2)
+
+
+@cross_entropy_heads
+def test_a_coarse_tolerance_is_kept(head):
+    """It may use fewer digits, but no more than it allows are wrong."""
+    objective, _, _ = objective_of(head)
+    W = random_weights(objective)
+    assert sharpness(objective, W, 0.05) == pytest.approx(sharpness(objective, W), rel=0.05)
+
+
 def test_a_quadratic_is_stable_below_the_limit_and_not_above():
     """Gradient descent on h w²/2 with a rate 1 % below or above 2 / h."""
     h, ends = 7.0, []
