@@ -3,6 +3,7 @@
 The fixtures that return functions live as long as the session, so that hypothesis may use them.
 """
 
+import contextlib
 import os
 import shutil
 import time
@@ -44,6 +45,13 @@ class History:
     last: np.ndarray
     best: np.ndarray
     outcome: str | None = None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _away_from_the_repository(tmp_path_factory):
+    """Work in an empty folder: without --runs-dir, commands write to ./runs."""
+    with contextlib.chdir(tmp_path_factory.mktemp("workplace")):
+        yield
 
 
 @pytest.fixture(autouse=True)
