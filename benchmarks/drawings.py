@@ -12,11 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from mnistlin.analysis.own_data import load_own_splits
 from PIL import Image, ImageFilter
 
 import mnistlin
 from mnistlin.runs.folder import Run
+from mnistlin.runs.provenance import load_own_splits
 
 N_IMAGES, REQUIRED = 100, 95
 SIDE, MAX_SHIFT = 300, 60

@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.analysis.result import Result, Tables, Values
-from mnistlin.data.drawing import count_marks, find_ink, read_image, to_mnist_form
+from mnistlin.data.catalog import fills_image
+from mnistlin.data.drawing import (
+    count_marks,
+    find_ink,
+    light_on_dark,
+    read_image,
+    to_training_form,
+)
 from mnistlin.figures import captions
 from mnistlin.runs.classifier import Classifier, WeightsName
 from mnistlin.runs.folder import Run
@@ -210,8 +217,9 @@ def predict(
 ) -> Prediction:
     """Classify image files with the model of a run.
 
-    Each is brought into the form of MNIST's images, see `mnistlin.data.drawing`. A file that has
-    the size of the training images already is taken to be in their form, up to its polarity.
+    Each is brought into the form of MNIST's images, or of Fashion-MNIST's if the run was trained
+    on these, see `mnistlin.data.drawing`. A file that has the size of the training images already
+    is taken to be in their form, up to its polarity.
 
     Parameters
     ----------
@@ -232,22 +240,39 @@ def predict(
         If the run's weights cannot be read.
     """
     classifier = run.classifier(weights)
-    images = tuple(_predicted(classifier, file, invert) for file in files)
-    return Prediction(run, weights, images)
+    is_filled = fills_image(run.config.data.dataset)
+    images = []
+    for file in files:
+        grey = read_image(file)
+        pixels = _model_input(grey, classifier.image_shape, invert, is_filled=is_filled)
+        images.append(_predicted(classifier, file, grey, pixels))
+    return Prediction(run, weights, tuple(images))
 
 
-def _predicted(classifier: Classifier, file: str | Path, invert: bool | None) -> PredictedImage:
-    grey = read_image(file)
+def _model_input(
+    grey: NDArray[np.float64], shape: tuple[int, int], invert: bool | None, *, is_filled: bool
+) -> NDArray[np.float64]:
+    """Return an image, (height, width), in the form of the training images."""
+    is_in_form = grey.shape == shape
+    if is_in_form and is_filled:  # no border shows which grey level the paper has
+        return light_on_dark(grey, invert=invert)
     ink = find_ink(grey, invert=invert)
-    is_in_form = grey.shape == classifier.image_shape
-    pixels = 255 * ink if is_in_form else to_mnist_form(ink, classifier.image_shape)
+    return 255 * ink if is_in_form else to_training_form(ink, shape, fills_image=is_filled)
+
+
+def _predicted(
+    classifier: Classifier,
+    file: str | Path,
+    grey: NDArray[np.float64],
+    pixels: NDArray[np.float64],
+) -> PredictedImage:
     (probabilities,) = classifier.predict_proba(pixels[None])
     n_marks = count_marks(pixels)
     warning = ""
     if n_marks == 0:
         warning = "no ink was found, so the answer means nothing; is the image empty?"
     elif n_marks > 1:
-        warning = f"{n_marks} separate marks were found; the model expects one digit per image"
+        warning = f"{n_marks} separate marks were found; the model expects one object per image"
     return PredictedImage(str(file), grey, pixels, probabilities, warning)
 
 

@@ -36,7 +36,8 @@ def predict(
     """Classify drawings or photos of digits.
 
     PNG or JPEG files of any size, of one digit each, dark on light or light on dark. They are
-    brought into the form of MNIST's images, and the figure shows what the model saw.
+    brought into the form of the training images (for other data than Fashion-MNIST, of MNIST's),
+    and the figure shows what the model saw.
 
     \b
     Examples:

@@ -57,6 +57,8 @@ class Dataset:
     """URLs below which the files are published, best first. Empty: it comes with the package."""
     class_names: tuple[str, ...] = ()
     """Names of the labels 0, 1, ...; empty if the labels are the names."""
+    fills_image: bool = False
+    """Whether what is shown fills the image; else it is placed as MNIST's digits are."""
     hint: str = ""
     """Another way to get it, as a sentence."""
 
@@ -159,6 +161,7 @@ FASHION_MNIST = Dataset(
         *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
         *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
     ),
+    fills_image=True,
     hint="Debian and Ubuntu have it as the package dataset-fashion-mnist; with that installed, set"
     " MNISTLIN_DATA_DIR=/usr/share/datasets.",
 )
@@ -195,6 +198,12 @@ MNIST_5K = Dataset(
 )
 
 DATASETS = {dataset.name: dataset for dataset in (MNIST, FASHION_MNIST, MNIST_5K)}
+
+
+def fills_image(dataset: str) -> bool:
+    """Return whether the images of a dataset, or of a folder of its name, are filled."""
+    known = DATASETS.get(Path(dataset).name)
+    return known is not None and known.fills_image
 
 
 def n_dims(part: str) -> int:

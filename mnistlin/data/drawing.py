@@ -1,9 +1,11 @@
-"""A drawing or a photo of one digit, read from a file and brought into the form of MNIST's images.
+"""A drawing or a photo, read from a file and brought into the form of the training images.
 
 MNIST's digits were black-and-white scans. They were scaled to fit into a box of 20 x 20 pixels with
 their aspect ratio kept, which gave them grey edges, and placed in 28 x 28 pixels by their centre of
 mass (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/). In the published files that
-centre is always within pixel (14, 14), counted from 0.
+centre is always within pixel (14, 14), counted from 0. Fashion-MNIST's clothes fill 28 x 28 pixels
+along their longer side, and their outline is in the middle (Xiao, Rasul and Vollgraf,
+https://arxiv.org/abs/1708.07747, section 2).
 """
 
 import warnings
@@ -24,7 +26,7 @@ _WORKING_SIDE = 600
 """An image with a side of twice this many pixels or more is averaged over blocks of pixels."""
 
 _BOX_PART = 20 / 28
-"""The part of an image's height and width that the digit may fill."""
+"""The part of an image's height and width that a digit may fill."""
 
 _FLAT, _FLAT_PART = 2.0, 0.75
 """In a drawing, this part of the border is within this many grey levels of the paper."""
@@ -120,10 +122,22 @@ def find_ink(grey: NDArray[np.float64], *, invert: bool | None = None) -> NDArra
     return ink if is_drawing else _without_specks(ink)
 
 
-def to_mnist_form(ink: NDArray[np.float64], image_shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Scale and place ink as MNIST's digits are, by averaging over areas.
+def light_on_dark(grey: NDArray[np.float64], *, invert: bool | None = None) -> NDArray[np.float64]:
+    """Return an image in the form of the training images, inverted if most of its border is light.
 
-    The result's pixels are squares of the size that makes the digit fit into 20/28 of the height
+    `invert` decides instead of the border.
+    """
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    is_inverted = np.median(border) > 127.5 if invert is None else invert
+    return 255 - grey if is_inverted else grey
+
+
+def to_training_form(
+    ink: NDArray[np.float64], image_shape: tuple[int, int], *, fills_image: bool = False
+) -> NDArray[np.float64]:
+    """Scale and place ink as MNIST's digits are, or Fashion-MNIST's clothes, by averaging areas.
+
+    The result's pixels are squares of the size that makes a digit fit into 20/28 of the height
     and of the width. Their values are exact area averages, and the digit's centre of mass is moved
     to the centre of pixel (height // 2, width // 2): neither values nor positions are rounded.
 
@@ -133,6 +147,8 @@ def to_mnist_form(ink: NDArray[np.float64], image_shape: tuple[int, int]) -> NDA
         From 0 (paper) to 1 (ink).
     image_shape : tuple of int
         Height and width of the result in pixels; (28, 28) for MNIST.
+    fills_image : bool
+        Whether to fill the whole height or width, with the outline in the middle.
 
     Returns
     -------
@@ -141,12 +157,13 @@ def to_mnist_form(ink: NDArray[np.float64], image_shape: tuple[int, int]) -> NDA
     """
     if not (ink > _FAINT).any():
         return np.zeros(image_shape)
-    digit = ink[_extents(ink, _BOX_PART * max(image_shape))]
+    box_part = 1.0 if fills_image else _BOX_PART
+    digit = ink[_extents(ink, box_part * max(image_shape))]
     scale = min(
-        _BOX_PART * side / length for side, length in zip(image_shape, digit.shape, strict=True)
+        box_part * side / length for side, length in zip(image_shape, digit.shape, strict=True)
     )
     down, across = (
-        _overlaps(profile, scale, side)
+        _overlaps(len(profile), scale, side, _start(profile, scale, side, fills_image))
         for profile, side in zip((digit.sum(axis=1), digit.sum(axis=0)), image_shape, strict=True)
     )
     pixels: NDArray[np.float64] = 255 * (down @ digit @ across.T)
@@ -287,25 +304,20 @@ def _extents(ink: NDArray[np.float64], n_pixels: float) -> tuple[slice, slice]:
     )
 
 
-def _overlaps(profile: NDArray[np.float64], scale: float, n_pixels: int) -> NDArray[np.float64]:
-    """Return how much of each pixel of the result each row (or column) of the digit covers.
+def _start(profile: NDArray[np.float64], scale: float, n_pixels: int, fills_image: bool) -> float:
+    """Return where the first row (or column) of the ink goes, in pixels of the result."""
+    if fills_image:
+        return (n_pixels - scale * len(profile)) / 2
+    centre = scale * (profile @ (np.arange(len(profile)) + 0.5)) / profile.sum()
+    return float(n_pixels // 2 + 0.5 - centre)
 
-    Parameters
-    ----------
-    profile : ndarray of shape (n,)
-        The ink in each row, whose centre of mass goes to the centre of the middle pixel.
-    scale : float
-        Pixels of the result per row.
-    n_pixels : int
-        Rows of the result.
 
-    Returns
-    -------
-    ndarray of shape (n_pixels, n)
+def _overlaps(n_rows: int, scale: float, n_pixels: int, first: float) -> NDArray[np.float64]:
+    """Return how much of each pixel each row covers, (n_pixels, n_rows).
+
+    `scale` is in pixels per row; the first row begins at the pixel coordinate `first`.
     """
-    rows = np.arange(len(profile))
-    centre = scale * (profile @ (rows + 0.5)) / profile.sum()
-    start = n_pixels // 2 + 0.5 - centre + scale * rows
+    start = first + scale * np.arange(n_rows)
     pixels = np.arange(n_pixels)[:, None]
     overlaps: NDArray[np.float64] = np.clip(
         np.minimum(start + scale, pixels + 1) - np.maximum(start, pixels), 0.0, None

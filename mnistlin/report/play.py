@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin._version import __version__
+from mnistlin.data.catalog import fills_image
 from mnistlin.data.splits import Split
 from mnistlin.errors import RunError
 from mnistlin.figures import captions
@@ -160,6 +161,7 @@ def _render(
             "shape": [height, width],
             "labels": labels,
             "zero": classifier.zero,
+            "fillsImage": fills_image(first.config.data.dataset),
             "models": models,
             "samples": [{"pixels": _base64(split.images[split.rows[k]])} for k in samples],
         },

@@ -60,6 +60,41 @@ def test_changed_digits_are_classified_as_the_originals(softmax_run, test_digits
     assert not found.warnings()
 
 
+@pytest.fixture(scope="module")
+def clothes_run(tmp_path_factory, write_dataset):
+    """Return a model of bright shirts and narrow trousers, in a folder called fashion-mnist."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(150, 250, (60, 28, 28)), np.arange(60) % 2
+    images[labels == 1, :, :9] = images[labels == 1, :, 19:] = 0
+    folder = write_dataset(
+        tmp_path_factory.mktemp("data") / "fashion-mnist",
+        (images[:40], labels[:40]),
+        (images[40:], labels[40:]),
+    )
+    config = {
+        "model": "softmax",
+        "data": {"dataset": str(folder)},
+        "training": {"epochs": 2, "batch_size": 10, "learning_rate": 0.05},
+    }
+    return run_experiment(ExperimentConfig.model_validate(config), tmp_path_factory.mktemp("runs"))
+
+
+def test_clothes_fill_the_image_as_the_training_images_do(clothes_run, tmp_path):
+    """Of Fashion-MNIST, photographed on white; files of 28 x 28 pixels are left as they are."""
+    trousers = np.full((300, 300), 255, np.uint8)
+    trousers[40:180, 60:110] = 30
+    Image.fromarray(trousers).save(tmp_path / "trousers.png")
+    shirt = np.random.default_rng(1).integers(150, 250, (28, 28)).astype(np.uint8)
+    shirt[:, [0, -1]] = 0
+    Image.fromarray(255 - shirt).save(tmp_path / "shirt.png")
+    found = predict(clothes_run, [tmp_path / "trousers.png", tmp_path / "shirt.png"])
+    assert [image["class"] for image in found.as_object()["images"]] == [1, 0]
+    filled, same = (image.pixels for image in found.images)
+    assert filled.any(axis=1).all()
+    assert filled.any(axis=0).sum() == 10
+    np.testing.assert_array_equal(same, 255.0 - (255 - shirt))
+
+
 def test_a_digit_of_the_data_set_is_left_as_it_is(softmax_run, test_digits, tmp_path):
     """A file of 28 x 28 pixels gets the probabilities of its pixels, dark on light too."""
     digit = test_digits[0][7]

@@ -7,7 +7,9 @@ import pytest
 
 from mnistlin.analysis.predict import predict
 from mnistlin.config import ExperimentConfig
+from mnistlin.data.catalog import MNIST_5K
 from mnistlin.data.splits import load_splits
+from mnistlin.experiment import run_experiment
 from mnistlin.report.play import MAX_BYTES, members_by_lambda, write_play_page
 from mnistlin.sweep import run_sweep
 
@@ -100,6 +102,18 @@ def test_digits_get_the_probabilities_of_predict(opened, members, tmp_path):
     assert len({int(row.argmax()) for row in expected}) == 10
 
 
+def test_clothes_fill_the_image_as_they_do_in_predict(open_page, tmp_path):
+    """On the page of a model of Fashion-MNIST, here a folder of that name."""
+    folder = tmp_path / "fashion-mnist"
+    folder.symlink_to(MNIST_5K.bundled_folder)
+    config = {"model": "softmax", "data": {"dataset": str(folder)}, "training": {"epochs": 1}}
+    run = run_experiment(ExperimentConfig.model_validate(config), tmp_path)
+    page = open_page(write_play_page([run]).path.as_uri())
+    draw(page, [(-60, -90), (60, -90), (-10, 100)], [(-40, 0), (50, 0)])
+    pictures, found = zip(page.execute_script(READ), strict=True)
+    np.testing.assert_allclose(found, answers_of(run, pictures, tmp_path), atol=1e-5)
+
+
 @LOOKS
 def test_strokes_get_the_probabilities_of_predict(opened, members, tmp_path, width, scheme):
     """A seven drawn with the mouse, also up to the edge, in any scheme and on a phone."""
@@ -138,7 +152,7 @@ def test_the_keyboard_alone_is_enough(opened):
     sample.send_keys(Keys.ENTER)
     assert "%" in announced.get_attribute("textContent")
     page.find_element("id", "clear").send_keys(Keys.ENTER)
-    assert "Draw a digit" in announced.get_attribute("textContent")
+    assert "Draw, or choose" in announced.get_attribute("textContent")
     assert {float(p) for p in page.execute_script(READ)[1]} == {0.0}
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mnistlin.data.drawing import count_marks, find_ink, read_image, to_mnist_form
+from mnistlin.data.drawing import count_marks, find_ink, read_image, to_training_form
 from mnistlin.errors import DataError
 
 
@@ -21,7 +21,7 @@ def ring(height=120, width=90):
 
 def form_of(grey):
     """Return the pixels that a model is shown."""
-    return to_mnist_form(find_ink(np.asarray(grey, float)), (28, 28))
+    return to_training_form(find_ink(np.asarray(grey, float)), (28, 28))
 
 
 @pytest.fixture
@@ -58,11 +58,21 @@ class TestForm:
         """The mean of the result is that of the digit, scaled: nothing is rounded or cut off."""
         ink = np.zeros((50, 50))
         ink[10:30, 20:33] = np.random.default_rng(0).uniform(0.5, 1, (20, 13))
-        assert to_mnist_form(ink, (28, 28)).sum() == pytest.approx(255 * ink.sum(), rel=1e-9)
+        assert to_training_form(ink, (28, 28)).sum() == pytest.approx(255 * ink.sum(), rel=1e-9)
+
+    def test_clothes_fill_the_image_with_their_outline_in_the_middle(self):
+        """As Fashion-MNIST's, whatever the centre of mass is."""
+        heavy_below = np.zeros((100, 80))
+        heavy_below[10:90, 30:50] = np.linspace(0.5, 1.0, 80)[:, None]
+        pixels = to_training_form(heavy_below, (28, 28), fills_image=True)
+        rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+        assert len(rows) == 28
+        assert columns.tolist() == list(range(10, 18))
+        assert pixels[:, 12] == pytest.approx(pixels[:, 15])
 
     def test_other_sizes_keep_the_proportions_of_mnist(self):
         """A digit fills 20/28 of the height or the width."""
-        pixels = to_mnist_form(find_ink(ring(100, 100).astype(float)), (14, 42))
+        pixels = to_training_form(find_ink(ring(100, 100).astype(float)), (14, 42))
         rows = np.flatnonzero(pixels.max(axis=1) > 1)
         assert pixels.shape == (14, 42)
         assert np.ptp(rows) + 1 == pytest.approx(10, abs=1)

@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   // From ink to the model's pixels: the same steps, in the same order, as mnistlin/data/drawing.py.
-  const BOX_PART = 20 / 28, MIN_CONTRAST = 12, FAINT = 0.1, EDGE_PIXELS = 0.75;
+  const MIN_CONTRAST = 12, FAINT = 0.1, EDGE_PIXELS = 0.75;
 
   /** Return ink from 0 to 1 by row of a canvas, whose ink is its opacity; null if it is empty. */
   function findInk(context) {
@@ -14,15 +14,17 @@
       Float64Array.from({ length: width }, (_, x) => data[4 * (y * width + x) + 3] / high));
   }
 
-  /** Return the pixels, 0 to 255 and row by row, of ink in MNIST's form. */
-  function toMnistForm(ink, [height, width]) {
+  /** Return the pixels, 0 to 255 and row by row, of ink in the form of the training images. */
+  function toTrainingForm(ink, [height, width], fillsImage) {
+    const boxPart = fillsImage ? 1 : 20 / 28;
     const rows = ink.map((row) => Math.max(...row));
     const columns = rows.map((_, x) => Math.max(...ink.map((row) => row[x])));
-    const [top, bottom, left, right] = extents(rows, columns, BOX_PART * Math.max(height, width));
+    const [top, bottom, left, right] = extents(rows, columns, boxPart * Math.max(height, width));
     const digit = ink.slice(top, bottom).map((row) => row.slice(left, right));
-    const scale = Math.min(BOX_PART * height / (bottom - top), BOX_PART * width / (right - left));
-    const down = overlaps(digit.map(sum), scale, height);
-    const across = overlaps(Array.from(digit[0], (_, x) => sum(digit.map((row) => row[x]))), scale, width);
+    const scale = Math.min(boxPart * height / (bottom - top), boxPart * width / (right - left));
+    const profiles = [digit.map(sum), Array.from(digit[0], (_, x) => sum(digit.map((row) => row[x])))];
+    const [down, across] = [height, width].map((side, i) =>
+      overlaps(profiles[i].length, scale, side, start(profiles[i], scale, side, fillsImage)));
     const pixels = new Float64Array(height * width);
     const narrow = digit.map((row) => across.map((cover) => dot(cover, row)));
     for (let i = 0; i < height; i++)
@@ -43,12 +45,17 @@
     return [rows, columns].flatMap((profile) => [first(profile), profile.length - first(profile.toReversed())]);
   }
 
-  /** Return how much of each pixel each row of the digit covers, its centre of mass in the middle. */
-  function overlaps(profile, scale, nPixels) {
+  /** Return where the first row (or column) of the ink goes, in pixels of the result. */
+  function start(profile, scale, nPixels, fillsImage) {
+    if (fillsImage) return (nPixels - scale * profile.length) / 2;
     const centre = scale * sum(profile.map((ink, y) => ink * (y + 0.5))) / sum(profile);
-    const start = Math.trunc(nPixels / 2) + 0.5 - centre;
-    return Array.from({ length: nPixels }, (_, pixel) => profile.map((_, y) =>
-      Math.max(0, Math.min(start + scale * y + scale, pixel + 1) - Math.max(start + scale * y, pixel))));
+    return Math.trunc(nPixels / 2) + 0.5 - centre;
+  }
+
+  /** Return how much of each pixel each row covers; the first row begins at the coordinate `first`. */
+  function overlaps(nRows, scale, nPixels, first) {
+    return Array.from({ length: nPixels }, (_, pixel) => Array.from({ length: nRows }, (_, y) =>
+      Math.max(0, Math.min(first + scale * y + scale, pixel + 1) - Math.max(first + scale * y, pixel))));
   }
 
   const sum = (values) => values.reduce((total, value) => total + value, 0);
@@ -116,10 +123,10 @@
     document.body.classList.toggle("empty", !ink);
     if (!ink) {
       bars.forEach((row) => showBar(row, null));
-      element("answer").textContent = "Draw a digit, or choose a sample.";
+      element("answer").textContent = "Draw, or choose a sample.";
       return;
     }
-    const pixels = toMnistForm(ink, play.shape), answer = probabilities(model, pixels);
+    const pixels = toTrainingForm(ink, play.shape, play.fillsImage), answer = probabilities(model, pixels);
     const ranking = answer.map((_, k) => k).sort((a, b) => answer[b] - answer[a] || a - b);
     bars.forEach((row, k) => { showBar(row, answer[k]); row.classList.toggle("best", k === ranking[0]); });
     element("answer").textContent = `${play.labels[ranking[0]]}: ${percent(answer[ranking[0]])}`;
