@@ -266,11 +266,11 @@ def read_record(path: Path, kind: type[_Kind]) -> _Kind:
     Raises
     ------
     RunError
-        If the file is missing, is not strict JSON, or has a value that it cannot have.
+        If the file is missing, is no JSON, or has a value that it cannot have, such as NaN.
     """
     content = read_bytes(path)
     try:
-        return kind.model_validate(from_json(content, allow_inf_nan=False))
+        return kind.model_validate(from_json(content))
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False)
         first = problems[0]

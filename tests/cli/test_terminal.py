@@ -166,7 +166,7 @@ class TestListing:
         listed = mnistlin("runs")
         assert listed.exit_code == 0
         assert "damaged" in listed.stdout
-        assert "NaN" in listed.stderr
+        assert "last_val_accuracy: found nan" in listed.stderr
 
     def test_a_run_that_was_never_started_is_named(self, mnistlin, tiny_run):
         (tiny_run.parent / "20260101T000000Z_dead").mkdir()
