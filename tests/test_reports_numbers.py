@@ -133,9 +133,11 @@ def test_the_softmax_run_is_that_of_the_plain_trainer(histories, reference, asse
 def test_published_results_of_logistic_regression_come_out_to_the_last_digit(tmp_path):
     """Every number of the page "Published results by year", but for the slower softmax."""
     report = load_report("tdt4265-published")
-    parts = tuple(part for part in report.plan.parts if part.id != "2021-softmax")
-    plan = report.plan.model_copy(update={"parts": parts})
+    parts = [part for part in report.plan.parts if part.id != "2021-softmax"]
     configs = {name: found for name, found in report.configs.items() if "softmax" not in name}
-    rows = list(rows_of(plan, train_all(configs, tmp_path), Answers(), is_comparable=True))
+    experiments, answers = train_all(configs, tmp_path), Answers()
+    rows = [
+        row for part in parts for row, _ in rows_of(part, experiments, answers, is_comparable=True)
+    ]
     assert len(rows) == 13
     assert {row.claim: row.verdict for row in rows if row.verdict != "agrees"} == {}

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import signal, stats
 
 from mnistlin.analysis.claims import Evidence, Finding, claim, verdict_on_all
 from mnistlin.analysis.result import Result, Tables, TooShortError, Values
@@ -188,7 +188,7 @@ def _accuracy_mirrors_loss(evidence: Evidence) -> Finding:
 
 
 def _without_trend(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    residual: NDArray[np.float64] = signal.detrend(values)
+    residual: NDArray[np.float64] = scipy.signal.detrend(values)
     return residual
 
 
@@ -211,7 +211,7 @@ class BatchClasses(Result):
     @property
     def p_value(self) -> float:
         """Probability of classes spread so unevenly, or more so, by chance (χ² test)."""
-        return float(stats.chi2_contingency(self.counts).pvalue)
+        return float(scipy.stats.chi2_contingency(self.counts).pvalue)
 
     def values(self) -> Values:
         """Return the range of the first class."""

@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from mnistlin.analysis.result import TooShortError
 from mnistlin.config import TrainingConfig
@@ -111,7 +111,7 @@ class MeasuredPeriod:
         deepest = np.argsort(self.deviation, kind="stable")[:N_DIPS]
         limit = float(self.deviation.min()) / SHALLOW
         if self.lag is None:
-            spread = stats.median_abs_deviation(self.deviation, scale="normal")
+            spread = scipy.stats.median_abs_deviation(self.deviation, scale="normal")
             limit = -DEEP * max(float(spread), NO_SPREAD)
         return np.sort(self.steps[deepest[self.deviation[deepest] <= limit]])
 
@@ -252,4 +252,4 @@ def _p_value_of_positions(residual: NDArray[np.float64]) -> float:
     if within <= NO_SPREAD:
         return 0.0
     freedom = n_positions - 1
-    return float(stats.f.sf(between / within, freedom, freedom * (n_epochs - 1)))
+    return float(scipy.stats.f.sf(between / within, freedom, freedom * (n_epochs - 1)))

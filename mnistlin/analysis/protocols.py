@@ -24,7 +24,7 @@ from mnistlin._version import __version__
 from mnistlin.analysis.stopping_rules import StoppingRule, all_have_stopped, stops
 from mnistlin.config import ExperimentConfig, load_config, shipped_configs
 from mnistlin.data.download import cache_folder
-from mnistlin.data.locate import locate
+from mnistlin.data.locate import content_hash
 from mnistlin.data.splits import SplitLoader
 from mnistlin.errors import RunError
 from mnistlin.experiment import setup_for
@@ -145,9 +145,7 @@ def _fingerprint(configs: Sequence[ExperimentConfig], dataset: str) -> str:
     digest = hashlib.sha256(f"{__version__} {LENGTHS}".encode())
     for config in configs:
         digest.update(config.model_dump_json().encode())
-    for _, path in sorted(locate(dataset).files.items()):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    digest.update(content_hash(dataset).encode())
     return digest.hexdigest()
 
 

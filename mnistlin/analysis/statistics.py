@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 from mnistlin.text import written
 
@@ -55,7 +55,7 @@ def t_interval(values: Sequence[float] | NDArray[Any]) -> Interval | None:
     found = Mean.of(values)
     if found.sd is None or found.sd <= NO_SPREAD:
         return None
-    test = stats.ttest_1samp(values, 0.0)
+    test = scipy.stats.ttest_1samp(values, 0.0)
     interval = test.confidence_interval(CONFIDENCE)
     return Interval(float(interval.low), float(interval.high), float(test.pvalue))
 
@@ -110,13 +110,13 @@ def proportion_interval(n_correct: int, n: int) -> tuple[float, float]:
     n_correct, n : int
         Number of successes, and of trials (at least 1).
     """
-    interval = stats.binomtest(n_correct, n).proportion_ci(CONFIDENCE, method="exact")
+    interval = scipy.stats.binomtest(n_correct, n).proportion_ci(CONFIDENCE, method="exact")
     return float(interval.low), float(interval.high)
 
 
 def _wilson_interval(n_correct: int, n: int) -> tuple[float, float]:
     """Return the score interval of a fraction (Wilson 1927), from which Newcombe's is made."""
-    interval = stats.binomtest(n_correct, n).proportion_ci(CONFIDENCE, method="wilson")
+    interval = scipy.stats.binomtest(n_correct, n).proportion_ci(CONFIDENCE, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -160,7 +160,7 @@ class PairedCounts:
         n_disagreements = self.only_a + self.only_b
         if not n_disagreements:
             return 1.0
-        return float(stats.binomtest(self.only_a, n_disagreements).pvalue)
+        return float(scipy.stats.binomtest(self.only_a, n_disagreements).pvalue)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -189,7 +189,7 @@ class PairedCounts:
         normal quantiles z of the level and of the power (Connor 1987). A gap needs at least as many
         disagreements, so ψ is δ where it would be less. None if so few images find no gap at all.
         """
-        z_level, z_power = (float(stats.norm.isf(p)) for p in (level / 2, 1 - POWER))
+        z_level, z_power = (float(scipy.stats.norm.isf(p)) for p in (level / 2, 1 - POWER))
 
         def excess(delta: float) -> float:
             psi = max(self.discordance, delta)
@@ -197,7 +197,7 @@ class PairedCounts:
             return float(np.sqrt(self.n) * delta - noise)
 
         tiny = 1e-3 / self.n
-        return float(optimize.brentq(excess, tiny, 1.0)) if excess(1.0) > 0 else None
+        return float(scipy.optimize.brentq(excess, tiny, 1.0)) if excess(1.0) > 0 else None
 
     def _correlation(self) -> float:
         """Return φ of the four counts; 0 if a classifier is always correct or never."""

@@ -59,7 +59,8 @@ def report(  # noqa: PLR0913 (one for each option)
     """Run every experiment of a report, and compare it with what was published.
 
     Writes report.html, which needs no other file, and report.md with the folder figures/. Runs
-    with the same config and images are reused; after Ctrl-C the same command resumes.
+    with the same config and images are reused, and from the folder sections/ the parts of the page
+    whose runs and program are the same; after Ctrl-C the same command resumes.
 
     \b
     Examples:
@@ -87,7 +88,7 @@ def _write(found: "Report", experiments: "Experiments", out: Path, *, quiet: boo
     from mnistlin.report.page import make_page, write_page
 
     with bar(found.counts["claims"], "claim", quiet=quiet, desc="testing claims") as shown:
-        page = make_page(found, experiments, out / "figures", lambda _: shown.update())
+        page = make_page(found, experiments, out, lambda _: shown.update())
     html, markdown = write_page(page, out)
     if found.is_comparable:
         for verdict, count in page.verdicts.items():

@@ -4,6 +4,7 @@ A known dataset is looked for in MNISTLIN_DATA_DIR, in the cache, in the folder 
 and at last on its mirrors. Files are found by name; whoever reads them checks the content.
 """
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -78,6 +79,15 @@ def locate(
         remedy = "A run recorded this folder: put the right file there."
         found = Location(known.name, recorded, files, known, remedy)
     return found or _fetched(known, progress)
+
+
+def content_hash(dataset: str) -> str:
+    """Return a hash of the files of a dataset; a DataError if it is missing or damaged."""
+    digest = hashlib.sha256()
+    for _, path in sorted(locate(dataset).files.items()):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def fetch(dataset: str, progress: Progress | None = None) -> Location:

@@ -11,6 +11,7 @@ from textwrap import wrap
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import scipy
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis
 from matplotlib.figure import Figure, SubFigure
@@ -312,11 +313,9 @@ def label_ends(axes: Axes, curves: Sequence[Curve], labels: Sequence[str]) -> No
 
 def _apart(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
     """Return the places in [0, 1] that are at least a gap apart and closest to these."""
-    from scipy.optimize import isotonic_regression  # noqa: PLC0415  (0.3 s, for few figures)
-
     steps = gap * np.arange(len(places))
     order = np.argsort(places, kind="stable")
-    nearest = isotonic_regression(places[order] - steps).x
+    nearest = scipy.optimize.isotonic_regression(places[order] - steps).x
     apart = np.empty_like(places)
     apart[order] = np.clip(nearest, 0, max(0.0, 1 - steps[-1])) + steps
     return apart

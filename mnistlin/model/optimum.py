@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import linalg, optimize
-from scipy.sparse.linalg import LinearOperator, cg
 from threadpoolctl import threadpool_limits
 
 from mnistlin.model.linear import unstack
@@ -160,7 +159,7 @@ class _Search:
             if self._is_done(_LBFGS_TOLERANCE):
                 raise StopIteration
 
-        result = optimize.minimize(
+        result = scipy.optimize.minimize(
             value_and_gradient,
             np.zeros(start.size),
             jac=True,
@@ -189,8 +188,10 @@ class _Search:
             return self._along(product)
 
         reduction = max(_NEWTON_REDUCTION, self._tolerance / point.gradient_norm / 2)
-        hessian = LinearOperator((size, size), matvec=times, dtype=np.float64)
-        v, _ = cg(hessian, -self._along(point.gradient), rtol=reduction, maxiter=self._n_left)
+        shape = (size, size)
+        hessian = scipy.sparse.linalg.LinearOperator(shape, matvec=times, dtype=np.float64)
+        downhill = -self._along(point.gradient)
+        v, _ = scipy.sparse.linalg.cg(hessian, downhill, rtol=reduction, maxiter=self._n_left)
         step = self._change(v)
         for _ in range(_MAX_HALVINGS):
             self._point = self._at(point.weights + step)
@@ -226,8 +227,8 @@ def _inverse_factors(curvatures: Iterable[NDArray[np.float64]]) -> NDArray[np.fl
 
     def inverse_factor(H: NDArray[np.float64]) -> NDArray[np.float32]:
         ridge = _RIDGE * max(1.0, H.diagonal().max())
-        L = linalg.cholesky(H + ridge * np.eye(len(H)), lower=True)
-        inverse: NDArray[np.float64] = linalg.lapack.dtrtri(L, lower=True)[0]
+        L = scipy.linalg.cholesky(H + ridge * np.eye(len(H)), lower=True)
+        inverse: NDArray[np.float64] = scipy.linalg.lapack.dtrtri(L, lower=True)[0]
         return inverse.astype(np.float32)
 
     return np.stack([inverse_factor(H) for H in curvatures])

@@ -5,8 +5,8 @@ Near a minimum, gradient descent multiplies the distance along an eigenvector wi
 """
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import linalg
 from threadpoolctl import threadpool_limits
 
 from mnistlin.errors import RunError
@@ -54,8 +54,8 @@ def sharpness(objective: Objective, weights: Floats, tolerance: float = 1e-9) ->
             return 0.0
         shape = (weights.size, weights.size)
         try:
-            largest = linalg.eigsh(
-                linalg.LinearOperator(shape, matvec=times, dtype=np.float64),
+            largest = scipy.sparse.linalg.eigsh(
+                scipy.sparse.linalg.LinearOperator(shape, matvec=times, dtype=np.float64),
                 k=1,
                 which="LA",
                 v0=start,
@@ -63,7 +63,7 @@ def sharpness(objective: Objective, weights: Floats, tolerance: float = 1e-9) ->
                 tol=tolerance,
                 return_eigenvectors=False,
             )
-        except linalg.ArpackError as error:
+        except scipy.sparse.linalg.ArpackError as error:
             raise RunError(
                 f"the largest eigenvalue of the Hessian was not found: {error}"
             ) from error

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from mnistlin.analysis.claims import Answers, Evidence, Finding, Verdict, judge
 from mnistlin.analysis.statistics import CONFIDENCE, Mean, with_spread
-from mnistlin.report.plan import NumberClaim, Part, Plan, StatementClaim
+from mnistlin.report.plan import NumberClaim, Part, StatementClaim
 from mnistlin.report.runner import Experiments
 from mnistlin.text import signed
 
@@ -24,14 +24,15 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Row:
-    """A claim with its finding; `verdict` is None where the claim is about other data."""
+    """A claim and what was measured; `verdict` is None where the claim is about other data."""
 
     part: str
     number: int
     claim: str
     published: str
     source: str
-    finding: Finding
+    measured: str
+    difference: str
     verdict: Verdict | None
     note: str
 
@@ -42,14 +43,14 @@ class Row:
 
 
 def rows_of(
-    plan: Plan, experiments: Experiments, answers: Answers, *, is_comparable: bool
-) -> Iterator[Row]:
-    """Yield one row for each claim of a report.
+    part: Part, experiments: Experiments, answers: Answers, *, is_comparable: bool
+) -> Iterator[tuple[Row, Finding]]:
+    """Yield one row for each claim of a part of a report, and its finding.
 
     Parameters
     ----------
-    plan : Plan
-        The report file.
+    part : Part
+        The part of the report file.
     experiments : mapping of str to TrainedExperiment
         Its experiments.
     answers : Answers
@@ -57,13 +58,23 @@ def rows_of(
     is_comparable : bool
         Whether the published numbers are about the same data; if not, no verdict is given.
     """
-    for part in plan.parts:
-        for number, (claim, published, finding) in enumerate(_tested(part, experiments, answers)):
-            verdict = finding.verdict if is_comparable else None
-            note = claim.note if verdict in ("differs", "inconclusive") else ""
-            yield Row(
-                part.id, number + 1, claim.claim, published, claim.source, finding, verdict, note
-            )
+    for i, (claim, published, finding) in enumerate(_tested(part, experiments, answers)):
+        verdict = finding.verdict if is_comparable else None
+        note = claim.note if verdict in ("differs", "inconclusive") else ""
+        yield (
+            Row(
+                part.id,
+                i + 1,
+                claim.claim,
+                published,
+                claim.source,
+                finding.measured,
+                finding.difference,
+                verdict,
+                note,
+            ),
+            finding,
+        )
 
 
 def _tested(
@@ -116,7 +127,7 @@ def prediction_margin(values: Sequence[float]) -> float | None:
     found, n = Mean.of(values), len(values)
     if found.sd is None:
         return None
-    return float(stats.t(n - 1).isf((1 - CONFIDENCE) / 2) * found.sd * np.sqrt(1 + 1 / n))
+    return float(scipy.stats.t(n - 1).isf((1 - CONFIDENCE) / 2) * found.sd * np.sqrt(1 + 1 / n))
 
 
 def _number_finding(claim: NumberClaim, experiments: Experiments) -> Finding:

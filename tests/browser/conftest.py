@@ -55,7 +55,7 @@ def report_url(tmp_path_factory):
     report = load_report(source, DATASET)
     experiments = train_all(report.configs, folder / "runs")
     plan = report.plan.model_copy(update={"dataset": DATASET})
-    page = make_page(replace(report, plan=plan), experiments, folder / "figures")
+    page = make_page(replace(report, plan=plan), experiments, folder)
     html, _ = write_page(page, folder)
     return html.as_uri()
 

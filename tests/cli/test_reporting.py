@@ -45,7 +45,7 @@ def test_it_writes_the_page_and_says_where(mnistlin, workplace, report_file):
     found = {
         str(path.relative_to(workplace / "page")) for path in (workplace / "page").rglob("*.*")
     }
-    assert found == {"report.html", "report.md", "figures/1-accuracy.svg"}
+    assert found == {"report.html", "report.md", "figures/1-accuracy.svg", "sections/1.json"}
 
 
 def test_a_second_report_reuses_the_runs(mnistlin, workplace, report_file):

@@ -94,12 +94,12 @@ def experiments(report, tiny_runs_dir):
 
 
 @pytest.fixture(scope="session")
-def figures_dir(tmp_path_factory):
-    """Return the folder of its figures."""
-    return tmp_path_factory.mktemp("page") / "figures"
+def kept_in(tmp_path_factory):
+    """Return the folder of its page."""
+    return tmp_path_factory.mktemp("page")
 
 
 @pytest.fixture(scope="session")
-def page(report, experiments, figures_dir):
+def page(report, experiments, kept_in):
     """Return its page."""
-    return make_page(report, experiments, figures_dir)
+    return make_page(report, experiments, kept_in)

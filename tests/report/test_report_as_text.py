@@ -8,13 +8,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from mnistlin.report.page import (
-    compact,
-    fence_for,
-    make_page,
-    markdown_text,
-    render,
-)
+from mnistlin.report.page import fence_for, make_page, markdown_text, render, write_page
+from mnistlin.report.sections import compact
 
 
 class Reader(HTMLParser):
@@ -40,8 +35,8 @@ class Reader(HTMLParser):
 
 def pictures_of(page):
     """Yield all figures of a page."""
-    for section in page.sections:
-        yield from (*section.pictures, *section.evidence.values())
+    for section in page.sections.values():
+        yield from section.all_pictures
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +86,7 @@ def test_every_link_leads_to_a_part(reader):
 def test_every_figure_says_in_words_what_it_shows(page, reader):
     """With numbers, for who does not see it."""
     alts = [attrs["alt"] for attrs in reader.attributes("img")]
-    assert len(alts) == sum(len(s.pictures) + len(s.evidence) for s in page.sections) == 5
+    assert len(alts) == len(list(pictures_of(page))) == 5
     assert all(re.search(r"\d\.\d", alt) for alt in alts)
 
 
@@ -103,10 +98,11 @@ def test_every_figure_is_well_formed_and_stands_alone(reader):
         assert min(int(attrs["width"]), int(attrs["height"])) > 0
 
 
-def test_figures_bear_the_names_of_their_parts(page, figures_dir):
+def test_figures_bear_the_names_of_their_parts(page, tmp_path):
     """As files beside the page."""
-    names = {path.name for path in figures_dir.iterdir()}
-    assert names == {picture.path.name for picture in pictures_of(page)}
+    write_page(page, tmp_path)
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert names == {f"{picture.name}.svg" for picture in pictures_of(page)}
     assert "2a-loss-plain.svg" in names
 
 
@@ -149,13 +145,13 @@ def test_a_claim_is_linked_to_what_explains_it(judged):
     (row,) = [row for row in judged.rows if row.claim == "cause"]
     assert f"#{row.key}" in {attrs.get("href") for attrs in reader.attributes("a")}
     assert row.key in {attrs.get("id") for attrs in reader.attributes("div")}
-    assert row.key in judged.sections[2].evidence
+    assert row.key in judged.sections["2a"].evidence
 
 
 def test_markdown_links_to_the_figures(markdown, page):
     """And escapes what Markdown would take for its own."""
     for picture in pictures_of(page):
-        assert f"(figures/{picture.path.name})" in markdown
+        assert f"(figures/{picture.name}.svg)" in markdown
     assert r"A \<b\>report\</b\>" in markdown
     assert r"What \| happens?" in markdown
 
