@@ -6,8 +6,8 @@ stands for training without a penalty, which may have no minimum. Of fewer image
 sets without an image in common, so that what one of them happens to contain decides nothing.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm, t_interval
 from mnistlin.data.splits import Split
 from mnistlin.model.optimum import minima as minima_of
+from mnistlin.model.samples import max_helpers
 from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import load_own_splits
 from mnistlin.text import written
@@ -205,18 +207,23 @@ def _sets(split: Split, n: int) -> list[Split]:
 
 
 def _minima(run: Run, sets: Sequence[Split], val: Split, l2_lambdas: Sequence[float]) -> Minima:
-    predictions: dict[float, list[Predictions]] = defaultdict(list)
-    for each in sets:
-        objective = objective_on(each, run.head, l2_lambda=0.0)
-        for l2_lambda, found in minima_of(objective, l2_lambdas):
-            predictions[l2_lambda].append(predict(val, found.point.weights, run.head))
+    def predictions_on_val(of_set: Split) -> dict[float, Predictions]:
+        objective = objective_on(of_set, run.head, l2_lambda=0.0)
+        return {
+            l2_lambda: predict(val, found.point.weights, run.head)
+            for l2_lambda, found in minima_of(objective, l2_lambdas)
+        }
+
+    # Small sets have no use for several threads each.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(max_helpers() + 1) as pool:
+        predictions = list(pool.map(predictions_on_val, sets))
     return Minima(
         sets[0].n_samples,
         {
-            value: np.array([each.class_index == val.targets for each in found])
-            for value, found in predictions.items()
+            value: np.array([each[value].class_index == val.targets for each in predictions])
+            for value in predictions[0]
         },
-        {value: np.array([each.loss for each in found]) for value, found in predictions.items()},
+        {value: np.array([each[value].loss for each in predictions]) for value in predictions[0]},
     )
 
 

@@ -48,6 +48,9 @@ __all__ = [
 BLOCK_STEPS = 10
 """Number of batch losses that are averaged: single ones are noisy."""
 
+MAX_BLOCKS = 10_000
+"""With more blocks than this, each has more steps."""
+
 PARTS = {"train": ("training set", BLUE), "val": ("validation set", VERMILION)}
 
 
@@ -129,10 +132,11 @@ def _draw_batch_loss(axes: Axes, run: Run) -> list[Curve]:
     if len(steps) < 2 * BLOCK_STEPS:
         axes.plot(steps, losses, "o", markersize=4, color=SKY, label="batch loss")
         return [(steps, losses)]
-    (middle, _), (mean, sd) = block_statistics(steps), block_statistics(losses)
-    label = f"batch loss\nmean of {BLOCK_STEPS} steps"
+    block = max(BLOCK_STEPS, len(steps) // MAX_BLOCKS)
+    (middle, _), (mean, sd) = block_statistics(steps, block), block_statistics(losses, block)
+    label = f"batch loss\nmean of {block} steps"
     axes.plot(middle, mean, color=SKY, linewidth=0.9, label=label)
-    label = f"±1 sd of the {BLOCK_STEPS} steps"
+    label = f"±1 sd of the {block} steps"
     axes.fill_between(middle, mean - sd, mean + sd, color=SKY, alpha=0.3, linewidth=0, label=label)
     return [(middle, mean), (middle, mean - sd), (middle, mean + sd)]
 

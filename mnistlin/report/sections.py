@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-import mnistlin
 from mnistlin.analysis.claims import Answers, TrainedExperiment
 from mnistlin.analysis.gradients import GradientCheck, check_gradients
 from mnistlin.analysis.statistics import with_spread
@@ -31,6 +30,8 @@ from mnistlin.report.plan import Part, Report
 from mnistlin.report.runner import Experiments
 from mnistlin.runs.files import read_text, sha256_of, write_into
 from mnistlin.text import written
+
+_PACKAGE = Path(__file__).parents[1]
 
 MakeFigure: TypeAlias = Callable[[], Any]
 """Draws a matplotlib figure."""
@@ -136,7 +137,7 @@ def _hash_of(part: Part, report: Report, experiments: Experiments) -> str:
 def _program() -> list[str]:
     """Return the versions of Python and libraries, and the hashes of this package's modules."""
     libraries = [f"{name} {version(name)}" for name in ("numpy", "scipy", "matplotlib")]
-    modules = sorted(Path(mnistlin.__file__).parent.rglob("*.py"))
+    modules = sorted(_PACKAGE.rglob("*.py"))
     return [platform.python_version(), *libraries, *map(sha256_of, modules)]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnistlin.figures.panel import Limits, off_scale, robust_limits
+from mnistlin.figures.panel import N_BINS, Limits, off_scale, robust_limits, thinned
 
 STEPS = np.arange(100)
 
@@ -87,3 +87,19 @@ def test_what_is_left_out_below_is_told_too():
     steps, values = falling(50.0)
     curve = (steps, -values)
     assert "down to -50.0" in off_scale([curve], robust_limits([curve]), ".1f")
+
+
+def test_a_curve_of_a_million_points_keeps_its_ends_and_extremes():
+    steps = np.arange(1_000_003)
+    values = np.random.default_rng(0).normal(size=len(steps))
+    values[[123_456, 777_777]] = -9, 9
+    kept, shown = thinned(steps, values)
+    assert len(kept) < 5 * N_BINS
+    assert {0, 123_456, 777_777, 1_000_002} <= set(kept.tolist())
+    np.testing.assert_array_equal(shown, values[kept])
+    assert np.all(np.diff(kept) > 0)
+
+
+def test_a_curve_that_a_panel_can_show_is_drawn_as_it_is():
+    steps = np.arange(4 * N_BINS)
+    assert len(thinned(steps, np.sin(steps))[0]) == len(steps)

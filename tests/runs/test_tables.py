@@ -123,3 +123,16 @@ def test_a_table_that_is_too_wide_is_split_between_columns():
     assert fitted(rows, None) == fitted(rows, 32)
     assert len(fitted(rows, 32)) == 2
     assert len(fitted(rows, 1)) == 8  # three parts, with the first column and one more
+
+
+def test_a_long_table_is_read_whole_and_a_wrong_line_is_found_in_it(tmp_path):
+    path, n_rows = tmp_path / "steps.csv", 20_000
+    lines = [f"{step},{step // 31},{1 / (step + 1)!r}\r\n" for step in range(n_rows)]
+    path.write_text("step,epoch,batch_loss\n" + "".join(lines), newline="")
+    columns = read_columns(path, STEPS_COLUMNS)
+    assert columns["step"].tolist() == list(range(n_rows))
+    assert columns["batch_loss"].tolist() == [1 / (step + 1) for step in range(n_rows)]
+    lines[17_000] = "17000,0\n"
+    path.write_text("step,epoch,batch_loss\n" + "".join(lines), newline="")
+    with pytest.raises(RunError, match=r"line 17002 does not have 3 cells"):
+        read_columns(path, STEPS_COLUMNS)
