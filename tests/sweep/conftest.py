@@ -8,7 +8,7 @@ from mnistlin.sweep import run_sweep
 TABLES = ("metrics.csv", "steps.csv", "weights.npz", "confusion.csv", "config.yaml")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sweep_config(make_config):
     """Return a function that makes the config of a sweep; its other keywords are make_config's."""
 
@@ -19,7 +19,7 @@ def sweep_config(make_config):
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def contents():
     """Return a function that reads all of a sweep that must be the same whenever it is run."""
 
@@ -32,10 +32,10 @@ def contents():
     return read
 
 
-@pytest.fixture
-def unbroken(sweep_config, contents, tmp_path):
+@pytest.fixture(scope="session")
+def unbroken(sweep_config, contents, tmp_path_factory):
     """Return what a sweep of `sweep_config()` holds that ran through in this process."""
-    return contents(run_sweep(sweep_config(), tmp_path / "unbroken"))
+    return contents(run_sweep(sweep_config(), tmp_path_factory.mktemp("unbroken")))
 
 
 @pytest.fixture

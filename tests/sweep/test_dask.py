@@ -56,9 +56,19 @@ def test_a_cluster_gives_the_same_bits_for_sweeps_over_any_key(cluster, make_con
         assert (there.path / name).read_bytes() == (here.path / name).read_bytes(), name
 
 
-def test_the_sweep_completes_though_a_worker_is_killed(cluster, sweep_config, contents, tmp_path):
+MANY = {"seeds": tuple(range(5)), "epochs": 100, "checks_per_epoch": 1}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(sweep_config, contents, tmp_path_factory):
+    """Return what the sweep of MANY holds that ran through in this process."""
+    return contents(run_sweep(sweep_config(**MANY), tmp_path_factory.mktemp("uninterrupted")))
+
+
+def test_the_sweep_completes_though_a_worker_is_killed(
+    cluster, sweep_config, contents, uninterrupted, tmp_path
+):
     """Another worker trains its stacks again, to the same bits."""
-    config = sweep_config(seeds=tuple(range(6)), epochs=100, checks_per_epoch=1)
     victim = cluster.workers[0].pid
     killed = []
 
@@ -68,11 +78,11 @@ def test_the_sweep_completes_though_a_worker_is_killed(cluster, sweep_config, co
             os.kill(victim, signal.SIGKILL)
 
     sweep = run_sweep(
-        config, tmp_path / "runs", kill_in_the_middle, scheduler=cluster.scheduler_address
+        sweep_config(**MANY), tmp_path, kill_in_the_middle, scheduler=cluster.scheduler_address
     )
     assert killed
     assert (sweep.status, sweep.failures) == ("finished", [])
-    assert contents(sweep) == contents(run_sweep(config, tmp_path / "unbroken"))
+    assert contents(sweep) == uninterrupted
 
 
 def test_a_cluster_can_be_interrupted(cluster, sweep_config, after_stacks, tmp_path):
@@ -139,6 +149,10 @@ def test_without_dask_the_extra_is_named(sweep_config, tmp_path, monkeypatch):
         run_sweep(sweep_config(), tmp_path, scheduler="tcp://127.0.0.1:8786")
 
 
+ALONE = ("--no-nanny", "--nthreads", "1", "--no-dashboard")
+"""Options of a worker that is not started again when it dies."""
+
+
 @pytest.fixture
 def dask_process(tmp_path, wait_for):
     """Return a function that starts a scheduler or a worker without a nanny, as commands do."""
@@ -188,9 +202,7 @@ def scheduler(dask_process, tmp_path, wait_for):
 @pytest.fixture
 def start_worker(dask_process, scheduler):
     """Return a function that starts a worker of the scheduler."""
-    return lambda **options: dask_process(
-        "worker", scheduler[1], "--no-nanny", "--nthreads", "1", "--no-dashboard", **options
-    )
+    return lambda: dask_process("worker", scheduler[1], *ALONE)
 
 
 def after_first_stack(act):
@@ -217,86 +229,93 @@ def lose_patience(monkeypatch):
     return wait_for_no_longer_than
 
 
-MANY = {"seeds": tuple(range(5)), "epochs": 100, "checks_per_epoch": 1}
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGKILL, id="dies"),
+        pytest.param(signal.SIGSTOP, id="freezes", marks=pytest.mark.faults),
+    ],
+)
+def test_a_sweep_whose_only_worker_is_lost_ends_and_says_how_to_resume(
+    number, scheduler, start_worker, sweep_config, contents, uninterrupted, tmp_path, lose_patience
+):
+    worker = start_worker()
+
+    def act():
+        worker.send_signal(number)
+        lose_patience(seconds=1)
+
+    words = "no worker of the Dask scheduler at .* has been heard of for 1 s"
+    config, on_progress = sweep_config(**MANY), after_first_stack(act)
+    with pytest.raises(RunError, match=words) as caught:
+        run_sweep(config, tmp_path / "runs", on_progress, scheduler=scheduler[1])
+    (path,) = (tmp_path / "runs").iterdir()
+    assert f"`mnistlin sweep --resume {path}`" in str(caught.value)
+    check_what_a_lost_cluster_leaves(path, contents, uninterrupted)
 
 
-class TestLost:
-    """What the driver does when nobody can train any more: it ends, and says how to resume."""
+def check_what_a_lost_cluster_leaves(path, contents, uninterrupted):
+    """Hold a sweep that ended without its cluster to be incomplete, and resumable elsewhere."""
+    sweep = load_sweep(path)
+    assert (sweep.status, sweep.failures) == ("failed", [])
+    assert sweep.members
+    assert contents(resume_sweep(path)) == uninterrupted
 
-    def check(self, sweep_config, contents, address, act, words, tmp_path):
-        config = sweep_config(**MANY)
-        with pytest.raises(RunError, match=words) as caught:
-            run_sweep(config, tmp_path / "runs", after_first_stack(act), scheduler=address)
-        (path,) = (tmp_path / "runs").iterdir()
-        assert f"`mnistlin sweep --resume {path}`" in str(caught.value)
-        sweep = load_sweep(path)
-        assert (sweep.status, sweep.failures) == ("failed", [])
-        assert sweep.members
-        assert contents(resume_sweep(path)) == contents(run_sweep(config, tmp_path / "whole"))
 
-    def test_the_scheduler_dies(self, scheduler, start_worker, sweep_config, contents, tmp_path):
-        process, address = scheduler
-        start_worker()
-        words = "connection to the Dask scheduler at .* was lost"
-        self.check(sweep_config, contents, address, process.kill, words, tmp_path)
+IMPATIENT = """
+from mnistlin.cli import main
+from mnistlin.sweep import cluster
 
-    @pytest.mark.parametrize(
-        "number",
-        [
-            pytest.param(signal.SIGKILL, id="dies"),
-            pytest.param(signal.SIGSTOP, id="freezes", marks=pytest.mark.faults),
-        ],
-    )
-    def test_the_only_worker(
-        self, number, scheduler, start_worker, sweep_config, contents, tmp_path, lose_patience
-    ):
-        worker = start_worker()
-
-        def act():
-            worker.send_signal(number)
-            lose_patience(seconds=1)
-
-        words = "no worker of the Dask scheduler at .* has been heard of for 1 s"
-        self.check(sweep_config, contents, scheduler[1], act, words, tmp_path)
+cluster.CLOSE_SECONDS = 1.0
+main()
+"""
+"""The command, which does not wait long for a scheduler that does not answer."""
 
 
 @pytest.fixture
-def sweep_process(scheduler, sweep_config, tmp_path, wait_for):
-    """Start a long sweep as a command, into the folder runs, and wait for its first stack."""
-    config = sweep_config(**MANY)
-    (tmp_path / "config.yaml").write_text(dump_yaml(config.model_dump(mode="json")))
-    command = ("sweep", "--config", "config.yaml", "--no-plots", "--scheduler", scheduler[1])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mnistlin", *command],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    wait_for(lambda: any("finished" in p.read_text() for p in tmp_path.glob("runs/*/sweep.csv")))
-    yield process
-    process.kill()
-    process.communicate()
+def start_sweep(sweep_config, tmp_path, wait_for):
+    """Return a function that starts a long sweep as a command, and waits for its first stack."""
+    processes = []
+
+    def start(address, program=("-m", "mnistlin")):
+        config = sweep_config(**MANY)
+        (tmp_path / "config.yaml").write_text(dump_yaml(config.model_dump(mode="json")))
+        command = ("sweep", "--config", "config.yaml", "--no-plots", "--scheduler", address)
+        process = subprocess.Popen(
+            [sys.executable, *program, *command],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        tables = tmp_path.glob
+        wait_for(lambda: any("finished" in p.read_text() for p in tables("runs/*/sweep.csv")))
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 def test_a_client_that_was_killed_leaves_a_cluster_that_resumes_its_sweep(
-    start_worker, scheduler, request, sweep_config, contents, tmp_path
+    cluster, start_sweep, contents, uninterrupted, tmp_path
 ):
-    start_worker()
-    client = request.getfixturevalue("sweep_process")
+    client = start_sweep(cluster.scheduler_address)
     client.kill()
     client.wait()
     (path,) = (tmp_path / "runs").iterdir()
-    resumed = resume_sweep(path, scheduler=scheduler[1])
+    resumed = resume_sweep(path, scheduler=cluster.scheduler_address)
     assert resumed.status == "finished"
-    assert contents(resumed) == contents(run_sweep(sweep_config(**MANY), tmp_path / "whole"))
+    assert contents(resumed) == uninterrupted
 
 
 def test_ctrl_c_ends_a_sweep_whose_scheduler_does_not_answer(
-    start_worker, scheduler, request, tmp_path
+    scheduler, start_worker, start_sweep, tmp_path
 ):
     start_worker()
-    client = request.getfixturevalue("sweep_process")
+    client = start_sweep(scheduler[1], program=("-c", IMPATIENT))
     scheduler[0].send_signal(signal.SIGSTOP)
     client.send_signal(signal.SIGINT)
     _, stderr = client.communicate(timeout=60)
@@ -306,15 +325,20 @@ def test_ctrl_c_ends_a_sweep_whose_scheduler_does_not_answer(
     assert "Traceback" not in stderr
 
 
-def test_a_scheduler_that_dies_is_one_error(start_worker, scheduler, request):
+def test_a_scheduler_that_dies_is_one_error_that_says_how_to_resume(
+    scheduler, start_worker, start_sweep, contents, uninterrupted, tmp_path
+):
     """Dask's own logs of the lost connection, with tracebacks, stay off the terminal."""
     start_worker()
-    client = request.getfixturevalue("sweep_process")
+    client = start_sweep(scheduler[1])
     scheduler[0].kill()
     _, stderr = client.communicate(timeout=60)
     assert client.returncode == 1, stderr
-    assert "the connection to the Dask scheduler" in stderr
+    assert f"the connection to the Dask scheduler at {scheduler[1]} was lost" in stderr
     assert "Traceback" not in stderr
+    (path,) = (tmp_path / "runs").iterdir()
+    assert f"`mnistlin sweep --resume runs/{path.name}`" in stderr
+    check_what_a_lost_cluster_leaves(path, contents, uninterrupted)
 
 
 @pytest.mark.faults
@@ -352,13 +376,14 @@ def test_a_frozen_worker_is_reported_and_its_stack_trained_once_it_wakes(
     ],
 )
 def test_a_worker_with_another_mnistlin_is_refused(
-    source, words, scheduler, start_worker, sweep_config, tmp_path
+    source, words, cluster, dask_process, sweep_config, tmp_path
 ):
     """By a probe that needs no mnistlin to be unpickled; the error has the worker's address."""
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mnistlin.py").write_text(source)
-    start_worker(path=[str(tmp_path / "other")])
+    address = cluster.scheduler_address
+    dask_process("worker", address, *ALONE, path=[str(tmp_path / "other")])
     with pytest.raises(RunError, match=words) as caught:
-        run_sweep(sweep_config(), tmp_path / "runs", scheduler=scheduler[1])
+        run_sweep(sweep_config(), tmp_path / "runs", scheduler=address)
     assert "the Dask worker tcp://127.0.0.1:" in str(caught.value)
     assert not (tmp_path / "runs").exists()
