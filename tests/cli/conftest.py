@@ -8,6 +8,9 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from mnistlin import load_config, run_experiment
 from mnistlin.cli.app import cli
@@ -18,6 +21,19 @@ model: softmax
 data: {dataset: mnist-5k, train_size: 200, val_size: 100}
 training: {epochs: 3, batch_size: 20, learning_rate: 0.05}
 """
+
+
+@pytest.fixture(autouse=True)
+def _sketchy_figures(monkeypatch):
+    """Spare the layout and the pixels of figures: commands decide which there are, not how."""
+    draw = Figure.draw
+
+    def draw_unless_in_pixels(figure, renderer):
+        if not isinstance(renderer, RendererAgg):
+            draw(figure, renderer)
+
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda *_: None)
+    monkeypatch.setattr(Figure, "draw", draw_unless_in_pixels)
 
 
 @pytest.fixture

@@ -29,12 +29,13 @@ def limited(request, mnistlin, workplace):
 
 def test_the_status_of_a_run_is_in_every_finding(limited, mnistlin):
     path, warning = limited
-    shown = mnistlin("evaluate", path, "--format", "svg").stdout.splitlines()
+    question = ("explain", "early-stopping", path, "--format", "svg")
+    shown = mnistlin(*question).stdout.splitlines()
     assert f"warning: {warning}" in shown
     figures = [Path(line[6:]) for line in shown if line.endswith(".svg")]
     assert figures
     assert all(warning in figure.read_text() for figure in figures)
-    found = json.loads(mnistlin("explain", "early-stopping", path, "--json").stdout)
+    found = json.loads(mnistlin("evaluate", path, "--json").stdout)
     assert warning in found["warnings"]
 
 

@@ -100,6 +100,19 @@ def kept_in(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def page(report, experiments, kept_in):
+def sketched():
+    """Return a function that makes a page and spares the layout of figures, which takes long."""
+
+    def make(*arguments):
+        engine = "matplotlib.layout_engine.ConstrainedLayoutEngine.execute"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(engine, lambda *_: None)
+            return make_page(*arguments)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def page(report, experiments, kept_in, sketched):
     """Return its page."""
-    return make_page(report, experiments, kept_in)
+    return sketched(report, experiments, kept_in)

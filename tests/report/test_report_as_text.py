@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from mnistlin.report.page import fence_for, make_page, markdown_text, render, write_page
+from mnistlin.report.page import fence_for, markdown_text, render, write_page
 from mnistlin.report.sections import compact
 
 
@@ -120,10 +120,10 @@ def test_on_other_data_no_verdict_is_given(page, reader):
 
 
 @pytest.fixture(scope="module")
-def judged(report, experiments, tmp_path_factory):
+def judged(report, experiments, sketched, tmp_path_factory):
     """Return the page as if the published numbers were about this data."""
     plan = report.plan.model_copy(update={"dataset": report.dataset})
-    return make_page(replace(report, plan=plan), experiments, tmp_path_factory.mktemp("judged"))
+    return sketched(replace(report, plan=plan), experiments, tmp_path_factory.mktemp("judged"))
 
 
 def test_on_the_same_data_every_row_has_a_verdict(judged):
