@@ -1,16 +1,25 @@
 """Coverage of every printed interval, and false alarms of every test, by simulation.
 
-    python -m benchmarks.coverage [--draws 5000]
+    python -m benchmarks.coverage [--draws 5000] [--slow 500]
 
 Coverage is how often a 95 % interval holds the true value, ± two standard errors of the simulation.
 """
 
 import argparse
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
+from scipy import signal
 
+from mnistlin.analysis.batch_noise import BatchClasses
 from mnistlin.analysis.calibration import calibration
+from mnistlin.analysis.claims import verdict_on_all
+from mnistlin.analysis.l2_benefit import Minima
+from mnistlin.analysis.norm_decay import NormDecay, predictions
+from mnistlin.analysis.over_fitting import OverFitting
+from mnistlin.analysis.periods import loss_by_position, measure_period
 from mnistlin.analysis.selection import choose
 from mnistlin.analysis.statistics import (
     CONFIDENCE,
@@ -121,6 +130,136 @@ def keeps_an_equal_setting(n_seeds: int) -> Simulation:
     return draw
 
 
+def keeps_the_best_of_six(n_seeds: int) -> Simulation:
+    """Whether none of six equal settings is called significantly worse than the best of them."""
+
+    def draw(rng: np.random.Generator) -> bool:
+        scores = {(i,): dict(enumerate(rng.standard_normal(n_seeds))) for i in range(6)}
+        return min(choose(scores).p_values.values()) >= 1 - CONFIDENCE
+
+    return draw
+
+
+def no_false_miscalibration(n: int) -> Simulation:
+    """Whether a calibrated model is not called miscalibrated."""
+
+    def draw(rng: np.random.Generator) -> bool:
+        confidence = rng.uniform(0.5, 1, n)
+        targets = (rng.random(n) >= confidence).astype(int)
+        found = calibration(np.stack([confidence, 1 - confidence], axis=1), targets)
+        return found.ece <= found.ece_if_calibrated
+
+    return draw
+
+
+def no_false_over_fitting(n_images: int, n_checks: int) -> Simulation:
+    """Whether a run whose checks are all equally good, but for noise, does not over-fit.
+
+    The best check is chosen by the mean loss of the same images, and all are independent: the
+    hardest case, since the checks of a run resemble each other. Losses are far from normal.
+    """
+
+    def draw(rng: np.random.Generator) -> bool:
+        losses = rng.exponential(0.1, (n_checks, n_images))
+        best = losses[losses.mean(axis=1).argmin()]
+        summary = {"best_train_loss": 0.2, "last_train_loss": 0.1}
+        run: Any = SimpleNamespace(summary=summary, metrics={"step": range(n_checks)})
+        found = OverFitting(
+            *(
+                cast("Any", SimpleNamespace(run=run, predictions=SimpleNamespace(loss=each)))
+                for each in (best, losses[-1])
+            )
+        )
+        return found.verdict(tolerance=0.0) != "agrees"
+
+    return draw
+
+
+def no_false_benefit(n_sets: int, n_images: int) -> Simulation:
+    """Whether no λ is called more accurate, if all are equally accurate.
+
+    An image is easy or hard for a λ with all sets of training images, and its outcomes with
+    different sets vary around that.
+    """
+
+    def draw(rng: np.random.Generator) -> bool:
+        is_correct = {}
+        for i in range(6):
+            chance = np.clip(0.95 + rng.normal(0, 0.1, n_images), 0, 1)
+            is_correct[10.0**-i] = rng.random((n_sets, n_images)) < chance
+        losses = {value: each.astype(float) for value, each in is_correct.items()}
+        return Minima(500, is_correct, losses).verdict != "agrees"
+
+    return draw
+
+
+def no_false_direction(n_groups: int, n_seeds: int) -> Simulation:
+    """Whether noise does not make a claim about all groups agree, or differ.
+
+    So are judged the noise by batch size, gaps, smoothness, and the use of weights.
+    """
+
+    def draw(rng: np.random.Generator) -> bool:
+        groups = rng.standard_normal((n_groups, n_seeds))
+        return verdict_on_all(list(groups)) == "inconclusive"
+
+    return draw
+
+
+def no_false_law(noise: float) -> Simulation:
+    """Whether norms that fall exponentially with λ, but for noise, are not said to do otherwise."""
+    l2_lambdas = np.geomspace(1e-3, 1, 10)
+
+    def draw(rng: np.random.Generator) -> bool:
+        norms = 4 * np.exp(-2 * l2_lambdas) * (1 + noise * rng.standard_normal(10))
+        predicted = predictions(l2_lambdas, norms)
+        return (
+            NormDecay(cast("Any", None), l2_lambdas, norms, predicted).is_exponential != "differs"
+        )
+
+    return draw
+
+
+def no_false_period(n_checks: int, slowness: float) -> Simulation:
+    """Whether noise without a period has none; a part of each value, `slowness`, is the last one's.
+
+    Checks come from a run of 181 or more; the first are left out by the analysis.
+    """
+
+    def draw(rng: np.random.Generator) -> bool:
+        noise = rng.standard_normal(n_checks)
+        accuracy = signal.lfilter([1.0], [1.0, -slowness], noise)
+        metrics = {"step": 6 * np.arange(n_checks), "val_accuracy": accuracy}
+        run: Any = SimpleNamespace(metrics=metrics, path="run")
+        return measure_period(run).lag is None
+
+    return draw
+
+
+def no_false_position(n_epochs: int, steps_per_epoch: int) -> Simulation:
+    """Whether no position of an epoch has a higher loss than others, if the loss falls slowly."""
+
+    def draw(rng: np.random.Generator) -> bool:
+        n = n_epochs * steps_per_epoch
+        losses = np.geomspace(1, 0.5, n) + 0.1 * rng.standard_normal(n)
+        run: Any = SimpleNamespace(steps={"batch_loss": losses}, path="run")
+        return loss_by_position(run, steps_per_epoch).p_value >= 1 - CONFIDENCE
+
+    return draw
+
+
+def no_false_uneven_batches(n_batches: int, batch_size: int) -> Simulation:
+    """Whether batches in a random order are not called uneven."""
+
+    def draw(rng: np.random.Generator) -> bool:
+        targets = rng.permutation(np.arange(n_batches * batch_size) % 10)
+        batches = targets.reshape(n_batches, batch_size)
+        counts = np.stack([(batches == k).sum(axis=1) for k in range(10)], axis=1)
+        return BatchClasses(cast("Any", None), counts).p_value >= 1 - CONFIDENCE
+
+    return draw
+
+
 SIMULATIONS: dict[str, Simulation] = {
     "accuracy, 0.916 of 10,000": proportion(0.916, 10_000),
     "accuracy, 0.98 of 2,042": proportion(0.98, 2_042),
@@ -134,14 +273,29 @@ SIMULATIONS: dict[str, Simulation] = {
     "no false McNemar, 3 pairs": no_false_mcnemar(0.014, 10_000, 3),
     "no false t-test, 3 seeds, 4 λ": no_false_t_test(3, 4),
     "the simplest of 6 equal settings is kept, 5 seeds": keeps_an_equal_setting(5),
+    "all of 6 equal settings are kept, 5 seeds": keeps_the_best_of_six(5),
+    "no false over-fitting, 10 checks": no_false_over_fitting(2_000, 10),
+    "no false benefit of λ, 5 sets": no_false_benefit(5, 1_000),
+    "no false benefit of λ, 1 set": no_false_benefit(1, 1_000),
+    "no false direction, 1 group of 5 seeds": no_false_direction(1, 5),
+    "no false direction, 3 groups of 5 seeds": no_false_direction(3, 5),
+    "no false law of the norm, noise of 1 %": no_false_law(0.01),
+    "no false law of the norm, noise of 10 %": no_false_law(0.10),
+    "no false position, 20 epochs of 31 steps": no_false_position(20, 31),
+    "no false uneven batches, 31 of 128": no_false_uneven_batches(31, 128),
 }
 """What holds in at least 95 % of all draws, by name."""
 
-RESAMPLING: dict[str, Simulation] = {
+SLOW: dict[str, Simulation] = {
     "bootstrap, over-confidence of 500": over_confidence(500),
     "bootstrap, AUC of 500": area_under_the_curve(500),
+    "no false miscalibration, 500 images": no_false_miscalibration(500),
+    "no false over-fitting, 250 checks": no_false_over_fitting(500, 250),
+    "no false period, independent, 181 checks": no_false_period(181, 0.0),
+    "no false period, slow, 181 checks": no_false_period(181, 0.9),
+    "no false period, slow, 500 checks": no_false_period(500, 0.9),
 }
-"""Simulations that resample in every draw, which take a tenth of a second each."""
+"""Simulations that take ten to a hundred milliseconds each."""
 
 
 def coverage(simulation: Simulation, n_draws: int, seed: int = 0) -> tuple[float, float]:
@@ -155,9 +309,10 @@ def main() -> None:
     """Print one line per simulation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=5000)
-    n_draws = parser.parse_args().draws
-    for name, simulation in (SIMULATIONS | RESAMPLING).items():
-        found, error = coverage(simulation, n_draws)
+    parser.add_argument("--slow", type=int, default=500, help="draws of the slow ones")
+    draws, slow = vars(parser.parse_args()).values()
+    for name, simulation in (SIMULATIONS | SLOW).items():
+        found, error = coverage(simulation, slow if name in SLOW else draws)
         kind = "as stated" if abs(found - CONFIDENCE) <= error else "conservative"
         kind = "TOO LOW" if found < CONFIDENCE - error else kind
         print(f"{name:45} {found:.4f} ± {error:.4f}  {kind}", flush=True)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.analysis.statistics import proportion_interval
+from mnistlin.text import signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,8 +91,8 @@ class Calibration:
     def explanation(self) -> str:
         """Return whether the model is calibrated, as far as these images tell."""
         low, high = self.over_confidence_interval
-        size = f"mean confidence minus accuracy is {self.over_confidence:+.4f} ({low:+.4f} to "
-        size += f"{high:+.4f})"
+        gap, low_end, high_end = (signed(x, ".4f") for x in (self.over_confidence, low, high))
+        size = f"mean confidence minus accuracy is {gap} ({low_end} to {high_end})"
         if low > 0:
             direction = f"The model is over-confident: {size}."
         elif high < 0:

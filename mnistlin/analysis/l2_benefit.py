@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim
 from mnistlin.analysis.result import Result, Tables, Values
-from mnistlin.analysis.statistics import CONFIDENCE, PairedCounts, holm, t_interval
+from mnistlin.analysis.statistics import CONFIDENCE, NO_SPREAD, PairedCounts, holm, t_interval
 from mnistlin.data.splits import Split
 from mnistlin.model.optimum import minima as minima_of
 from mnistlin.model.samples import max_helpers
@@ -76,8 +77,8 @@ class Minima:
     def verdict(self) -> Verdict:
         """Whether a larger λ is more accurate than the smallest (agrees), or all less (differs).
 
-        By t-tests over the sets, or with one set by McNemar's exact tests over the validation
-        images, corrected for the number of λ (Holm).
+        By tests over the sets and the validation images, or with one set by McNemar's exact tests
+        over the images, corrected for the number of λ (Holm).
         """
         larger = [value for value in self.is_correct if value != self.smallest]
         p_values = holm([self._p_value(value) for value in larger])
@@ -88,11 +89,23 @@ class Minima:
         return "differs" if len(clear) == len(larger) else "inconclusive"
 
     def _p_value(self, l2_lambda: float) -> float:
+        """Return the p-value that this λ and the smallest are equally accurate.
+
+        Both the sets and the images are samples, so the squared standard errors of their means add
+        up, as the degrees of freedom do in Welch's test (Satterthwaite 1946).
+        """
         a, b = self.is_correct[l2_lambda], self.is_correct[self.smallest]
         if self.n_sets == 1:
             return PairedCounts.of(a[0], b[0]).p_value
-        interval = t_interval(a.mean(axis=1) - b.mean(axis=1))
-        return interval.p_value if interval else 1.0
+        gain = a.astype(float) - b
+        means = gain.mean(axis=1), gain.mean(axis=0)
+        squares = [float(np.var(each, ddof=1)) / len(each) for each in means]
+        if sum(squares) <= NO_SPREAD:
+            return 1.0
+        freedom = sum(squares) ** 2 / sum(
+            square**2 / (len(each) - 1) for square, each in zip(squares, means, strict=True)
+        )
+        return float(2 * stats.t.sf(abs(gain.mean()) / np.sqrt(sum(squares)), freedom))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +160,8 @@ class L2Benefit(Result):
         return (
             "At the minimum of the objective, where the number of epochs plays no role, the "
             f"highest validation accuracy is: {'; '.join(found)}. With several sets, means over "
-            "them and paired t-tests; with one, McNemar's exact tests; corrected for the number of "
-            "λ."
+            "them, tested over sets and validation images; with one, McNemar's exact tests; "
+            "corrected for the number of λ."
         )
 
     def figure(self) -> "Figure":
@@ -256,7 +269,8 @@ def _does_not_over_fit(evidence: Evidence) -> Finding:
     best = min(of.losses, key=of.loss)
     interval = t_interval(of.losses[of.smallest][0] - of.losses[best][0])
     verdict: Verdict = "agrees" if best == of.smallest else "inconclusive"
-    if interval and interval.low > 0:
+    n_others = len(of.losses) - 1  # among which the best was chosen
+    if interval and interval.low > 0 and n_others * interval.p_value < 1 - CONFIDENCE:
         verdict = "differs"
     return Finding(
         verdict,

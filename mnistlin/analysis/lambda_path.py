@@ -201,7 +201,7 @@ class LambdaPath(Result):
             if found:
                 parts.append(f"for λ = {', '.join(found)} {words}")
         untested = [pair for pair in self.pairs if pair.minimum is None]
-        words = f"Each run beside the exact minimum of its objective: {'; '.join(parts)}."
+        words = f"Each run compared with the exact minimum of its objective: {'; '.join(parts)}."
         if not parts:
             words = "No minimum was found."
         if any(not pair.l2_lambda for pair in untested):

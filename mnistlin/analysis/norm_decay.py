@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mnistlin.analysis.claims import Evidence, Finding, claim
 from mnistlin.analysis.claims import Verdict as ClaimVerdict
 from mnistlin.analysis.result import Result, Tables, TooShortError, Values
-from mnistlin.analysis.statistics import t_interval
+from mnistlin.analysis.statistics import CONFIDENCE, t_interval
 from mnistlin.runs.sweep_folder import Sweep
 from mnistlin.text import written
 
@@ -85,6 +85,19 @@ class NormDecay(Result):
         """The law with the lowest mean error."""
         return min(self.predicted, key=lambda law: float(self.errors(law).mean()))
 
+    @property
+    def is_exponential(self) -> ClaimVerdict:
+        """Whether no other law predicts better; by a paired t-test against the best of the others.
+
+        It is corrected for the laws from which the best was chosen (Bonferroni).
+        """
+        if self.best == "exponential":
+            return "agrees"
+        interval = t_interval(self.errors("exponential") - self.errors(self.best))
+        n_others = len(self.predicted) - 1
+        is_clear = interval is not None and n_others * interval.p_value < 1 - CONFIDENCE
+        return "differs" if is_clear else "inconclusive"
+
     def values(self) -> Values:
         """Return the sweep and the best law."""
         return {"sweep": str(self.sweep.path), "n_lambdas": len(self.norms), "best": self.best}
@@ -112,7 +125,17 @@ class NormDecay(Result):
         return (
             f"Each law is fitted to all but one of {len(self.norms)} values of λ and predicts the "
             f"norm at that one: on average {', '.join(errors)}. {LAWS[self.best].formula} is the "
-            "nearest of the three."
+            f"nearest of the three.{self._about_unstable()}"
+        )
+
+    def _about_unstable(self) -> str:
+        unstable = [l2_lambda for (l2_lambda,) in self.sweep.unstable if l2_lambda]
+        if not unstable:
+            return ""
+        names = ", ".join(f"{l2_lambda:g}" for l2_lambda in unstable)
+        return (
+            f" The step size is too large for the minimum at λ = {names}, so the norm there is "
+            "that of the step size too."
         )
 
     def figure(self) -> "Figure":
@@ -154,11 +177,17 @@ def norm_decay(sweep: Sweep) -> NormDecay:
     norms = np.array(
         [np.mean([run.metrics["weight_norm"][-1] for run in of.values()]) for of in found.values()]
     )
-    predicted = {name: _left_out(law, l2_lambdas, norms) for name, law in LAWS.items()}
-    return NormDecay(sweep, l2_lambdas, norms, predicted)
+    return NormDecay(sweep, l2_lambdas, norms, predictions(l2_lambdas, norms))
 
 
-def _left_out(
+def predictions(
+    l2_lambdas: NDArray[np.float64], norms: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return what each law predicts for each λ from all others."""
+    return {name: _predict_left_out(law, l2_lambdas, norms) for name, law in LAWS.items()}
+
+
+def _predict_left_out(
     law: Law, l2_lambdas: NDArray[np.float64], norms: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return what the law predicts at each λ from all others."""
@@ -175,12 +204,8 @@ def _norm_decays_exponentially(evidence: Evidence) -> Finding:
     """No other law predicts the norm at a left-out λ better than an exponential in λ."""
     found = evidence.ask(norm_decay, evidence.first.whole_sweep)
     own = found.errors("exponential")
-    verdict: ClaimVerdict = "agrees"
-    if found.best != "exponential":
-        interval = t_interval(own - found.errors(found.best))
-        verdict = "differs" if interval and interval.low > 0 else "inconclusive"
     return Finding(
-        verdict,
+        found.is_exponential,
         f"nearest law: {LAWS[found.best].formula}, off by "
         f"{written(found.errors(found.best).mean(), '.1%')}; the exponential by "
         f"{written(own.mean(), '.1%')}",

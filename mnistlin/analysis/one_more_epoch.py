@@ -101,11 +101,9 @@ def one_more_epoch(run: Run, splits: Splits, losses: LossByPosition) -> OneMoreE
 
 def _trained_on(setup: Setup, weights: Floats, positions: range) -> Floats:
     """Return the weights after the steps at some positions of an epoch without shuffling."""
-    train, size = setup.train, setup.training.batch_size
+    size = setup.training.batch_size
     trainer = Stack(setup, MemberState.starting_at(weights))
     with threadpool_limits(1, "blas"):
         for position in positions:
-            samples = np.arange(position * size, (position + 1) * size)
-            targets = train.targets[samples]
-            trainer.step(samples, setup.head.one_hot(targets, setup.n_classes, weights.dtype.name))
+            trainer.step_on(np.arange(position * size, (position + 1) * size))
     return unstack(trainer.weights[0])

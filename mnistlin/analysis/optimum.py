@@ -24,7 +24,8 @@ from mnistlin.model.optimum import minimise
 from mnistlin.model.products import Floats
 from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import load_own_splits
-from mnistlin.training.evaluation import objective_on, predict
+from mnistlin.text import written
+from mnistlin.training.evaluation import Predictions, objective_on, predict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,10 +58,20 @@ class Performance:
     """J of some weights with its gradient, and their predictions."""
 
     point: Point
-    train_is_correct: NDArray[np.bool_]
+    train: Predictions
+    train_targets: NDArray[np.intp]
     val_is_correct: NDArray[np.bool_]
-    true_class_probability: NDArray[np.float64]
-    """Given to the true class of each training image, (n_train,)."""
+
+    @property
+    def train_is_correct(self) -> NDArray[np.bool_]:
+        """Which training images are correctly classified, (n_train,)."""
+        is_correct: NDArray[np.bool_] = self.train.class_index == self.train_targets
+        return is_correct
+
+    @property
+    def true_class_probability(self) -> NDArray[np.float64]:
+        """Given to the true class of each training image, (n_train,)."""
+        return self.train.probability[np.arange(len(self.train_targets)), self.train_targets]
 
     @property
     def train_accuracy(self) -> float:
@@ -200,8 +211,9 @@ class Optimum(Result):
         words = (
             f"J is convex, so it has one lowest value, J* = {lowest:.6g}, and no local optimum. J "
             f"of the run is {self.of_run.point.value:.6g}, {self.gap:.2g} nats above it. Of the "
-            f"validation images the minimum classifies {self.found.val_accuracy:.2%} correctly and "
-            f"the run {self.of_run.val_accuracy:.2%}."
+            f"validation images the minimum classifies "
+            f"{written(self.found.val_accuracy, '.2%')} correctly and the run "
+            f"{written(self.of_run.val_accuracy, '.2%')}."
         )
         paired, has_converged = self.paired, self.gap <= CONVERGED * lowest
         if paired.p_value >= 1 - CONFIDENCE:
@@ -227,8 +239,9 @@ class Optimum(Result):
             f"{found.true_class_probability.min():.2f} or more for the true class. Multiplied by "
             "2, 4, 8, these weights bring J ever closer to 0, which it never reaches: in training, "
             "weights grow without end. J is convex, so there is no local optimum either. Of the "
-            f"validation images these weights classify {found.val_accuracy:.2%} correctly and the "
-            f"run {self.of_run.val_accuracy:.2%}{_as_test(self.paired)}."
+            f"validation images these weights classify {written(found.val_accuracy, '.2%')} "
+            f"correctly and the run {written(self.of_run.val_accuracy, '.2%')}"
+            f"{_as_test(self.paired)}."
         )
 
     def _about_lowest_found(self) -> str:
@@ -247,7 +260,7 @@ class Optimum(Result):
         )
 
     def figure(self) -> "Figure":
-        """Draw the run beside the minimum, or why there is none."""
+        """Draw how far the run is from the minimum, or why there is none."""
         return _minimum_figure(self) if self.kind == "minimum" else _no_minimum_figure(self)
 
 
@@ -300,20 +313,22 @@ def _performance(point: Point, splits: Splits, head: Head) -> Performance:
     train, val = (predict(split, point.weights, head) for split in (splits.train, splits.val))
     return Performance(
         point,
-        train_is_correct=train.class_index == splits.train.targets,
+        train,
+        splits.train.targets,
         val_is_correct=val.class_index == splits.val.targets,
-        true_class_probability=np.exp(-train.loss),
     )
 
 
 def _about_undecided(paired: PairedCounts) -> str:
     smallest = paired.smallest_gap()
     reach = (
-        "no difference at all" if smallest is None else f"a difference of {smallest:.2%} or more"
+        "no difference at all"
+        if smallest is None
+        else f"a difference of {written(smallest, '.2%')} or more"
     )
     return (
         f"These {paired.n:,} images do not decide which is better (p = {paired.p_value:.2g}, "
-        f"McNemar); they reveal {reach} in {POWER:.0%} of all cases."
+        f"McNemar); they reveal {reach} in {written(POWER, '.0%')} of all cases."
     )
 
 

@@ -2,7 +2,7 @@
 
 The rise is tested over the validation images: the loss of each with the last weights, minus its
 loss with the weights of the check at which the mean was lowest. Because that check was chosen on
-the same images, the rise is biased upwards.
+the same images, the rise is biased upwards; its p-value is corrected for the number of checks.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim, verdict_on_all
 from mnistlin.analysis.evaluate import Evaluation, evaluate
 from mnistlin.analysis.result import Result, Values
-from mnistlin.analysis.statistics import Interval, PairedCounts, t_interval
+from mnistlin.analysis.statistics import CONFIDENCE, Interval, PairedCounts, t_interval
 from mnistlin.runs.folder import Run
 from mnistlin.text import signed, written
 
@@ -67,6 +67,13 @@ class OverFitting(Result):
         return t_interval(self.changes)
 
     @property
+    def p_value(self) -> float:
+        """Of no change, corrected for the checks among which one was chosen (Bonferroni)."""
+        if self.interval is None:
+            return 1.0
+        return min(1.0, self.interval.p_value * (len(self.run.metrics["step"]) - 1))
+
+    @property
     def paired(self) -> PairedCounts:
         """On how many validation images the last weights (A) and the best ones (B) are correct."""
         return PairedCounts.of(self.last.is_correct, self.best.is_correct)
@@ -75,7 +82,7 @@ class OverFitting(Result):
         """Return whether the run over-fits, by more than a tolerance in nats."""
         if not self.train_loss_falls or self.interval is None:
             return "differs"
-        if self.interval.low > 0 and self.rise > tolerance:
+        if self.rise > tolerance and self.p_value < 1 - CONFIDENCE:
             return "agrees"
         return "differs" if self.interval.high <= tolerance else "inconclusive"
 
@@ -89,6 +96,7 @@ class OverFitting(Result):
             "last_val_loss": self.last.loss,
             "rise": self.rise,
             "rise_interval": (interval.low, interval.high) if interval else None,
+            "p_value": self.p_value,
             "train_loss_falls": self.train_loss_falls,
             "newly_misclassified": self.paired.only_b,
             "newly_correct": self.paired.only_a,
@@ -120,7 +128,8 @@ class OverFitting(Result):
             f"{summary['last_train_loss']:.4f}. The mean validation loss changes by "
             f"{signed(self.rise, '.4f')} nats (95 % interval over images "
             f"{signed(interval.low, '.4f')} to {signed(interval.high, '.4f')}; biased upwards, "
-            "because the same images chose that step), while the loss of "
+            f"because the same images chose that step: p = {self.p_value:.2g} if corrected for the "
+            "number of checks), while the loss of "
             f"{written((self.changes < 0).mean(), '.1%')} of the images falls.{cause} "
             f"{self.paired.only_b} images are newly misclassified and {self.paired.only_a} newly "
             "correct."

@@ -1,12 +1,14 @@
 """Choosing among settings by their scores with several seeds.
 
-Settings are compared by their means over the seeds, with paired t-tests against the best one,
-corrected for their number (Holm 1979). The choice by one standard error is the simplest setting
-whose mean is within one standard error of the best one's (Breiman et al. 1984, section 3.4.3).
+Settings are compared by their means over the seeds, with paired t-tests (Holm 1979). Because the
+best one is chosen by the same scores, tests against it are corrected for the number of all pairs.
+The choice by one standard error is the simplest setting whose mean is within one standard error of
+the best one's (Breiman et al. 1984, section 3.4.3).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,7 +30,7 @@ class Choice:
     one_standard_error: Key | None
     """The simplest setting within one standard error of the best; None with a single seed."""
     p_values: Mapping[Key, float]
-    """Of the tests against the reference, corrected for their number."""
+    """Of the tests against the reference, corrected for the number of tests."""
     standard_error: float | None = None
     """Of the mean score of the best setting."""
 
@@ -56,7 +58,7 @@ def choose(
     sign = -1 if lowest else 1
     means = {key: sign * float(np.mean(list(found.values()))) for key, found in scores.items()}
     best = max(means, key=means.__getitem__)
-    against_best = _p_values(scores, best)
+    against_best = _p_values_against_best(scores, best)
     similar = [key for key, p in against_best.items() if p >= 1 - CONFIDENCE]
     n_seeds, simplest, error = len(scores[best]), None, None
     if n_seeds > 1:
@@ -69,15 +71,31 @@ def choose(
 
 def _p_values(scores: Scores, reference: Key) -> dict[Key, float]:
     """Return the corrected p-value of each other setting that can be tested against one."""
-    found: dict[Key, float] = {}
-    for key, values in scores.items():
-        seeds = [seed for seed in values if seed in scores[reference]]
-        pairs = [values[seed] - scores[reference][seed] for seed in seeds]
-        if key == reference or len(pairs) < 2:
-            continue
-        interval = t_interval(pairs)
-        if interval is not None:
-            found[key] = interval.p_value
-        elif not any(pairs):  # the same with every seed
-            found[key] = 1.0
+    found = {
+        key: p
+        for key in scores
+        if key != reference and (p := _p_value(scores[key], scores[reference])) is not None
+    }
     return dict(zip(found, holm(list(found.values())), strict=True))
+
+
+def _p_values_against_best(scores: Scores, best: Key) -> dict[Key, float]:
+    """Return the p-values of the others, corrected for all pairs: any of them might be the best."""
+    found = {
+        (a, b): p
+        for a, b in combinations(scores, 2)
+        if (p := _p_value(scores[a], scores[b])) is not None
+    }
+    corrected = dict(zip(found, holm(list(found.values())), strict=True))
+    return {b if a == best else a: p for (a, b), p in corrected.items() if best in {a, b}}
+
+
+def _p_value(a: Mapping[int, float], b: Mapping[int, float]) -> float | None:
+    """Return the p-value of equal means over the common seeds; None if they allow no test."""
+    differences = [a[seed] - b[seed] for seed in a if seed in b]
+    if len(differences) < 2:
+        return None
+    interval = t_interval(differences)
+    if interval is not None:
+        return interval.p_value
+    return None if any(differences) else 1.0  # the same with every seed

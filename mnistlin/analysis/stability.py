@@ -326,8 +326,7 @@ def _batch_steps(trainer: Stack, run: Run, splits: Splits) -> Floats:
     )
     with threadpool_limits(1, "blas"):
         for samples in islice(batches, n_done, n_done + N_STEPS):
-            Y = run.head.one_hot(split.targets[samples], len(split.classes), "float64")
-            trainer.step(samples, Y)
+            trainer.step_on(samples)
             steps.append(unstack(trainer.weights[0]))
     return np.array(steps)
 

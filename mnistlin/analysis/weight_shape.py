@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.analysis.claims import Evidence, Finding, claim, verdict_on_all
-from mnistlin.analysis.result import Result, Tables, Values
+from mnistlin.analysis.result import Result, Tables, TooShortError, Values
 from mnistlin.analysis.statistics import with_spread
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
@@ -60,6 +60,12 @@ class WeightShape(Result):
     def explanation(self) -> str:
         """Describe how both numbers change from the smallest λ to the largest."""
         low, high = min(self.roughness), max(self.roughness)
+        if low == high:
+            return (
+                f"At λ = {low:g}, the only one, the roughness ‖∇W‖² / ‖W‖² is "
+                f"{_mean(self.roughness[low]):.2f} and the participation ratio "
+                f"{_mean(self.participation[low]):.2f}; nothing is compared."
+            )
         return (
             f"From λ = {low:g} to λ = {high:g} the roughness ‖∇W‖² / ‖W‖² goes from "
             f"{_mean(self.roughness[low]):.2f} to {_mean(self.roughness[high]):.2f}: lower is "
@@ -95,8 +101,16 @@ class WeightShape(Result):
 
 
 def weight_shape(sweep: Sweep) -> WeightShape:
-    """Measure the shape of the last weights of each run of a sweep."""
+    """Measure the shape of the last weights of each run of a sweep.
+
+    Raises
+    ------
+    TooShortError
+        If no run of the sweep has ended, or the sweep is not over λ alone.
+    """
     runs = {value: runs for value, runs in sorted(sweep.by_lambda.items()) if runs}
+    if not runs:
+        raise TooShortError(sweep.path, "no run of a sweep over λ alone has ended")
     return WeightShape(
         sweep,
         {value: {seed: _roughness(run) for seed, run in of.items()} for value, of in runs.items()},

@@ -56,6 +56,9 @@ MAX_LABEL = 14
 MAX_WRITTEN, MAX_SPREAD = 14, 8
 """Maximum number of columns of cells for means to be written into them, or means and spreads."""
 
+MAX_ROWS_WITH_SPREAD = 5
+"""Maximum number of rows of cells for spreads to be written into them."""
+
 _POINT: Any = {"marker": "o", "markersize": 5.5, "linewidth": 1.2, "elinewidth": 1.6}
 
 Values: TypeAlias = Mapping[str, Sequence[Any]]
@@ -279,6 +282,10 @@ def _heat_maps(  # noqa: PLR0913, PLR0917
     body = max(HEIGHT - HEADER - FOOTER - NOTE, n_rows * max(1.6, 0.6 + 0.28 * len(swept[y])))
     low, high = min(grid.means.values()), max(grid.means.values())
     scale = Normalize(low, high if high > low else low + 1e-9)
+    n_across = len(swept[x]) * n_columns
+    shows_sd = n_across <= MAX_SPREAD and len(swept[y]) <= MAX_ROWS_WITH_SPREAD
+    if not shows_sd:
+        words = (words[0], words[1].replace("mean ± sd", "mean"), words[2])
     note = "Framed: the best setting"
     note += "; dots: not significantly different from it" if grid.similar else ""
     is_hatched = any(key in grid.means for key in grid.excluded)
@@ -287,7 +294,6 @@ def _heat_maps(  # noqa: PLR0913, PLR0917
     note += f"; {len(panels) - len(shown)} panels left out" if len(panels) > len(shown) else ""
     with page(words, f"{note}.", HEADER + FOOTER + NOTE + body) as figure:
         all_axes = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
-        n_across = len(swept[x]) * n_columns
         for axes in all_axes.flat[len(shown) :]:
             axes.set_visible(False)
         for i, (axes, setting) in enumerate(zip(all_axes.flat, shown, strict=False)):
@@ -296,7 +302,7 @@ def _heat_maps(  # noqa: PLR0913, PLR0917
                 [tuple({**fixed, x: b, y: a}[name] for name in names) for b in swept[x]]
                 for a in swept[y]
             ]
-            _draw_cells(axes, grid, cells, scale, n_across)
+            _draw_cells(axes, grid, cells, scale, n_across, shows_sd=shows_sd)
             title = "\n".join(f"{_name(key)} {_label(value)}" for key, value in fixed.items())
             is_lowest = i >= len(shown) - n_columns
             name_axes(axes, title or _name(y), _name(x) if is_lowest else "")
@@ -326,8 +332,14 @@ def _tick(axes: Axes, x_values: Sequence[Any], y_values: Sequence[Any], n_column
     axes.grid(visible=False)
 
 
-def _draw_cells(
-    axes: Axes, grid: Grid, cells: Sequence[Sequence[Key]], scale: Normalize, n_across: int
+def _draw_cells(  # noqa: PLR0913
+    axes: Axes,
+    grid: Grid,
+    cells: Sequence[Sequence[Key]],
+    scale: Normalize,
+    n_across: int,
+    *,
+    shows_sd: bool,
 ) -> None:
     means = np.array([[grid.means.get(key, np.nan) for key in row] for row in cells])
     colors = mpl.colormaps["viridis"]
@@ -339,8 +351,7 @@ def _draw_cells(
                 continue
             ink = "white" if is_dark(colors(scale(means[i, j]))) else INK
             if n_across <= MAX_WRITTEN:
-                has_sd = key in grid.sds and n_across <= MAX_SPREAD and len(cells) <= 5
-                sd = f"\n± {grid.sds[key]:.4f}" if has_sd else ""
+                sd = f"\n± {grid.sds[key]:.4f}" if shows_sd and key in grid.sds else ""
                 text = f"{means[i, j]:.4f}{sd}"
                 look: Any = {"color": ink, "fontsize": 8.5 if n_across <= MAX_SPREAD else 7.5}
                 axes.text(j, i, text, ha="center", va="center", linespacing=1.3, **look)

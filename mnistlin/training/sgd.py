@@ -155,6 +155,12 @@ class Stack:
         self.move(gradient(R, self.weights, X, self._l2_lambdas))
         return Z
 
+    def step_on(self, samples: NDArray[np.intp]) -> None:
+        """Take a step on a batch of the training split, as an experiment after a run does."""
+        setup = self._setup
+        targets = setup.train.targets[samples]
+        self.step(samples, setup.head.one_hot(targets, setup.n_classes, setup.training.dtype))
+
     def move(self, G: Floats) -> None:
         """Update the weights with gradients of J, of their shape: all that a step does to them.
 

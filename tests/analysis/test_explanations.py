@@ -3,6 +3,7 @@
 import inspect
 import sys
 from dataclasses import replace
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,35 +13,58 @@ from mnistlin.analysis import (
     batch_noise,
     calibration,
     choice,
+    compare,
     early_stopping,
+    identify,
     l2_benefit,
     lambda_path,
+    norm_decay,
     optimum,
     over_fitting,
     replay,
     seeds,
     stability,
     sweep_effect,
+    weight_shape,
 )
 from mnistlin.analysis import dips as dips_module
 from mnistlin.analysis.batch_noise import BatchClasses, BatchNoise
 from mnistlin.analysis.calibration import Calibration
 from mnistlin.analysis.choice import SettingSummary, SweepChoice
+from mnistlin.analysis.compare import Comparison, Pair
 from mnistlin.analysis.dips import explain_dips
 from mnistlin.analysis.early_stopping import explain_early_stopping
+from mnistlin.analysis.identify import Answer, Identification
 from mnistlin.analysis.l2_benefit import L2Benefit, Minima
-from mnistlin.analysis.lambda_path import LambdaPath, Model, Pair
+from mnistlin.analysis.lambda_path import LambdaPath, Model
+from mnistlin.analysis.lambda_path import Pair as RunAndMinimum
+from mnistlin.analysis.norm_decay import NormDecay, predictions
 from mnistlin.analysis.optimum import find_optimum
 from mnistlin.analysis.over_fitting import OverFitting
+from mnistlin.analysis.protocols import Ending
+from mnistlin.analysis.published import Published, TypedNumber
 from mnistlin.analysis.replay import Replay
 from mnistlin.analysis.seeds import SeedSpread
 from mnistlin.analysis.selection import Choice
 from mnistlin.analysis.stability import N_STEPS, Stability
-from mnistlin.analysis.statistics import Mean
+from mnistlin.analysis.statistics import Mean, PairedCounts, holm
 from mnistlin.analysis.sweep_effect import AgainstZero, LambdaSummary, SweepEffect
+from mnistlin.analysis.weight_shape import WeightShape
 
 N_VAL = 2042
-SENTENCES = {"explanation", "_best", "_similar", "_simplest", "_left_out", "_untested", "_tested"}
+SENTENCES = {
+    "explanation",
+    "_best",
+    "_similar",
+    "_simplest",
+    "_left_out",
+    "_untested",
+    "_tested",
+    "_of_pair",
+    "_of_pairs",
+    "_telling_apart",
+    "sentence",
+}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +97,7 @@ def optima(train_tiny):
         "The run is better by more than chance": correct(found, 1900, 1990),
         "Training has converged for this λ": gap(correct(found, 1991, 1990), 1e-6),
         "By its J, training has not converged for this λ": gap(correct(found, 1990, 1991), 0.5),
-        "they reveal no difference at all in 80%": gap(few, 0.5),
+        "they reveal no difference at all in 80 %": gap(few, 0.5),
         "a difference beyond chance": correct(separable, 1990, 1900),
         "a difference that these images do not decide": correct(separable, 1990, 1990),
         "the minimum is at most": replace(found, kind="lowest found"),
@@ -164,7 +188,8 @@ def over_fitting_results():
     def result(changes, train_loss=(0.1, 0.05)):
         summary = {"best_step": 9, "last_step": 99}
         summary |= dict(zip(("best_train_loss", "last_train_loss"), train_loss, strict=True))
-        run, is_correct = SimpleNamespace(summary=summary), np.arange(40) < 30
+        run = SimpleNamespace(summary=summary, metrics={"step": np.arange(100)})
+        is_correct = np.arange(40) < 30
 
         def evaluation(losses):
             predictions = SimpleNamespace(loss=losses)
@@ -268,7 +293,9 @@ def path_results():
 
     def path(*pairs):
         sweep = SimpleNamespace(path="sweep")
-        return LambdaPath(sweep, (), tuple(Pair(l2_lambda, *each) for l2_lambda, *each in pairs))
+        return LambdaPath(
+            sweep, (), tuple(RunAndMinimum(l2_lambda, *each) for l2_lambda, *each in pairs)
+        )
 
     better, worse = (model(900), model(950), 1e-9), (model(950), model(900), 1e-9)
     none = (model(900), None, None)
@@ -338,6 +365,104 @@ def calibration_results():
 
 
 @pytest.fixture(scope="module")
+def decay_results():
+    """Return results about the norm of the weights, each with the phrase that it must have."""
+    l2_lambdas = np.geomspace(0.01, 1, 8)
+
+    def result(norms, unstable=()):
+        sweep = SimpleNamespace(path="sweep", unstable=dict.fromkeys(unstable, 0.1))
+        return NormDecay(sweep, l2_lambdas, norms, predictions(l2_lambdas, norms))
+
+    exponential = np.exp(-l2_lambdas)
+    found = {
+        "a exp(−b λ) is the nearest of the three.": result(exponential),
+        "a λ^(−b) is the nearest of the three.": result(l2_lambdas**-0.4),
+        "a − b ln λ is the nearest of the three.": result(2 - np.log(l2_lambdas)),
+        "too large for the minimum at λ = 1, so the norm": result(exponential, [(1.0,)]),
+    }
+    assert "too large" not in result(exponential, [(0.0,)]).explanation()
+    return found
+
+
+@pytest.fixture(scope="module")
+def shape_results():
+    """Return results about the shape of weights, each with the phrase that it must have."""
+
+    def result(*roughness):
+        by_lambda = {float(i): {0: each} for i, each in enumerate(roughness)}
+        return WeightShape(SimpleNamespace(path="sweep"), by_lambda, by_lambda)
+
+    return {
+        "From λ = 0 to λ = 2 the roughness ‖∇W‖² / ‖W‖² goes from 0.60 to 0.40": result(
+            0.6, 1, 0.4
+        ),
+        "goes from 0.40 to 0.60": result(0.4, 0.6),
+        "At λ = 0, the only one, the roughness ‖∇W‖² / ‖W‖² is 0.60": result(0.6),
+    }
+
+
+@pytest.fixture(scope="module")
+def comparisons():
+    """Return comparisons, each with the phrase that it must have."""
+    sure, even = PairedCounts(900, 60, 10, 30), PairedCounts(900, 11, 10, 79)
+
+    def result(*counts):
+        n_runs = {1: 2, 3: 3}[len(counts)]
+        runs = tuple(SimpleNamespace(accuracy=0.97 - 0.01 * i) for i in range(n_runs))
+        p_values = holm([each.p_value for each in counts])
+        pairs = tuple(Pair(*runs[:2], *each) for each in zip(counts, p_values, strict=True))
+        return Comparison(runs, pairs)
+
+    mirrored = PairedCounts(900, 10, 60, 30)
+    return {
+        "So A is better on such images": result(sure),
+        "So B is better on such images": result(mirrored),
+        "do not decide which run is better; that is no evidence that they are equally": result(
+            even
+        ),
+        "2 of 3 pairs differ by more than chance explains": result(sure, sure, even),
+        "A has the highest accuracy, 0.9700; it is better than every other": result(
+            sure, sure, even
+        ),
+        "whether it is better than C is undecided": result(sure, even, even),
+    }
+
+
+@pytest.fixture(scope="module")
+def identifications(make_config):
+    """Return answers to published numbers, each with the phrase that it must have."""
+
+    def answer(loss=0.1, misses=()):
+        ending = Ending(None, 99, 9, Fraction(9, 10), Fraction(8, 10), loss)
+        return Answer(make_config("logistic"), ending, misses, "binary", {})
+
+    def result(*matches, near=(), **given):
+        published = Published(**{"stop_epoch": 9, **given})
+        return Identification(published, "logistic", 1234, matches, near)
+
+    every = {
+        "stop_step": 99,
+        "train_accuracy": TypedNumber.parse("0.9"),
+        "val_accuracy": TypedNumber.parse("0.8"),
+        "val_loss": TypedNumber.parse("0.1"),
+    }
+    near = (answer(misses=("epoch 8 instead of 9",)),)
+    return {
+        "gives these numbers, and none comes near.": result(),
+        "gives these numbers.\n\nNear misses:": result(near=near),
+        "but epoch 8 instead of 9": result(near=near),
+        "one combination gives these numbers": result(answer()),
+        "2 combinations give these numbers": result(answer(), answer(0.2)),
+        "The validation loss would distinguish most of them: 0.1 or 0.2.": result(
+            answer(), answer(0.2)
+        ),
+        "or one of 1 others": result(*map(answer, (0.1, 0.2, 0.3, 0.4))),
+        "No further number of the last check would distinguish these": result(answer(), answer()),
+        "2 combinations give these numbers. The 2 nearest": result(answer(), answer(), **every),
+    }
+
+
+@pytest.fixture(scope="module")
 def results(
     optima,
     dips_results,
@@ -349,6 +474,10 @@ def results(
     path_results,
     stability_results,
     calibration_results,
+    decay_results,
+    shape_results,
+    comparisons,
+    identifications,
 ):
     """Return all results by their phrases."""
     return {
@@ -362,6 +491,10 @@ def results(
         **path_results,
         **stability_results,
         **calibration_results,
+        **decay_results,
+        **shape_results,
+        **comparisons,
+        **identifications,
     }
 
 
@@ -382,16 +515,20 @@ def test_no_branch_is_left_without_data(results):
         batch_noise,
         calibration,
         choice,
+        compare,
         dips_module,
         early_stopping,
+        identify,
         l2_benefit,
         lambda_path,
+        norm_decay,
         optimum,
         over_fitting,
         replay,
         seeds,
         stability,
         sweep_effect,
+        weight_shape,
     )
     files = {inspect.getsourcefile(module): module for module in modules}
     executed = set()
