@@ -68,9 +68,9 @@ def compare(
 ) -> None:
     """Test whether runs differ in accuracy by more than chance, image by image.
 
-    All must have been evaluated on the same images. Figures and tables go to a new folder beside
-    the runs. With more than two runs, all pairs are compared, and p-values are corrected for their
-    number (Holm).
+    All must have been evaluated on the same images. Figures and tables go to a new folder in
+    --runs-dir, such as runs/20260114T093512Z_comparison. With more than two runs, all pairs are
+    compared, and p-values are corrected for their number (Holm).
 
     \b
     Example:

@@ -39,8 +39,9 @@ def plot(
     """Draw the figures of a run or a sweep again, or overlay several runs.
 
     The figures of one run or sweep go to its folder plots/; those of several runs to a new folder
-    beside the runs. Several runs are labelled by the config keys in which they differ. Among
-    several folders, sweeps and folders that are no runs are left out, with a note.
+    in --runs-dir, such as runs/20260114T093512Z_overlay. Several runs are labelled by the config
+    keys in which they differ. Among several folders, sweeps and folders that are no runs are left
+    out, with a note.
 
     \b
     Examples:
@@ -229,11 +230,15 @@ def rm(run_dirs: tuple[str, ...], runs_dir: Path, *, yes: bool) -> None:
             raise click.UsageError("there is no terminal to ask on; --yes removes without asking.")
         for path in paths:
             log(path)
-        click.confirm(
-            f"Remove {'these folders' if len(paths) > 1 else 'this folder'} for good?",
-            abort=True,
-            err=True,
-        )
+        what = "these folders" if len(paths) > 1 else "this folder"
+        try:
+            is_sure = click.confirm(f"Remove {what} for good?", err=True)
+        except click.Abort:
+            log("")  # ends the line of the question
+            raise
+        if not is_sure:
+            log("nothing was removed")
+            return
     remove_folders(paths)
     for path in paths:
         echo_value("removed", path)

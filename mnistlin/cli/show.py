@@ -83,7 +83,7 @@ _OUTPUT_OPTIONS = (
     click.option(
         "--out",
         type=click.Path(path_type=Path, file_okay=False),
-        help="Folder for figures and tables, instead of plots/ and analysis/ in the run folder.",
+        help="Folder for figures and tables.  [default: plots/ and analysis/ in the run folder]",
     ),
     figure_options,
     json_option,

@@ -1,7 +1,11 @@
 """Finding runs: the list with its filters, names instead of paths, and removal."""
 
 import json
+import os
+import select
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -164,6 +168,47 @@ def test_without_a_terminal_removal_needs_yes(mnistlin, two_runs):
     assert (two_runs / SECOND).is_dir()
     assert mnistlin("runs", "rm", "@last", "--yes").exit_code == 0
     assert [path.name for path in two_runs.iterdir()] == [FIRST]
+
+
+@pytest.mark.skipif(shutil.which("setsid") is None, reason="needs setsid")
+@pytest.mark.parametrize(
+    ("answer", "exit_code", "says"),
+    [
+        (b"y\n", 0, "removed: "),
+        (b"n\n", 0, "nothing was removed"),
+        (b"\n", 0, "nothing was removed"),
+        (b"\x03", 130, "interrupted"),
+        (b"\x04", 130, "interrupted"),
+    ],
+    ids=["yes", "no", "enter", "Ctrl-C", "Ctrl-D"],
+)
+def test_a_terminal_is_asked_before_removal(answer, exit_code, says, two_runs):
+    """Only a yes removes; the question is on a line of its own."""
+    found, shown = on_terminal(answer, "runs", "rm", "@last")
+    assert found == exit_code
+    assert shown[-1].startswith(says)
+    assert (two_runs / SECOND).is_dir() == (answer != b"y\n")
+
+
+def on_terminal(answer, *words):
+    """Run a command on a new terminal, answer its question; return exit code and lines shown."""
+    main, terminal = os.openpty()
+    script = "import sys; sys.argv[0] = 'mnistlin'; from mnistlin.cli import main; main()"
+    command = ["setsid", "--ctty", "--wait", sys.executable, "-c", script, *words]
+    streams = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
+    with subprocess.Popen(command, **streams) as process:
+        os.close(terminal)
+        shown = b""
+        while process.poll() is None or select.select([main], [], [], 0)[0]:
+            if select.select([main], [], [], 0.3)[0]:
+                try:
+                    shown += os.read(main, 4096)
+                except OSError:  # no process has the terminal any more
+                    break
+            elif b"[y/N]: " in shown:
+                os.write(main, answer)
+    os.close(main)
+    return process.returncode, shown.decode().split("\r\n")[:-1]
 
 
 def _link(path):
