@@ -14,7 +14,9 @@ from mnistlin.data.catalog import fills_image
 from mnistlin.data.drawing import (
     count_marks,
     find_ink,
+    is_photo,
     light_on_dark,
+    reaches_border,
     read_image,
     to_training_form,
 )
@@ -241,36 +243,31 @@ def predict(
     """
     classifier = run.classifier(weights)
     is_filled = fills_image(run.config.data.dataset)
-    images = []
-    for file in files:
-        grey = read_image(file)
-        pixels = _model_input(grey, classifier.image_shape, invert, is_filled=is_filled)
-        images.append(_predicted(classifier, file, grey, pixels))
-    return Prediction(run, weights, tuple(images))
-
-
-def _model_input(
-    grey: NDArray[np.float64], shape: tuple[int, int], invert: bool | None, *, is_filled: bool
-) -> NDArray[np.float64]:
-    """Return an image, (height, width), in the form of the training images."""
-    is_in_form = grey.shape == shape
-    if is_in_form and is_filled:  # no border shows which grey level the paper has
-        return light_on_dark(grey, invert=invert)
-    ink = find_ink(grey, invert=invert)
-    return 255 * ink if is_in_form else to_training_form(ink, shape, fills_image=is_filled)
+    images = tuple(_predicted(classifier, file, invert, is_filled=is_filled) for file in files)
+    return Prediction(run, weights, images)
 
 
 def _predicted(
-    classifier: Classifier,
-    file: str | Path,
-    grey: NDArray[np.float64],
-    pixels: NDArray[np.float64],
+    classifier: Classifier, file: str | Path, invert: bool | None, *, is_filled: bool
 ) -> PredictedImage:
+    grey, shape = read_image(file), classifier.image_shape
+    ink = find_ink(grey, invert=invert)
+    if grey.shape != shape:
+        pixels = to_training_form(ink, shape, fills_image=is_filled)
+    elif is_filled:  # no border shows which grey level the paper has
+        pixels = light_on_dark(grey, invert=invert)
+    else:
+        pixels = 255 * ink
     (probabilities,) = classifier.predict_proba(pixels[None])
     n_marks = count_marks(pixels)
     warning = ""
     if n_marks == 0:
         warning = "no ink was found, so the answer means nothing; is the image empty?"
+    elif grey.shape != shape and is_photo(grey) and reaches_border(ink):
+        warning = (
+            "ink was found at the edge of this photo, such as lines, a shadow or another object; "
+            "leave paper on all sides of what is to be classified"
+        )
     elif n_marks > 1:
         warning = f"{n_marks} separate marks were found; the model expects one object per image"
     return PredictedImage(str(file), grey, pixels, probabilities, warning)

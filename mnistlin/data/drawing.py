@@ -40,6 +40,9 @@ _FAINT = 0.1
 _EDGE_PIXELS = 0.75
 """How far inside its outermost ink, in pixels of the result, a digit is taken to have full ink."""
 
+_LINE_PART = 0.4
+"""On a photo, what has less than this part of the strokes' ink is a printed line or a shadow."""
+
 _SPECK_PART = 0.05
 """Marks with less than this part of the largest mark's ink are dirt on a photographed paper."""
 
@@ -94,7 +97,8 @@ def find_ink(grey: NDArray[np.float64], *, invert: bool | None = None) -> NDArra
 
     The border shows the paper. If it is of one colour, the image is a drawing, and its strongest
     ink is 1. Otherwise it is a photo: the light on the paper is fitted by a quadratic surface and
-    subtracted, noise and small specks are removed, and the middle one of all ink levels is 1.
+    subtracted, noise, small specks and what is much fainter than the strokes, such as printed lines
+    and shadows, are removed, and the middle one of all ink levels is 1.
 
     Parameters
     ----------
@@ -108,10 +112,8 @@ def find_ink(grey: NDArray[np.float64], *, invert: bool | None = None) -> NDArra
     ndarray of shape (height, width)
         From 0 (paper) to 1 (ink); all 0 if nothing differs enough from the paper.
     """
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    paper = np.median(border)
-    is_drawing = np.mean(np.abs(border - paper) <= _FLAT) >= _FLAT_PART
-    difference = grey - (paper if is_drawing else _paper_surface(grey))
+    is_drawing = not is_photo(grey)
+    difference = grey - (np.median(_border(grey)) if is_drawing else _paper_surface(grey))
     if invert is None:
         invert = bool((difference**3).sum() < 0)
     ink = -difference if invert else difference
@@ -122,13 +124,23 @@ def find_ink(grey: NDArray[np.float64], *, invert: bool | None = None) -> NDArra
     return ink if is_drawing else _without_specks(ink)
 
 
+def is_photo(grey: NDArray[np.float64]) -> bool:
+    """Return whether the border of an image, (height, width), is of several grey levels."""
+    border = _border(grey)
+    return bool(np.mean(np.abs(border - np.median(border)) <= _FLAT) < _FLAT_PART)
+
+
+def reaches_border(ink: NDArray[np.float64]) -> bool:
+    """Return whether ink, from 0 to 1, is found at the border of an image, (height, width)."""
+    return bool((_border(ink) > _FAINT).any())
+
+
 def light_on_dark(grey: NDArray[np.float64], *, invert: bool | None = None) -> NDArray[np.float64]:
     """Return an image in the form of the training images, inverted if most of its border is light.
 
     `invert` decides instead of the border.
     """
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    is_inverted = np.median(border) > 127.5 if invert is None else invert
+    is_inverted = np.median(_border(grey)) > 127.5 if invert is None else invert
     return 255 - grey if is_inverted else grey
 
 
@@ -186,6 +198,10 @@ def count_marks(pixels: NDArray[np.float64]) -> int:
     labels, n_marks = ndimage.label(touching, np.ones((3, 3)))
     ink = np.bincount(labels.ravel(), pixels.ravel(), n_marks + 1)[1:]
     return int((ink > _MARK_PART * pixels.sum()).sum())
+
+
+def _border(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
 
 
 def _check_file(path: Path) -> None:
@@ -247,7 +263,8 @@ def _levels(ink: NDArray[np.float64]) -> tuple[float, float]:
     threshold = _otsu(np.clip(ink, 0.0, None))
     noise = _spread(np.abs(ink[ink <= threshold]))
     strokes = ink[ink > threshold]
-    return 3 * noise, float(np.median(strokes)) if len(strokes) else 0.0
+    high = float(np.median(strokes)) if len(strokes) else 0.0
+    return max(3 * noise, _LINE_PART * high), high
 
 
 def _spread(deviations: NDArray[np.float64]) -> float:

@@ -123,8 +123,12 @@ def test_what_is_not_one_digit_gets_a_warning(softmax_run, test_digits, tmp_path
     digits, _ = test_digits
     Image.new("L", (200, 200), 255).save(tmp_path / "empty.png")
     Image.fromarray(np.hstack([digits[0], digits[1]])).save(tmp_path / "two.png")
-    found = predict(softmax_run, [tmp_path / "empty.png", tmp_path / "two.png"])
-    empty, two = found.warnings()
+    photo = np.linspace(150, 250, 100).repeat(100).reshape(100, 100)
+    photo[40:60, 48:52] = photo[:, 90:92] = 30
+    Image.fromarray(photo.astype(np.uint8)).save(tmp_path / "line.png")
+    files = [tmp_path / f"{name}.png" for name in ("empty", "two", "line")]
+    empty, two, line = predict(softmax_run, files).warnings()
+    assert "line.png: ink was found at the edge" in line
     assert "empty.png: no ink" in empty
     assert "two.png: 2 separate marks" in two
 

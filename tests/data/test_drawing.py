@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mnistlin.data.drawing import count_marks, find_ink, read_image, to_training_form
+from mnistlin.data.drawing import (
+    count_marks,
+    find_ink,
+    reaches_border,
+    read_image,
+    to_training_form,
+)
 from mnistlin.errors import DataError
 
 
@@ -99,6 +105,18 @@ class TestForm:
         light = np.linspace(0.5, 0.9, 400)
         photo = np.clip(light * (60 + 0.75 * grey) + rng.normal(0, 5, grey.shape), 0, 255)
         assert np.abs(form_of(photo) - form_of(ring())).mean() < 4
+
+    @pytest.mark.parametrize(("line", "is_found"), [(175, False), (40, True)])
+    def test_faint_lines_on_paper_are_no_ink(self, line, is_found):
+        """Those as dark as the pen cannot be told from it, and reach the edge of the photo."""
+        rng = np.random.default_rng(0)
+        grey = 20 + 0.8 * ring().astype(float)
+        lined = grey.copy()
+        lined[10::60] = lined[11::60] = np.minimum(line, grey[10::60])
+        light = np.linspace(0.6, 1.0, lined.shape[1])
+        plain, photo = (light * each + rng.normal(0, 2, each.shape) for each in (grey, lined))
+        assert reaches_border(find_ink(photo)) == is_found
+        assert (np.abs(form_of(photo) - form_of(plain)).mean() > 4) == is_found
 
 
 class TestMarks:
