@@ -5,7 +5,7 @@ A rule needs the losses of the checks only, so any rule can be applied to a fini
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate, groupby
+from itertools import accumulate, cycle, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,13 +94,15 @@ class EarlyStopping(Result):
     def figure(self) -> "Figure":
         """Draw the epoch in which each rule stops, and its regret, against patience."""
         from mnistlin.figures import captions
+        from mnistlin.figures.panel import add_legend
         from mnistlin.figures.style import (
+            DASHES,
             HEIGHT,
             OKABE_ITO,
             is_for_paper,
-            legend_beside,
             name_axes,
             page,
+            sequential_colors,
         )
 
         note = (
@@ -111,12 +113,18 @@ class EarlyStopping(Result):
         with page(captions.of_run("Early stopping", self.run), note, height) as figure:
             panels = figure.subplot_mosaic([["epochs"], ["regret"]], sharex=True)
             epochs, regret = panels["epochs"], panels["regret"]
-            for i, (min_delta, rules) in enumerate(groupby(self.rules, _min_delta)):
-                color = OKABE_ITO[i % len(OKABE_ITO)]
-                _draw_rules(epochs, regret, [*rules], color, f"min_delta {min_delta:g}")
+            groups = {min_delta: [*each] for min_delta, each in groupby(self.rules, _min_delta)}
+            are_few = len(groups) <= len(OKABE_ITO)
+            colors = OKABE_ITO if are_few else sequential_colors(len(groups))
+            dashes = cycle(DASHES[:1] if are_few else DASHES)
+            for (min_delta, rules), color, dash in zip(
+                groups.items(), colors, dashes, strict=False
+            ):
+                look = {"color": color, "linestyle": dash, "label": f"min_delta {min_delta:g}"}
+                _draw_rules(epochs, regret, rules, look)
             name_axes(epochs, "epoch in which training stops")
             epochs.set_ylim(bottom=0)
-            legend_beside(epochs)
+            add_legend(epochs)
             name_axes(
                 regret,
                 "regret: validation loss above the lowest of the run, nats, log scale",
@@ -225,12 +233,12 @@ def _about(rule: AppliedRule) -> str:
 
 
 def _draw_rules(
-    epochs: "Axes", regret: "Axes", rules: Sequence[AppliedRule], color: str, label: str
+    epochs: "Axes", regret: "Axes", rules: Sequence[AppliedRule], look: dict[str, Any]
 ) -> None:
     patience = [rule.patience for rule in rules]
     stops = [rule.epoch for rule in rules]
-    line: dict[str, Any] = {"color": color, "drawstyle": "steps-mid"}
-    epochs.plot(patience, stops, label=label, **line)
+    line, color = {**look, "drawstyle": "steps-mid"}, look["color"]
+    epochs.plot(patience, stops, **line)
     late = [(rule.patience, rule.epoch) for rule in rules if not rule.has_stopped]
     if late:
         epochs.plot(*zip(*late, strict=True), "o", mfc="white", color=color, markersize=4)

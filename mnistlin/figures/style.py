@@ -254,7 +254,10 @@ def legend_beside(axes: "Axes", **look: Any) -> None:
     On paper, the first legend of a figure is its only one.
     """
     if not is_for_paper():
-        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), labelspacing=0.8, **look)
+        _let_reach_down(
+            axes,
+            axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), labelspacing=0.8, **look),
+        )
         return
     figure: Any = axes.get_figure(root=True)
     if figure.legends:
@@ -268,6 +271,22 @@ def legend_beside(axes: "Axes", **look: Any) -> None:
         if n_columns == 1 or legend.get_window_extent().width <= 0.97 * figure.bbox.width:
             return
         legend.remove()
+
+
+def _let_reach_down(axes: "Axes", legend: Any) -> None:
+    """Let a legend pass the panels below, which the layout would squeeze to make space for it."""
+    from matplotlib.transforms import Bbox
+
+    place: Any = axes.get_subplotspec()
+    if place is None or place.is_last_row():
+        return
+    whole = legend.get_tightbbox
+
+    def without_height(renderer: Any = None) -> Bbox:
+        box = whole(renderer)
+        return Bbox.from_extents(box.x0, box.y1 - 1, box.x1, box.y1)
+
+    legend.get_tightbbox = without_height
 
 
 def legend_below(axes: "Axes") -> None:

@@ -37,6 +37,20 @@ def test_overlays_are_readable(name, n, softmax_run, smallest, assert_readable):
     assert_readable(OVERLAY_FIGURES[name](runs), smallest)
 
 
+@pytest.mark.parametrize("name", OVERLAY_FIGURES)
+def test_a_long_legend_does_not_squeeze_the_panels(name, softmax_run):
+    """It is beside both of them, which take most of the page as they do with two runs."""
+    few, many = (panel_heights(OVERLAY_FIGURES[name]([softmax_run] * n)) for n in (2, 12))
+    assert sum(many) > 0.5
+    assert many == pytest.approx(few, abs=0.03)
+
+
+def panel_heights(figure):
+    """Return the height of each panel as a part of that of its page."""
+    figure.draw_without_rendering()
+    return [axes.get_position().height for axes in figure.axes]
+
+
 def test_the_scale_of_an_accuracy_ends_at_1(stopped_run):
     """No accuracy is higher, so no number above 1 is written."""
     axes = RUN_FIGURES["accuracy"](stopped_run).axes[0]
