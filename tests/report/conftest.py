@@ -99,14 +99,22 @@ def kept_in(tmp_path_factory):
     return tmp_path_factory.mktemp("page")
 
 
+LAYOUT = "matplotlib.layout_engine.ConstrainedLayoutEngine.execute"
+
+
+@pytest.fixture(autouse=True)
+def _sketchy_figures(monkeypatch):
+    """Spare the layout of figures, which takes longest."""
+    monkeypatch.setattr(LAYOUT, lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def sketched():
-    """Return a function that makes a page and spares the layout of figures, which takes long."""
+    """Return a function that makes a page as tests do: without the layout of its figures."""
 
     def make(*arguments):
-        engine = "matplotlib.layout_engine.ConstrainedLayoutEngine.execute"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(engine, lambda *_: None)
+            patch.setattr(LAYOUT, lambda *_: None)
             return make_page(*arguments)
 
     return make

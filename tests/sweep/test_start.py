@@ -220,7 +220,7 @@ class TestSameBits:
         sweep = run_sweep(sweep_config(), tmp_path / "runs")
         damage(sweep.members[0.1, 1], how)
         before = {path: path.stat().st_mtime_ns for path in sweep.path.glob("*/steps.csv")}
-        again = resume_sweep(sweep.path, jobs=2)
+        again = resume_sweep(sweep.path)
         assert contents(again) == unbroken
         anew = {run.path for (_, seed), run in again.members.items() if seed == 1}
         for path, time in before.items():

@@ -9,7 +9,7 @@ from itertools import count
 import numpy as np
 import pytest
 from heads import CROSS_ENTROPY, all_heads, cross_entropy_heads
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
@@ -172,6 +172,7 @@ class TestStacks:
     """Models that differ in λ alone, trained side by side."""
 
     @pytest.mark.no_cover
+    @settings(max_examples=settings.default.max_examples // 2)
     @given(data=st.data(), tuning=tunings)
     def test_a_member_equals_the_model_trained_alone(
         self, data, tuning, make_split, histories, reference, assert_alike
@@ -246,7 +247,7 @@ class TestRepeatability:
         """The state after a segment is all that is needed, that of early stopping included."""
         tune(monkeypatch, rows_per_evaluation=10, block_rows=7)
         setup = make_setup(
-            head, (0.01,), stopping, epochs=12, learning_rate=0.4, dtype="float32", **order
+            head, (0.01,), stopping, epochs=8, learning_rate=0.4, dtype="float32", **order
         )
         uninterrupted = [segment for (segment,) in train(setup)]
         assert len(uninterrupted) > 2
