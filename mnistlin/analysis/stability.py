@@ -1,8 +1,8 @@
 """`explain stability`: does the loss fluctuate because of overshoot or of batch noise?
 
-Gradient descent at a constant rate, the only training there is, is stable where learning_rate *
-sharpness < 2. The experiment decides: with the
-full training set as one batch, noise of the batches is gone and overshoot stays.
+Gradient descent at a constant rate, which is all that a config can ask for, is stable where
+learning_rate * sharpness < 2. The experiment decides: with the full training set as one batch,
+noise of the batches is gone and overshoot stays.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,12 @@
 """Roughness and use of weights, on images whose shape is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mnistlin.analysis.claims import Evidence, TrainedExperiment, judge
+from mnistlin.analysis.result import TooShortError
 from mnistlin.analysis.weight_shape import participation, roughness, weight_shape
 
 
@@ -47,3 +50,11 @@ def test_one_seed_leaves_the_shape_inconclusive(sweep_of_three):
     evidence = Evidence((TrainedExperiment("sweep", sweep=sweep_of_three),), tolerance=0.5)
     for claim in ("weights-are-smoother-with-lambda", "weights-are-used-equally"):
         assert judge(claim, evidence).verdict == "inconclusive"
+
+
+def test_without_a_run_there_is_no_shape(sweep_of_three):
+    """As in a sweep that is not over λ alone."""
+    empty = replace(sweep_of_three)
+    empty.__dict__["by_lambda"] = {}
+    with pytest.raises(TooShortError, match="no run of a sweep over λ alone has ended"):
+        weight_shape(empty)

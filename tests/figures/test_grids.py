@@ -109,3 +109,14 @@ def test_a_learning_curve_has_the_best_value_for_each_size(sweep_over):
         (dashed,) = [line for line in axes.lines if line.get_linestyle() == "--"]
         expected = [best_of(values) for values in zip(*curves, strict=True)]
         np.testing.assert_allclose(dashed.get_ydata(), expected)
+
+
+@pytest.mark.parametrize(("n_rates", "shows_spread"), [(3, True), (12, False)])
+def test_a_spread_is_announced_only_where_it_is_shown(n_rates, shows_spread, sweep_over):
+    """Many cells have no space for it."""
+    figure = drawn(sweep_over({RATE: NUMBERS[:n_rates], LAMBDA: [0.0, 0.1]}, 3))
+    on_page = [text.get_text() for text in figure.texts]
+    in_cells = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert any("mean of 3 seeds" in words for words in on_page) != shows_spread
+    assert any("mean ± sd of 3 seeds" in words for words in on_page) == shows_spread
+    assert any("±" in words for words in in_cells) == shows_spread
