@@ -183,7 +183,7 @@ def _allowed(node: Mapping[str, Any]) -> str:
     kind = {"string": "text", "object": "mapping", "null": "`null`"}.get(node["type"], node["type"])
     bounds = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"))
     limits = [
-        f"{sign} {node[name]:,}" for name, sign in bounds if node.get(name, 2**31) < 2**31 - 1
+        f"{sign} {node[name]:,.12g}" for name, sign in bounds if node.get(name, 2**31) < 2**31 - 1
     ]
     return " ".join([kind, *([", ".join(limits)] if limits else [])])
 

@@ -157,7 +157,7 @@ def test_an_alias_bomb_is_refused_before_it_expands():
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
 def test_bottomless_nesting_is_an_error_and_no_crash(opening):
     """Python's recursion limit is not the user's affair."""
-    with pytest.raises(YamlError, match="deep"):
+    with pytest.raises(YamlError, match=r"deep|plain word"):  # as PyYAML's version reads "? "
         parse_yaml(opening * 5000)
 
 
