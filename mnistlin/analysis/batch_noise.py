@@ -85,6 +85,8 @@ class BatchNoise(Result):
 
     def figure(self) -> "Figure":
         """Draw the noise against the batch size, and one curve of each."""
+        from matplotlib.ticker import LogLocator
+
         from mnistlin.figures import captions
         from mnistlin.figures.style import (
             BLUE,
@@ -104,6 +106,8 @@ class BatchNoise(Result):
                 steps, deviation = _deviation(of[0])
                 label = f"batch size {of[0].config.training.batch_size:,}"
                 curves.plot(steps, deviation, color=color, linewidth=0.8, label=label)
+            curves.locator_params("x", nbins=6)
+            curves.xaxis.set_major_formatter("{x:,.0f}")
             legend_below(curves)
             name_axes(curves, "validation loss − running mean, nats", "step (update)")
             expected = means[0] * np.sqrt(sizes[0] / sizes)
@@ -112,6 +116,8 @@ class BatchNoise(Result):
             axes.set(xscale="log", yscale="log")
             axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
             axes.minorticks_off()
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # less than a decade is usual
+            axes.yaxis.set_major_formatter("{x:g}")
             legend_below(axes)
             name_axes(axes, "standard deviation, nats (log scale)", "batch size (log scale)")
         return figure

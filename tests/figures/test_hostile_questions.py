@@ -87,6 +87,15 @@ def test_the_figures_about_long_names_are_readable(
         assert_readable(figure, smallest)
 
 
+def test_a_log_scale_of_less_than_a_decade_has_numbers(named_run):
+    """Such as the noise of batches of 16 to 256 images."""
+    figure = BatchNoise(((named_run,), (named_run,)), np.array([[0.0052], [0.0018]])).figure()
+    figure.draw_without_rendering()
+    low, high = figure.axes[1].get_ylim()
+    shown = [tick.get_text() for tick in figure.axes[1].get_yticklabels()]
+    assert sum(low <= float(text) <= high for text in shown if text) >= 2
+
+
 @pytest.mark.parametrize("smallest", ["page"], indirect=True)
 @pytest.mark.parametrize("question", OF_RUN)
 def test_the_figures_about_values_that_do_not_change_are_readable(
