@@ -99,7 +99,8 @@ class BatchNoise(Result):
         )
 
         sizes, means = np.array(self.batch_sizes), self.means
-        words = captions.of_runs("Noise and batch size", [of[0] for of in self.runs])
+        words = captions.of_runs("Noise and batch size", [run for of in self.runs for run in of])
+        seed = f", seed {self.runs[0][0].config.training.seed}" if len(self.runs[0]) > 1 else ""
         with page(words) as figure:
             curves, axes = side_by_side(figure, 1, 1)
             for of, color in zip(self.runs, OKABE_ITO, strict=False):
@@ -109,7 +110,7 @@ class BatchNoise(Result):
             curves.locator_params("x", nbins=6)
             curves.xaxis.set_major_formatter("{x:,.0f}")
             legend_below(curves)
-            name_axes(curves, "validation loss − running mean, nats", "step (update)")
+            name_axes(curves, f"validation loss − running mean, nats{seed}", "step (update)")
             expected = means[0] * np.sqrt(sizes[0] / sizes)
             axes.plot(sizes, expected, color=INK, linestyle="--", label="1 / √batch size")
             axes.plot(sizes, means, "o-", color=BLUE, label="measured")
