@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim
@@ -105,7 +105,7 @@ class Minima:
         freedom = sum(squares) ** 2 / sum(
             square**2 / (len(each) - 1) for square, each in zip(squares, means, strict=True)
         )
-        return float(2 * stats.t.sf(abs(gain.mean()) / np.sqrt(sum(squares)), freedom))
+        return float(2 * scipy.stats.t.sf(abs(gain.mean()) / np.sqrt(sum(squares)), freedom))
 
 
 @dataclass(frozen=True, eq=False)
