@@ -6,6 +6,7 @@ import select
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -193,12 +194,15 @@ def test_a_terminal_is_asked_before_removal(answer, exit_code, says, two_runs):
 def on_terminal(answer, *words):
     """Run a command on a new terminal, answer its question; return exit code and lines shown."""
     main, terminal = os.openpty()
-    script = "import sys; sys.argv[0] = 'mnistlin'; from mnistlin.cli import main; main()"
+    script = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "sys.argv[0] = 'mnistlin'; from mnistlin.cli import main; main()"
+    )  # a parent in the background ignores Ctrl-C, which is inherited
     command = ["setsid", "--ctty", "--wait", sys.executable, "-c", script, *words]
     streams = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
     with subprocess.Popen(command, **streams) as process:
         os.close(terminal)
-        shown = b""
+        shown, end = b"", time.monotonic() + 60
         while process.poll() is None or select.select([main], [], [], 0)[0]:
             if select.select([main], [], [], 0.3)[0]:
                 try:
@@ -207,6 +211,8 @@ def on_terminal(answer, *words):
                     break
             elif b"[y/N]: " in shown:
                 os.write(main, answer)
+            if time.monotonic() > end:
+                process.kill()
     os.close(main)
     return process.returncode, shown.decode().split("\r\n")[:-1]
 
