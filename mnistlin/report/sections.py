@@ -28,10 +28,13 @@ from mnistlin.figures.style import as_svg, drawn_for_paper
 from mnistlin.report.claims import Row, rows_of
 from mnistlin.report.plan import Part, Report
 from mnistlin.report.runner import Experiments
-from mnistlin.runs.files import read_text, sha256_of, write_into
+from mnistlin.runs.files import open_plain, sha256_of, write_into
 from mnistlin.text import written
 
 _PACKAGE = Path(__file__).parents[1]
+
+_MAX_BYTES = 2**28
+"""Of a file of a section: a thousand figures."""
 
 MakeFigure: TypeAlias = Callable[[], Any]
 """Draws a matplotlib figure."""
@@ -114,10 +117,11 @@ def sections_of(
 def _kept(path: Path, made_of: str) -> Section | None:
     """Return the section of a file, if it was made of the same; a damaged one counts as none."""
     try:
-        file = _File.model_validate_json(read_text(path))
+        with open_plain(path, _MAX_BYTES) as file:
+            kept = _File.model_validate_json(file.read())
     except (RunError, ValidationError):
         return None
-    return file.section if file.made_of == made_of else None
+    return kept.section if kept.made_of == made_of else None
 
 
 def _hash_of(part: Part, report: Report, experiments: Experiments) -> str:
