@@ -285,11 +285,11 @@ def _batches_of_one_digit(evidence: Evidence) -> Finding:
     found = evidence.ask(batch_classes, run)
     largest = found.counts.max(axis=1)
     size = int(found.counts[0].sum())
-    first = found.counts[:, 0]
+    numbers = sorted({found.counts[:, 0].min(), found.counts[:, 0].max()})
     return Finding(
         "agrees" if (largest == size).any() else "differs",
-        f"{first.min()} to {first.max()} images of class {run.classes[0]} among {size} in each of "
-        f"{len(first)} batches",
+        f"{' to '.join(map(str, numbers))} images of class {run.classes[0]} among {size} in each "
+        f"of {len(largest)} batches",
         explanation=found.explanation(),
         figure=found.figure,
     )

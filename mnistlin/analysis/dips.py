@@ -137,10 +137,8 @@ class Dips(Result):
         )
         if plan.period is None:
             return f"{words}, and every check follows the same batch: no period is to be expected."
-        return (
-            f"{words}, and a check comes every {plan.check_every} steps: it follows the same batch "
-            f"every {plan.lcm()}."
-        )
+        each = f"every {plan.check_every} steps" if plan.check_every > 1 else "after every step"
+        return f"{words}, and a check comes {each}: it follows the same batch every {plan.lcm()}."
 
     def _about_measurement(self) -> str:
         found = self.measured

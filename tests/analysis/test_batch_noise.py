@@ -71,4 +71,7 @@ def test_batches_of_one_digit_are_found(tmp_path, write_dataset, make_config, or
     )
     assert batch_classes(run).counts.sum(axis=1).tolist() == [10] * 4
     evidence = Evidence((TrainedExperiment("one", runs=(run,)),))
-    assert judge("batches-of-one-digit", evidence).verdict == verdict
+    finding = judge("batches-of-one-digit", evidence)
+    assert finding.verdict == verdict
+    numbers = "0 to 10" if order == "sorted" else "5"
+    assert finding.measured == f"{numbers} images of class 7 among 10 in each of 4 batches"

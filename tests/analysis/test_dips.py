@@ -106,6 +106,12 @@ def test_a_near_return_is_not_a_return(dips):
     assert not replace(near, measured=replace(near.measured, lag=4)).is_near_return
 
 
+def test_checks_after_every_step_are_described_so(dips):
+    every_step = replace(dips, predicted=replace(dips.predicted, check_every=1))
+    assert "a check comes after every step: it" in every_step.explanation()
+    assert "a check comes every 2 steps: it" in dips.explanation()
+
+
 def test_positions_are_places_in_the_epoch(dips):
     """Of the deepest dips, each once."""
     steps = dips.measured.deepest_dips()
