@@ -84,3 +84,12 @@ def test_a_damaged_file_is_made_again(page, report, experiments, folder, made, c
     assert made == ["1a"]
     assert again.rows == page.rows
     assert path.read_bytes() == before
+
+
+def test_changed_files_of_the_dataset_make_its_derivations_again(
+    report, experiments, folder, made, monkeypatch
+):
+    """What else depends on the images has runs, whose files hold their hashes."""
+    monkeypatch.setattr(sections, "content_hash", lambda _: "other files")
+    make_page(report, experiments, folder)
+    assert made == [part.id for part in report.plan.parts if part.derivation]
