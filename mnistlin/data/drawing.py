@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from mnistlin.errors import DataError
@@ -192,10 +193,8 @@ def count_marks(pixels: NDArray[np.float64]) -> int:
     pixels : ndarray of shape (height, width)
         Pixel values, 0 to 255.
     """
-    from scipy import ndimage  # noqa: PLC0415
-
-    touching = ndimage.maximum_filter(pixels, 3) > _MARK_INK
-    labels, n_marks = ndimage.label(touching, np.ones((3, 3)))
+    touching = scipy.ndimage.maximum_filter(pixels, 3) > _MARK_INK
+    labels, n_marks = scipy.ndimage.label(touching, np.ones((3, 3)))
     ink = np.bincount(labels.ravel(), pixels.ravel(), n_marks + 1)[1:]
     return int((ink > _MARK_PART * pixels.sum()).sum())
 
@@ -286,9 +285,7 @@ def _otsu(values: NDArray[np.float64]) -> float:
 
 
 def _without_specks(ink: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy import ndimage  # noqa: PLC0415
-
-    labels, n_marks = ndimage.label(ink > 0, np.ones((3, 3)))
+    labels, n_marks = scipy.ndimage.label(ink > 0, np.ones((3, 3)))
     mass = np.bincount(labels.ravel(), ink.ravel(), n_marks + 1)
     return np.where((mass >= _SPECK_PART * mass.max())[labels], ink, 0.0)
 
