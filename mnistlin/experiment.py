@@ -11,7 +11,7 @@ from typing import Any
 
 from mnistlin.config import ExperimentConfig, load_config
 from mnistlin.data.splits import Splits, load_splits
-from mnistlin.model.linear import HEADS, Head
+from mnistlin.model.heads import HEADS, Head
 from mnistlin.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mnistlin.runs.files import sole_writer
 from mnistlin.runs.folder import Run, load_run, make_folder
@@ -30,12 +30,12 @@ from mnistlin.training.segments import Check, MemberState, Segment
 from mnistlin.training.sgd import train
 
 RISEN = 10
-"""A run whose training loss ends at this many times that of zero weights has a warning."""
+"""A run whose training loss ends at this many times that of zero weights gets a warning."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The epoch that was evaluated last, from 0, of how many at most, and its last check."""
+    """The last evaluated epoch, from 0, the maximum number of epochs, and the last check."""
 
     epoch: int
     epochs: int
@@ -61,15 +61,15 @@ def run_experiment(
         The experiment, as for `load_config`: a config, a file, the name of a shipped config, or
         several files. Its `sweep` is ignored.
     runs_dir : str or Path, optional
-        Where the run folder is made. Default: the environment variable MNISTLIN_RUNS_DIR, or runs.
+        Parent of the run folder. Default: the environment variable MNISTLIN_RUNS_DIR, or runs.
     on_epoch : callable, optional
         Called for each epoch once it is evaluated. If it returns True, the run ends with that
         epoch's segment, as `interrupted`, and it is not called again. A segment is one epoch with
         early stopping, and otherwise as many as are evaluated together.
     overrides : mapping of str to object, optional
-        Settings that win over the config, such as `{"training.l2_lambda": 0.01}`.
+        Settings that override the config, such as `{"training.l2_lambda": 0.01}`.
     data : Splits, optional
-        The data of the config, if it is loaded already.
+        The data of the config, if it is already loaded.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def resume_experiment(
     Parameters
     ----------
     run_dir : str or Path
-        The run folder. Rows after the checkpoint are cut off once everything is in order.
+        The run folder. Rows after the checkpoint are cut off once everything is verified.
     on_epoch, data
         As for `run_experiment`.
 
@@ -118,10 +118,10 @@ def resume_experiment(
     Raises
     ------
     RunError
-        If it is no run folder, has ended, belongs to a sweep, is being written, has no good
+        If it is not a run folder, has ended, belongs to a sweep, is being written, has no valid
         checkpoint, or its config was changed. Nothing is changed then.
     DataError
-        If the data is missing, or is not the data that the run was started with.
+        If the data is missing, or is not what the run was started with.
     """
     path = Path(run_dir)
     check_is_unfinished(load_run(path))
@@ -158,7 +158,7 @@ def setup_for(configs: Sequence[ExperimentConfig], splits: Splits) -> Setup:
     )
 
 
-def conclude(
+def write_results(
     writer: RunWriter,
     splits: Splits,
     end: Segment,
@@ -198,7 +198,7 @@ def _train(
     start: Checkpoint,
     on_epoch: OnEpoch | None,
 ) -> None:
-    """Train from a checkpoint to the end, or until the caller asks to stop; write all of it."""
+    """Train from a checkpoint to the end, or until the caller asks to stop; write everything."""
     with writer.marks_failure():
         checks = list(start.checks)
         began = saved = time.perf_counter()
@@ -214,7 +214,7 @@ def _train(
                 saved = time.perf_counter()
             if wants_stop:
                 break
-        conclude(writer, splits, segment, checks, train_seconds)
+        write_results(writer, splits, segment, checks, train_seconds)
 
 
 def _prefixed(prefix: str, check: Check | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from reference import train_plainly
 from mnistlin.config import ExperimentConfig, TrainingConfig
 from mnistlin.data.splits import Split
 from mnistlin.experiment import run_experiment
-from mnistlin.model.linear import HEADS
+from mnistlin.model.heads import HEADS
 from mnistlin.training.schedule import Setup
 from mnistlin.training.sgd import train
 

@@ -6,7 +6,7 @@ What is true of cross entropy alone is tested with the heads that have it.
 import numpy as np
 import pytest
 
-from mnistlin.model.linear import HEADS, CrossEntropy, Head
+from mnistlin.model.heads import HEADS, CrossEntropy, Head
 
 
 class Hinge(Head):

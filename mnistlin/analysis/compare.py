@@ -62,7 +62,7 @@ class Pair:
     @property
     def config_differences(self) -> dict[str, tuple[Any, Any]]:
         """Config keys, by path, in which the runs differ, with the values of A and of B."""
-        return differences(*(each.run.config.deciding() for each in (self.a, self.b)))
+        return differences(*(each.run.config.identity for each in (self.a, self.b)))
 
     def only_correct(self, which: str) -> NDArray[np.intp]:
         """Return the samples that only "a", or only "b", classifies correctly.

@@ -14,7 +14,7 @@ import numpy as np
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.errors import RunError
 from mnistlin.runs.folder import Run
-from mnistlin.training.segments import Stopper
+from mnistlin.training.segments import EarlyStoppingState
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,9 +164,9 @@ def explain_early_stopping(
         raise RunError(f"{run.path}: metrics.csv has no checks, so no rule can be applied")
     patiences = list(patiences)
     rules = [
-        _applied(run, stoppers, patience, min_delta)
+        _applied(run, states, patience, min_delta)
         for min_delta in dict.fromkeys(min_deltas)
-        for stoppers in [_stoppers(run.metrics["val_loss"].tolist(), min_delta)]
+        for states in [_states(run.metrics["val_loss"].tolist(), min_delta)]
         for patience in patiences
     ]
     return EarlyStopping(run, tuple(rules))
@@ -183,17 +183,19 @@ def _min_delta(rule: AppliedRule) -> float:
     return rule.min_delta
 
 
-def _stoppers(val_losses: Sequence[float], min_delta: float) -> list[Stopper]:
+def _states(val_losses: Sequence[float], min_delta: float) -> list[EarlyStoppingState]:
     """Return the state of early stopping after each check."""
     states = accumulate(
-        val_losses, lambda stopper, loss: stopper.after(loss, min_delta), initial=Stopper()
+        val_losses, lambda state, loss: state.after(loss, min_delta), initial=EarlyStoppingState()
     )
     return list(states)[1:]
 
 
-def _applied(run: Run, stoppers: Sequence[Stopper], patience: int, min_delta: float) -> AppliedRule:
+def _applied(
+    run: Run, states: Sequence[EarlyStoppingState], patience: int, min_delta: float
+) -> AppliedRule:
     steps, losses = run.metrics["step"], run.metrics["val_loss"]
-    stop = next((i for i, stopper in enumerate(stoppers) if stopper.should_stop(patience)), None)
+    stop = next((i for i, state in enumerate(states) if state.should_stop(patience)), None)
     end = len(losses) - 1 if stop is None else stop
     best = int(np.argmin(losses[: end + 1]))
     return AppliedRule(

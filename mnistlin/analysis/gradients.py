@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.config import DataConfig, TrainingConfig
 from mnistlin.data.splits import Split, load_splits
-from mnistlin.model.linear import HEADS, Head, objective, stack
+from mnistlin.model.heads import HEADS, Head
+from mnistlin.model.linear import objective, stack
 from mnistlin.model.products import Floats
 from mnistlin.training.batches import PixelReader
 from mnistlin.training.schedule import Setup

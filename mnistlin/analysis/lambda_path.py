@@ -29,7 +29,8 @@ from mnistlin.figures.style import (
     side_by_side,
 )
 from mnistlin.figures.sweeps import lambda_axis
-from mnistlin.model.linear import Head, squared_norm
+from mnistlin.model.heads import Head
+from mnistlin.model.linear import squared_norm
 from mnistlin.model.optimum import minima
 from mnistlin.model.products import Floats
 from mnistlin.runs.folder import Run

@@ -18,7 +18,8 @@ from mnistlin.data.splits import Splits
 from mnistlin.errors import RunError
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, GREEN, INK, ORANGE
-from mnistlin.model.linear import Head, squared_norm
+from mnistlin.model.heads import Head
+from mnistlin.model.linear import squared_norm
 from mnistlin.model.objective import Objective, Point
 from mnistlin.model.optimum import minimise
 from mnistlin.model.products import Floats
@@ -145,7 +146,7 @@ class Optimum(Result):
         return PairedCounts.of(self.found.val_is_correct, self.of_run.val_is_correct)
 
     @property
-    def certainty(self) -> float | None:
+    def error_bound(self) -> float | None:
         """How far the J that was found can be above the true minimum at most, in nats.
 
         J is strongly convex with modulus 2 λ, so J - J* ≤ ‖∇J‖² / (4 λ) (Nesterov 2004, theorem
@@ -186,8 +187,8 @@ class Optimum(Result):
             **{f"{key}_{name}": both[name][key] for key in both["run"] for name in both},
             "gap": self.gap,
         }
-        if self.certainty is not None:
-            values["minimum_error_below"] = self.certainty
+        if self.error_bound is not None:
+            values["minimum_error_below"] = self.error_bound
         note = (
             "exact for a penalised bias: fit_intercept=False and a column of ones; weight_decay is "
             "that of torch.optim.SGD"
@@ -250,8 +251,8 @@ class Optimum(Result):
             f"The search ended after {self.n_iterations:,} iterations, with a gradient of norm "
             f"{found.point.gradient_norm:.2g}: J = {found.point.value:.6g} is the lowest found"
         )
-        if self.certainty is not None:
-            return f"{words}, and the minimum is at most {self.certainty:.2g} nats below it."
+        if self.error_bound is not None:
+            return f"{words}, and the minimum is at most {self.error_bound:.2g} nats below it."
         n_wrong = int((~found.train_is_correct).sum())
         return (
             f"{words}; how far below it the infimum is, is not known. These weights misclassify "

@@ -1,4 +1,4 @@
-"""The result of a question: values, tables, a paragraph and figures, shown alike everywhere.
+"""The result of a question: values, tables, a paragraph and figures, the same everywhere.
 
 The command line, the report page and a notebook show the same object: `values()` as lines,
 `tables()` beneath them, `explanation()` as a paragraph and `figures()` as files or images.
@@ -32,7 +32,7 @@ class TooShortError(RunError):
 
 
 class Result:
-    """What a question found. A subclass is a frozen dataclass; only `values` is required."""
+    """What a question found. A subclass is a frozen dataclass; `stem` and `values` are required."""
 
     title: ClassVar[str] = ""
     """What the figure and the paragraph are about, as a heading."""
@@ -82,7 +82,7 @@ class Result:
         return {f"{self.stem}_{name}": rows for name, rows in self.tables().items()}
 
     def arrays(self) -> Mapping[str, Floats]:
-        """Return weights, each (n_outputs, n_features + 1), to be saved as one .npz file."""
+        """Return weights, each (n_features + 1, n_outputs), to be saved as one .npz file."""
         return {}
 
     def __init_subclass__(cls) -> None:

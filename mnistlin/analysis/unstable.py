@@ -14,7 +14,7 @@ import numpy as np
 
 from mnistlin.data.splits import Split, SplitLoader, shared_loader, sharing
 from mnistlin.errors import ConfigError, DataError, RunError
-from mnistlin.model.linear import Head
+from mnistlin.model.heads import Head
 from mnistlin.model.objective import Objective
 from mnistlin.model.optimum import minimise
 from mnistlin.model.sharpness import (

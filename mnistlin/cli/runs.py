@@ -101,7 +101,7 @@ def _distinct(runs: "list[Run]") -> "list[Run]":
     distinct = list({run.path.resolve(): run for run in runs}.values())
     for i, run in enumerate(distinct):
         for other in distinct[:i]:
-            is_same = run.config.deciding() == other.config.deciding()
+            is_same = run.config.identity == other.config.identity
             if is_same and run.info.data.identity == other.info.data.identity:
                 log(f"note: {other.path} and {run.path} have the same config and data")
                 break

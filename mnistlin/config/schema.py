@@ -316,8 +316,9 @@ class ExperimentConfig(Section):
     early_stopping: EarlyStoppingConfig | None = None
     sweep: SweepConfig | None = None
 
-    def deciding(self) -> dict[str, Any]:
-        """Return the values of all keys that affect results, nested, as JSON has them."""
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The values of all keys that affect results, nested, as in JSON."""
         values = self.model_dump(mode="json")
         for path in WITHOUT_EFFECT:
             *parents, key = path.split(".")

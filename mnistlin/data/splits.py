@@ -29,7 +29,7 @@ from mnistlin.data.download import Progress
 from mnistlin.data.idx import IdxError, IdxFile, by_text, read_idx
 from mnistlin.data.locate import Location, locate
 from mnistlin.errors import ConfigError, DataError
-from mnistlin.model.products import SYMMETRIC, UNIT, Scaling
+from mnistlin.model.products import FIXED_SCALINGS, SYMMETRIC, Scaling
 
 if TYPE_CHECKING:
     from mnistlin.config import DataConfig, TrainingConfig
@@ -317,7 +317,7 @@ def _chosen(
 def _scaling(name: str, train: Split) -> Scaling:
     """Return the scaling that a config names; `standard` is that of all pixels of a split."""
     if name != "standard":
-        return {"symmetric": SYMMETRIC, "unit": UNIT}[name]
+        return FIXED_SCALINGS[name]
     n, total, squares = train.n_samples * train.n_features, 0, 0
     for start in range(0, train.n_samples, _BLOCK_ROWS):
         counts = np.bincount(

@@ -1,4 +1,4 @@
-"""The mathematics: heads, the linear model and its gradient, and the proofs about them.
+"""The mathematics: heads, the linear model, and the minimum and sharpness of its objective.
 
 Pure: arrays in, values out; no files, no printing, no clock.
 """

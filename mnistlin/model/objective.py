@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from mnistlin.model.linear import Head, squared_norm, stack, unstack
+from mnistlin.model.heads import Head
+from mnistlin.model.linear import squared_norm, stack, unstack
 from mnistlin.model.products import Floats, input_products, pixel_weights, product
 from mnistlin.model.samples import Block, Samples
 
@@ -46,7 +47,7 @@ class Objective:
     l2_lambda: float
 
     def at(self, weights: Floats, dtype: str = "float64") -> Point:
-        """Return J and its gradient; products are of some dtype, and their sums of float64."""
+        """Return J and its gradient; products have this dtype, their sums float64."""
         W = stack(weights.astype(np.float64))
 
         def of_block(block: Block, P: Floats, Z: Floats) -> tuple[float, float, Floats]:
@@ -94,7 +95,7 @@ class Objective:
     def curvatures(self, weights: Floats) -> Iterator[NDArray[np.float64]]:
         """Yield an estimate of the Hessian of J for each output, (n_features + 1) square.
 
-        It is Xᵀ diag(m) X / n + 2 λ with the m of `Head.curvature_of_outputs`, from float32.
+        It is Xᵀ diag(m) X / n + 2 λ with the m of `Head.curvature_of_outputs`, in float32.
         """
         W, n_weights = stack(weights.astype(np.float64)), self.samples.n_features + 1
         of_outputs = self.map(
@@ -123,9 +124,9 @@ class Objective:
     def map(
         self, work: Callable[..., _Result], W: Floats, dtype: str, *others: Sequence[Any]
     ) -> list[_Result]:
-        """Return `Samples.map` of a function that also gets the logits of a stack.
+        """Return `Samples.map` of a function whose third argument is the logits of a stack.
 
-        They are (n_models, n_outputs, n) for each block, and the third argument.
+        They are (n_models, n_outputs, n) for each block.
         """
         V = pixel_weights(W, self.samples.scaling).astype(dtype)
 
@@ -143,7 +144,7 @@ class Objective:
         return whole
 
     def _mean_product(self, AP: Floats, W: Floats) -> Floats:
-        """Return A X / n + 2 λ W from A P: a derivative of J along A, with that of the penalty."""
+        """Return A X / n + 2 λ W from A P: a derivative of J along A, penalty included."""
         AX = input_products(AP, self.samples.scaling)
         mean: Floats = AX / self.samples.n_samples + 2 * self.l2_lambda * W
         return mean

@@ -24,10 +24,10 @@ _TOLERANCE = 1e-6
 """Norm of the gradient below which the search ends."""
 
 _COARSE_TOLERANCE = 1e-3
-"""Norm of the gradient down to which the curvature costs more time than it saves."""
+"""Tolerance from which on the curvature costs more time than it saves."""
 
 _LBFGS_TOLERANCE = 1e-4
-"""Norm of the gradient down to which float32 resolves differences of J."""
+"""Norm of the gradient below which float32 no longer resolves differences of J."""
 
 _NEWTON_REDUCTION = 1e-3
 """Factor by which a Newton step reduces the gradient, unless the tolerance requires less."""
@@ -101,7 +101,7 @@ def minima(
     tolerance: float = _TOLERANCE,
     on_pass: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[float, Minimisation]]:
-    """Yield each λ, from the largest down, and the search for its minimum from the one before."""
+    """Yield each λ, the largest first, and its minimum, searched for from the previous one."""
     samples = objective.samples
     n_outputs = objective.head.n_outputs(samples.n_classes)
     W = np.zeros((samples.n_features + 1, n_outputs))
@@ -133,7 +133,7 @@ class _Search:
         self._inverse_factors: NDArray[np.float32] | None = None
 
     def run(self) -> Minimisation:
-        """Search until it is done or has no steps left."""
+        """Search until it is done or out of steps."""
         if not self._is_done() and self._tolerance < _COARSE_TOLERANCE:
             curvatures = self._objective.curvatures(self._point.weights)
             self._inverse_factors = _inverse_factors(curvatures)
@@ -155,7 +155,7 @@ class _Search:
             self._point = self._at(start + self._change(v), "float32")
             return self._point.value, self._along(self._point.gradient)
 
-        def end_if_done(xk: NDArray[np.float64]) -> None:  # noqa: ARG001 (SciPy insists on it)
+        def end_if_done(xk: NDArray[np.float64]) -> None:  # noqa: ARG001 (SciPy requires the name)
             if self._is_done(_LBFGS_TOLERANCE):
                 raise StopIteration
 

@@ -33,20 +33,23 @@ class Scaling:
 
     @property
     def mean(self) -> float:
-        """The pixel that becomes an input of 0."""
+        """The pixel value that becomes an input of 0."""
         return self.offset * self.divisor
 
     @property
     def bias_pixel(self) -> float:
-        """The pixel that becomes an input of 1."""
+        """The pixel value that becomes an input of 1."""
         return (1 + self.offset) * self.divisor
 
 
 SYMMETRIC = Scaling(divisor=127.5, offset=1.0)
-"""To [-1, 1], as in the report; the bias pixel is a white one."""
+"""To [-1, 1], as in the report; the bias pixel is white."""
 
 UNIT = Scaling(divisor=255.0, offset=0.0)
 """To [0, 1]."""
+
+FIXED_SCALINGS = {"symmetric": SYMMETRIC, "unit": UNIT}
+"""By their names in the config."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -62,7 +65,7 @@ class Pixels:
         return self.P.shape
 
     @property
-    def T(self) -> "Pixels":  # noqa: N802 (as NumPy has it)
+    def T(self) -> "Pixels":  # noqa: N802 (NumPy's name)
         """Xᵀ."""
         return Pixels(self.P.T, self.scaling)
 
@@ -106,7 +109,7 @@ def input_products(AP: Floats, scaling: Scaling) -> Floats:
 def product(A: Floats, B: Floats) -> Floats:
     """Return A B, (n_models, n_outputs, n), for A (n_models, n_outputs, m) and B (m, n).
 
-    All models share one product of BLAS.
+    All models share one BLAS call.
     """
     AB: Floats = np.matmul(A.reshape(-1, A.shape[2]), B).reshape(*A.shape[:2], B.shape[1])
     return AB

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mnistlin.model.products import Floats, Scaling
 
 _MAX_HELPERS = 8
-"""Threads that help at most; each has its own buffers."""
+"""Maximum number of helper threads; each has its own buffers."""
 
 _Result = TypeVar("_Result")
 
@@ -46,9 +46,9 @@ class PixelBuffer:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Samples of class k: some rows of an array of images, of which some columns are left out.
+    """Samples of class k: some rows, and some or all columns, of an array of images.
 
-    `columns` (n_left + 1,) are those that are left of P; None if all are. The others are black.
+    `columns` (n_kept + 1,) are those of P that are kept, None for all; the others are black.
     """
 
     k: int
@@ -58,15 +58,15 @@ class Block:
 
     @property
     def n_samples(self) -> int:
-        """How many samples there are."""
+        """Number of samples."""
         return len(self.images) if isinstance(self.rows, slice) else len(self.rows)
 
     def gather(self) -> NDArray[np.uint8]:
-        """Return the pixels of the samples, (n, n_left)."""
+        """Return the pixels of the samples, (n, n_kept)."""
         return self.images[self.rows]
 
     def weights(self, V: Floats) -> Floats:
-        """Return the columns of V (..., n_features + 1) that are left, (..., n_left + 1)."""
+        """Return the columns of V (..., n_features + 1) that are kept, (..., n_kept + 1)."""
         return V if self.columns is None else V[..., self.columns]
 
 
@@ -100,20 +100,20 @@ class Samples:
 
     @property
     def n_threads(self) -> int:
-        """How many threads work together."""
+        """Number of threads, the calling one included."""
         return self._n_helpers + 1
 
     def start(
         self, work: Callable[..., _Result], dtype: str, pool: Executor, *others: Sequence[Any]
     ) -> Callable[[], list[_Result]]:
-        """Begin to call a function with each block and its pixels, in the threads of a pool.
+        """Start calling a function with each block and its pixels, in the threads of a pool.
 
         It is also called with the block's item of each other sequence. The returned function takes
         part in the work, and returns the results in the order of the blocks, or raises the error of
         a helper.
         """
         results: dict[int, _Result] = {}
-        # Shared: any free thread takes the next, which is one step under the interpreter's lock.
+        # Shared by the threads: taking the next item is atomic under the interpreter's lock.
         todo = iter(list(enumerate(zip(self._blocks, *others, strict=True))))
 
         def work_on_some() -> None:
@@ -148,7 +148,7 @@ class Samples:
 
 
 def max_helpers() -> int:
-    """Return how many threads may help: one less than the cores this process may use."""
+    """Return the number of helper threads: one less than the cores this process may use."""
     is_linux = hasattr(os, "sched_getaffinity")
     n_cores = len(os.sched_getaffinity(0)) if is_linux else os.cpu_count() or 1
     return min(_MAX_HELPERS, n_cores - 1)

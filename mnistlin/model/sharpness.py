@@ -19,17 +19,17 @@ STABILITY_LIMIT = 2.0
 """Learning rate times sharpness above which gradient descent moves away from a minimum."""
 
 _COARSE_TOLERANCE = 1e-4
-"""Relative tolerance above which products may be of float32."""
+"""Relative tolerance above which float32 products are precise enough."""
 
 _N_VECTORS = 8
-"""Lanczos vectors that are kept: the largest eigenvalue is far from the next, so few are needed."""
+"""Lanczos vectors kept: the largest eigenvalue is far from the next, so few are needed."""
 
 
 def sharpness(objective: Objective, weights: Floats, tolerance: float = 1e-9) -> float:
     """Return the largest eigenvalue of the Hessian of J at weights (n_features + 1, n_outputs).
 
-    It is found to a relative tolerance by Lanczos iterations with `scipy.sparse.linalg.eigsh`, from
-    a fixed start. Products are of float32 if that is precise enough.
+    It is found to a relative tolerance by Lanczos iterations (`scipy.sparse.linalg.eigsh`) from a
+    fixed start, in float32 if that is precise enough.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def sharpness(objective: Objective, weights: Floats, tolerance: float = 1e-9) ->
     dtype = "float32" if tolerance > _COARSE_TOLERANCE else "float64"
 
     with threadpool_limits(1, "blas"):
-        with np.errstate(over="ignore", invalid="ignore"):  # it shows in the products
+        with np.errstate(over="ignore", invalid="ignore"):  # seen in the products
             hessian_times = objective.hessian(weights, dtype)
 
         @np.errstate(over="ignore", invalid="ignore")
@@ -50,7 +50,7 @@ def sharpness(objective: Objective, weights: Floats, tolerance: float = 1e-9) ->
         first = times(start)
         if not np.isfinite(first).all():
             raise RunError("the Hessian at these weights is not finite: they are too large")
-        if not first.any():  # ARPACK refuses a matrix that is zero, as without λ after saturation
+        if not first.any():  # ARPACK rejects a zero matrix, as of saturated outputs without λ
             return 0.0
         shape = (weights.size, weights.size)
         try:
@@ -71,7 +71,7 @@ def sharpness(objective: Objective, weights: Floats, tolerance: float = 1e-9) ->
 
 
 def sharpness_bound(objective: Objective, weights: Floats) -> float:
-    """Return an upper bound of the sharpness, at the cost of one product.
+    """Return an upper bound on the sharpness, for the cost of one product.
 
     The Hessian is the mean over the samples of M ⊗ x xᵀ with M = d²C/dz², plus 2 λ, so its largest
     eigenvalue is at most the mean of the largest of M times ‖x‖², plus 2 λ.
@@ -89,5 +89,5 @@ def sharpness_bound(objective: Objective, weights: Floats) -> float:
 
 
 def largest_stable_rate(sharpness: float) -> float:
-    """Return the learning rate above which gradient descent is unstable; inf if nothing curves."""
+    """Return the learning rate above which gradient descent is unstable; inf without curvature."""
     return STABILITY_LIMIT / sharpness if sharpness > 0 else np.inf

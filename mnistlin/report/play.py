@@ -21,7 +21,7 @@ from mnistlin.data.catalog import fills_image
 from mnistlin.data.splits import Split
 from mnistlin.errors import RunError
 from mnistlin.figures import captions
-from mnistlin.model.linear import CrossEntropy
+from mnistlin.model.heads import CrossEntropy
 from mnistlin.runs.classifier import Classifier, WeightsName
 from mnistlin.runs.files import write_into
 from mnistlin.runs.folder import Run

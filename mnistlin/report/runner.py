@@ -123,7 +123,7 @@ def _is_same(folder: Folder, config: ExperimentConfig, data: DataRecord) -> bool
         folder.info.mnistlin == __version__
         and folder.info.data.identity == data.identity
         and not (isinstance(folder, Run) and folder.modified)
-        and folder.config.deciding() == config.deciding()
+        and folder.config.identity == config.identity
     )
 
 

@@ -81,7 +81,9 @@ def load_checkpoint(folder: Path, setup: Setup) -> Checkpoint:
         ("metrics.csv", [check.step for check in checks], setup.schedule.checks(steps)),
     ):
         if found != expected:
-            raise _unusable(folder, f"{name} does not have the rows before epoch {len(steps)}")
+            raise _unusable(
+                folder, f"{name} does not have the rows before epoch {checkpoint.epoch}"
+            )
     return replace(checkpoint, checks=tuple(checks))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnistlin.errors import MnistlinError
-from mnistlin.model.linear import CrossEntropy, Head
+from mnistlin.model.heads import CrossEntropy, Head
 from mnistlin.model.products import Floats, Scaling
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnistlin.config import ExperimentConfig, parse_config
 from mnistlin.errors import ConfigError, RunError
-from mnistlin.model.linear import HEADS, Head
-from mnistlin.model.products import SYMMETRIC, UNIT, Floats, Scaling
+from mnistlin.model.heads import HEADS, Head
+from mnistlin.model.products import FIXED_SCALINGS, Floats, Scaling
 from mnistlin.runs.arrays import read_npz
 from mnistlin.runs.classifier import Classifier, WeightsName, make_classifier
 from mnistlin.runs.files import (
@@ -263,7 +263,7 @@ class Run:
         """How pixels became the inputs of its model."""
         name = self.config.data.scaling
         if name != "standard":
-            return {"symmetric": SYMMETRIC, "unit": UNIT}[name]
+            return FIXED_SCALINGS[name]
         measured = self.info.data.scaling
         if measured is None:
             raise RunError(

@@ -17,7 +17,7 @@ from mnistlin._version import __version__
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import Split, Splits, load_splits
 from mnistlin.errors import DataError, RunError
-from mnistlin.model.products import SYMMETRIC, UNIT, Scaling
+from mnistlin.model.products import FIXED_SCALINGS, Scaling
 from mnistlin.runs.folder import Run
 from mnistlin.runs.records import (
     DataRecord,
@@ -131,8 +131,8 @@ def load_own_splits(run: Run) -> Splits:
 
 def config_changes(info: Origin, config: ExperimentConfig) -> dict[str, tuple[Any, Any]]:
     """Return what differs between the config that a folder was started with and this one."""
-    before = info.config.deciding() if info.config else {}
-    return differences({"config": before}, {"config": config.deciding()})
+    before = info.config.identity if info.config else {}
+    return differences({"config": before}, {"config": config.identity})
 
 
 def this_command() -> tuple[str, ...]:
@@ -227,7 +227,7 @@ def resumed_info(path: Path, info: _Info, origin: Origin, epoch: int | None = No
 
 def _describe_scaling(scaling: Scaling) -> ScalingRecord | None:
     """Return the mean and sd of a scaling that was measured; None of one that is fixed."""
-    is_fixed = scaling in {SYMMETRIC, UNIT}
+    is_fixed = scaling in FIXED_SCALINGS.values()
     return None if is_fixed else ScalingRecord(mean=scaling.mean, sd=scaling.divisor)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from mnistlin.config import ExperimentConfig, load_config
 from mnistlin.data.splits import SplitLoader, Splits, shared_loader
 from mnistlin.errors import ConfigError, MnistlinError, RunError
-from mnistlin.experiment import conclude, setup_for
+from mnistlin.experiment import setup_for, write_results
 from mnistlin.runs.files import os_errors_as_run_errors, sole_writer
 from mnistlin.runs.folder import Run, load_run, make_folder
 from mnistlin.runs.provenance import (
@@ -218,7 +218,7 @@ class _Driver:
             splits = replace(splits, test=None)
         with run_writer.marks_failure():
             run_writer.append(member)
-            conclude(run_writer, splits, member, member.checks, trained.train_seconds)
+            write_results(run_writer, splits, member, member.checks, trained.train_seconds)
         return load_run(path)
 
 

@@ -13,10 +13,10 @@ from mnistlin.model.products import Pixels
 from mnistlin.model.samples import Block, PixelBuffer
 
 BLOCK_ROWS = 512
-"""Samples of a block: half as many take 7 % longer, and twice as many gain nothing."""
+"""Samples per block: half as many take 7 % longer, twice as many gain nothing."""
 
 _KEPT_IMAGE_BYTES = 64 * 2**20
-"""A split whose images take at most this is kept in blocks, if it is evaluated more than once."""
+"""A split up to this size is kept in blocks if it is evaluated more than once."""
 
 
 def epoch_orders(
@@ -25,11 +25,11 @@ def epoch_orders(
     first_epoch: int = 0,
     drawn_from: Sequence[int] = (),
 ) -> Iterator[NDArray[np.intp]]:
-    """Yield the order of the samples in each epoch, from one epoch on, as indices (n_samples,).
+    """Yield the order of the samples in each epoch from `first_epoch` on, as indices (n_samples,).
 
     An independent order depends on the seed and the epoch alone. Legacy orders come from one
-    stream, from which rows were drawn first (see `Splits.drawn_from`); it is drawn again up to the
-    first epoch, so that a resumed run needs no random state in either case.
+    stream, from which rows were drawn first (see `Splits.drawn_from`); it is replayed up to
+    `first_epoch`, so that a resumed run needs no random state in either case.
     """
     if not training.shuffle:
         yield from repeat(np.arange(n_samples))
@@ -63,7 +63,7 @@ def one_class_blocks(split: Split, *, keep: bool) -> Iterator[Block]:
     """Yield the samples of a split in blocks of one class, at most BLOCK_ROWS in each.
 
     Blocks that are kept have a copy of their images without the pixels that are black in all of
-    them: a third of MNIST's, and so of each evaluation.
+    them: a third of MNIST's, and so of the work of an evaluation.
     """
     keep = keep and split.n_samples * split.n_features <= _KEPT_IMAGE_BYTES
     for k in np.flatnonzero(np.bincount(split.targets)):

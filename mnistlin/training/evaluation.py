@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistlin.data.splits import Split
-from mnistlin.model.linear import Head, logits, stack
+from mnistlin.model.heads import Head
+from mnistlin.model.linear import logits, stack
 from mnistlin.model.objective import Objective
 from mnistlin.model.products import Floats, pixel_weights, product
 from mnistlin.model.samples import Block, Samples, max_helpers
 from mnistlin.training.batches import BLOCK_ROWS, PixelReader, one_class_blocks
 
 _MANY_SAMPLES = 5000
-"""Samples from which on a pass is shared by threads: with fewer they mostly wait for each other."""
+"""Samples from which threads share a pass; with fewer they mostly wait for each other."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class Evaluator:
     With one class per block, one column of Y serves all samples, and whether the true class has
     the largest logit takes two maxima in place of an argmax.
 
-    `n_helpers` threads work on a score, besides the one that waits for it. `keep_blocks` says that
-    there will be several scores, so that it pays to keep the images in blocks.
+    `n_helpers` threads work on a score, besides the one that waits for it. `keep_blocks` keeps the
+    images in blocks, which pays off if several scores are computed.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Evaluator:
         self._samples = _samples(splits[0], list(chain(*blocks)), n_helpers)
 
     def start(self, weights: Floats, pool: Executor) -> Callable[[], Score]:
-        """Begin to evaluate weights (n_weights, n_outputs, n_features + 1) in the pool's threads.
+        """Start evaluating weights (n_weights, n_outputs, n_features + 1) in the pool's threads.
 
         The caller may modify the weights afterwards. The returned function takes part in the work,
         waits until the score is complete and returns it, or raises the error of a helper.
@@ -110,7 +111,7 @@ class Evaluator:
     def _evaluate(
         self, V: Floats, block: Block, P: Floats
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Return the summed loss, and the number of samples that are correctly classified."""
+        """Return the sum of the losses and the number of correctly classified samples."""
         Y = self._head.one_hot(np.array([block.k]), self._samples.n_classes, self._dtype)
         with _overflow_allowed():
             Z = product(block.weights(V), P.T)  # V Pᵀ = W Xᵀ
@@ -119,7 +120,7 @@ class Evaluator:
 
 
 def _overflow_allowed() -> np.errstate:
-    """Return a context without warnings of overflow: a loss of inf or nan counts as divergence.
+    """Return a context without overflow warnings: a loss of inf or nan counts as divergence.
 
     A new one for each use: before NumPy 2, threads would share the state of a decorator.
     """

@@ -12,7 +12,7 @@ from functools import cached_property
 from mnistlin.config import EarlyStoppingConfig, TrainingConfig
 from mnistlin.data.splits import Split
 from mnistlin.errors import ConfigError
-from mnistlin.model.linear import Head
+from mnistlin.model.heads import Head
 
 _ROWS_PER_EVALUATION = 512
 """Rows of weights evaluated together: half as many take 7 % longer, and more gain nothing."""
@@ -37,7 +37,7 @@ class Schedule:
     def of(
         cls, training: TrainingConfig, n_samples: int, n_rows: int, *, stops_early: bool
     ) -> "Schedule":
-        """Plan the training of n_rows rows of weights in all on n_samples images.
+        """Plan the training of n_rows rows of weights on n_samples images.
 
         The incomplete last batch of an epoch is dropped.
         """
@@ -50,7 +50,7 @@ class Schedule:
 
     @property
     def has_several_segments(self) -> bool:
-        """Whether there is more than one segment if training does not end early."""
+        """Whether there is more than one segment, unless training ends early."""
         return self.epochs > self.epochs_per_segment
 
     def segments(self, first_epoch: int = 0) -> Iterator[range]:
@@ -72,8 +72,8 @@ class Schedule:
 class Setup:
     """A stack of models to train: they share all but λ and the learning rate.
 
-    `l2_lambdas` has one value per member of the stack and replaces that of `training`; so does
-    `learning_rates`, unless it is empty. `drawn_from` is that of the splits.
+    `l2_lambdas` and, unless it is empty, `learning_rates` have one value per member, which replaces
+    that of `training`. `drawn_from` is that of the splits.
 
     Raises
     ------

@@ -19,13 +19,13 @@ from mnistlin.training.evaluation import Score
 from mnistlin.training.schedule import Setup
 
 MAX_LOSS = 1e6
-"""A loss above this many nats is divergence, even where it is still finite."""
+"""Training has diverged with a loss above this many nats, even if it is still finite."""
 
 Outcome: TypeAlias = Literal["finished", "early_stopped", "diverged"]
 
 
 @dataclass(frozen=True)
-class Stopper:
+class EarlyStoppingState:
     """The state of early stopping: the best validation loss, and the checks since then.
 
     A check improves if its loss is below the best one by more than `min_delta` (report part 2d).
@@ -34,14 +34,14 @@ class Stopper:
     best_loss: float = math.inf
     checks_without_improvement: int = 0
 
-    def after(self, val_loss: float, min_delta: float = 0.0) -> "Stopper":
+    def after(self, val_loss: float, min_delta: float = 0.0) -> "EarlyStoppingState":
         """Return the state after one more check."""
         if val_loss < self.best_loss - min_delta:
-            return Stopper(val_loss, 0)
-        return Stopper(self.best_loss, self.checks_without_improvement + 1)
+            return EarlyStoppingState(val_loss, 0)
+        return EarlyStoppingState(self.best_loss, self.checks_without_improvement + 1)
 
     def should_stop(self, patience: int) -> bool:
-        """Whether training stops here: at the `patience`-th check in a row that did not improve."""
+        """Return whether training stops: after `patience` checks in a row that did not improve."""
         return self.checks_without_improvement >= patience
 
 
@@ -72,7 +72,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class MemberState:
-    """All that the training of one model needs in order to continue, and all that it has found.
+    """The state of one model's training: what it needs to continue, and its results so far.
 
     `weights` are those after the last step; `last` those at the last check, zeros before the first;
     `best` those at the first check with the lowest validation loss, `best_loss`. Each has the shape
@@ -83,7 +83,7 @@ class MemberState:
     last: Floats
     best: Floats
     best_loss: float = math.inf
-    stopper: Stopper = field(default_factory=Stopper)
+    early_stopping: EarlyStoppingState = field(default_factory=EarlyStoppingState)
 
     @classmethod
     def starting_at(cls, weights: Floats) -> "MemberState":
@@ -96,24 +96,24 @@ class MemberState:
         return cls.starting_at(np.zeros(shape, dtype, order="F"))  # as `unstack` has them
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all of it as arrays by name, whose shapes and dtypes depend on the setup alone."""
+        """Return the state as named arrays, whose shapes and dtypes depend on the setup alone."""
         return {
             "weights": self.weights,
             "last": self.last,
             "best": self.best,
             "best_loss": np.array(self.best_loss),
-            "stopper_best_loss": np.array(self.stopper.best_loss),
-            "checks_without_improvement": np.array(self.stopper.checks_without_improvement),
+            "stopper_best_loss": np.array(self.early_stopping.best_loss),
+            "checks_without_improvement": np.array(self.early_stopping.checks_without_improvement),
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "MemberState":
-        """Return the state that `to_arrays` has made arrays of."""
-        stopper = Stopper(
+        """Return the state that `to_arrays` turned into arrays."""
+        early_stopping = EarlyStoppingState(
             arrays["stopper_best_loss"].item(), arrays["checks_without_improvement"].item()
         )
         weights, last, best = (arrays[name] for name in ("weights", "last", "best"))
-        return cls(weights, last, best, arrays["best_loss"].item(), stopper)
+        return cls(weights, last, best, arrays["best_loss"].item(), early_stopping)
 
 
 @dataclass(frozen=True)
@@ -201,24 +201,24 @@ def _segment(
     setup: Setup, recording: Recording, i: int, measured: list[Check], state: MemberState
 ) -> Segment:
     """Return the segment of the i-th member of a recording, cut back to where training ended."""
-    stopping, schedule = setup.stopping, setup.schedule
+    rule, schedule = setup.stopping, setup.schedule
     steps, batch_losses = schedule.steps(recording.epochs), recording.batch_losses[i]
     is_last = recording.epochs.stop == schedule.epochs
     bad = np.flatnonzero(~(batch_losses <= MAX_LOSS))  # not >, so that nan is bad
     end = steps[bad[0]] if bad.size else steps.stop
     outcome: Outcome | None = "diverged" if bad.size else "finished" if is_last else None
     checks: list[Check] = []
-    stopper = state.stopper
+    early_stopping = state.early_stopping
     for check in measured:
         if check.step >= end:
             break
         if check.has_diverged:
             outcome, end = "diverged", check.step + 1
             break
-        stopper = stopper.after(check.val_loss, stopping.min_delta if stopping else 0.0)
-        waited = stopper.checks_without_improvement
+        early_stopping = early_stopping.after(check.val_loss, rule.min_delta if rule else 0.0)
+        waited = early_stopping.checks_without_improvement
         checks.append(check._replace(checks_without_improvement=waited))
-        if stopping and stopper.should_stop(stopping.patience):
+        if rule and early_stopping.should_stop(rule.patience):
             outcome, end = "early_stopped", check.step + 1
             break
     n_steps = end - steps.start
@@ -229,7 +229,7 @@ def _segment(
         steps_per_epoch=schedule.steps_per_epoch,
         batch_losses=batch_losses[:n_steps],
         checks=tuple(checks),
-        state=replace(_state_after(state, recording, i, checks), stopper=stopper),
+        state=replace(_state_after(state, recording, i, checks), early_stopping=early_stopping),
         outcome=outcome,
     )
 

@@ -27,7 +27,7 @@ _STEPS_PER_CHUNK = 64
 
 _SHORT_STEP = 200_000
 """Multiplications of W Xᵀ below which no segment is evaluated while the next one trains: both would
-mostly wait for each other's turn at the interpreter."""
+mostly wait for the interpreter's lock."""
 
 _Item = TypeVar("_Item")
 
@@ -69,8 +69,8 @@ def train(setup: Setup, resume: tuple[int, MemberState] | None = None) -> Iterat
             weights = snapshots.reshape(-1, *snapshots.shape[2:])
             yield recording, evaluator.start(weights, pool)
 
-    # BLAS itself stays on one thread, so that bits do not depend on the number of cores. The limit
-    # is one of the process with the OpenBLAS of NumPy's wheels.
+    # BLAS itself stays on one thread, so that bits do not depend on the number of cores. With the
+    # OpenBLAS of NumPy's wheels, the limit applies to the whole process.
     with threadpool_limits(1, "blas"):
         try:
             ready = trained() if _has_short_steps(setup) else _one_behind(trained())
@@ -110,7 +110,7 @@ class Stack:
 
     @np.errstate(over="ignore", invalid="ignore")  # divergence shows in the losses
     def train(self, epochs: range) -> Recording:
-        """Take all steps of some epochs, which follow those before."""
+        """Take all steps of the next epochs."""
         steps = self._schedule.steps(epochs)
         batches = np.concatenate([self._next_batches() for _ in epochs])
         batch_losses: list[NDArray[np.float64]] = []
@@ -170,13 +170,13 @@ class Stack:
 
 
 def _has_short_steps(setup: Setup) -> bool:
-    """Whether W Xᵀ of a batch, for all models, is a small product."""
+    """Return whether W Xᵀ of a batch, for all models, is a small product."""
     n_weights = len(setup.l2_lambdas) * math.prod(setup.weights_shape)
     return n_weights * setup.training.batch_size < _SHORT_STEP
 
 
 def _one_behind(items: Iterable[_Item]) -> Iterator[_Item]:
-    """Yield each item only after the next one has been made."""
+    """Yield each item only after the next one has been computed."""
     before: list[_Item] = []
     for item in items:
         yield from before

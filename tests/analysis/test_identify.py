@@ -18,7 +18,7 @@ from mnistlin.config import dump_yaml, load_config
 from mnistlin.errors import ConfigError
 from mnistlin.experiment import run_experiment
 from mnistlin.runs.folder import load_run
-from mnistlin.training.segments import Stopper
+from mnistlin.training.segments import EarlyStoppingState
 
 
 def epochs_of(losses, checks_per_epoch=5):
@@ -86,7 +86,7 @@ def test_rules_stop_where_the_trainer_stops(losses):
     found = stops_of(losses)
     for check, rule in found.items():
         if rule.unit == "checks":
-            stopper = Stopper()
+            stopper = EarlyStoppingState()
             waited = []
             for loss in losses[: check + 1]:
                 stopper = stopper.after(loss, rule.min_delta)
@@ -103,7 +103,7 @@ def test_best_of_the_last_n_is_a_patience(losses):
         if stop is not None:
             rule = stops_of(losses).get(stop)
             assert rule is not None
-            stopper = Stopper()
+            stopper = EarlyStoppingState()
             for loss in losses[: stop + 1]:
                 stopper = stopper.after(loss)
             assert stopper.checks_without_improvement == (n - 1 if stop == n - 1 else n)
@@ -120,12 +120,12 @@ def test_rules_that_count_epochs_stop_where_they_say(losses):
     """Also as a patience in checks, where there is one that stops there."""
     by_epoch = [(check, rule) for check, rule in stops_of(losses).items() if rule.unit == "epochs"]
     for check, rule in by_epoch:
-        stopper = Stopper()
+        stopper = EarlyStoppingState()
         for loss in losses[4 : check + 1 : 5]:
             stopper = stopper.after(loss, rule.min_delta)
         assert stopper.checks_without_improvement == rule.patience
         if rule.in_checks is not None:
-            stopper, waited = Stopper(), []
+            stopper, waited = EarlyStoppingState(), []
             for loss in losses[: check + 1]:
                 stopper = stopper.after(loss, rule.min_delta)
                 waited.append(stopper.should_stop(rule.in_checks))

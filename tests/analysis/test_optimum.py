@@ -53,7 +53,7 @@ class TestMinimum:
         assert penalised.of_run.val_accuracy == evaluate(run).accuracy
         assert penalised.of_run.train_accuracy == evaluate(run, split_name="train").accuracy
 
-    def test_the_certainty_is_the_bound_of_strong_convexity(self, penalised):
+    def test_the_error_bound_is_that_of_strong_convexity(self, penalised):
         """‖∇J‖² / (4 λ), which the run's own gradient reaches to within the largest curvature.
 
         On J(W) = λ ‖W‖² alone the bound is exact, since its gradient is 2 λ W.
@@ -63,8 +63,8 @@ class TestMinimum:
             penalised.found.point, gradient=2 * 0.05 * weights, value=0.05 * (weights**2).sum()
         )
         at_run = replace(penalised, found=replace(penalised.found, point=quadratic))
-        assert at_run.certainty == pytest.approx(quadratic.value)
-        assert penalised.certainty < 1e-11
+        assert at_run.error_bound == pytest.approx(quadratic.value)
+        assert penalised.error_bound < 1e-11
 
     def test_scikit_learn_takes_the_translated_penalty(self, penalised):
         """At that C it finds the same weights."""
@@ -132,7 +132,7 @@ class TestNoMinimum:
     def test_no_minimum_is_claimed(self, separable):
         """The gap is that to 0, and nothing is called J*."""
         assert separable.gap == separable.of_run.point.value
-        assert separable.certainty is None
+        assert separable.error_bound is None
         assert separable.translations["sklearn_LogisticRegression_C"] is None
         assert "J*" not in separable.explanation()
         assert "there is no minimum here" in separable.explanation()

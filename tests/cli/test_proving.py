@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from heads import CROSS_ENTROPY
 
-from mnistlin.model.linear import HEADS, CrossEntropy, gradient
+from mnistlin.model.heads import HEADS, CrossEntropy
+from mnistlin.model.linear import gradient
 
 
 def rows_of(result):

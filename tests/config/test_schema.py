@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from mnistlin.config import ExperimentConfig
-from mnistlin.model.linear import HEADS
+from mnistlin.model.heads import HEADS
 
 VALID = {
     "model": "softmax",

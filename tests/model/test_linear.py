@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from sklearn.metrics import log_loss
 
 from mnistlin.model import linear
-from mnistlin.model.linear import HEADS
+from mnistlin.model.heads import HEADS
 from mnistlin.model.products import SYMMETRIC, Pixels
 
 LOGISTIC, SOFTMAX = HEADS["logistic"], HEADS["softmax"]

@@ -8,7 +8,7 @@ from heads import all_heads, cross_entropy_heads
 from sklearn.linear_model import LogisticRegression
 
 from mnistlin.model import linear
-from mnistlin.model.linear import HEADS
+from mnistlin.model.heads import HEADS
 from mnistlin.model.objective import Objective
 from mnistlin.model.optimum import minimise
 from mnistlin.model.samples import Samples

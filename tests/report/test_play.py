@@ -8,7 +8,7 @@ from heads import HINGE
 
 from mnistlin.config import ExperimentConfig
 from mnistlin.errors import RunError
-from mnistlin.model.linear import HEADS
+from mnistlin.model.heads import HEADS
 from mnistlin.report import play
 from mnistlin.sweep import run_sweep
 

@@ -12,7 +12,7 @@ from mnistlin.config import EarlyStoppingConfig
 from mnistlin.runs.arrays import npz_bytes
 from mnistlin.runs.checkpoint import Checkpoint, TableEnd, load_checkpoint, save_checkpoint
 from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, csv_text
-from mnistlin.training.segments import Check, MemberState, Stopper
+from mnistlin.training.segments import Check, EarlyStoppingState, MemberState
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def checkpoint(setup, tmp_path):
         last=last,
         best=best,
         best_loss=0.1 + 0.2,
-        stopper=Stopper(math.inf, 7),
+        early_stopping=EarlyStoppingState(math.inf, 7),
     )
     steps = range(10)
     checks = tuple(Check(step, step // 5, *rng.random(6), 0) for step in steps)
@@ -56,7 +56,7 @@ def test_what_is_saved_comes_back_bit_for_bit(checkpoint, setup, tmp_path):
         found, expected = getattr(loaded.state, name), getattr(checkpoint.state, name)
         assert (found.tobytes(), found.dtype) == (expected.tobytes(), expected.dtype)
     assert loaded.state.best_loss == checkpoint.state.best_loss
-    assert loaded.state.stopper == checkpoint.state.stopper
+    assert loaded.state.early_stopping == checkpoint.state.early_stopping
     assert replace(loaded, state=None) == replace(checkpoint, state=None)
 
 

@@ -150,13 +150,13 @@ class TestBegun:
         """A full disk will not take the other stacks either; what is complete stays."""
         written = []
 
-        def conclude(writer, *rest):
+        def write_results(writer, *rest):
             if len(written) == 4:
                 raise RunError("no space left on device")
             written.append(writer.path)
-            experiment.conclude(writer, *rest)
+            experiment.write_results(writer, *rest)
 
-        monkeypatch.setattr("mnistlin.sweep.run.conclude", conclude)
+        monkeypatch.setattr("mnistlin.sweep.run.write_results", write_results)
         with pytest.raises(RunError, match="no space left"):
             run_sweep(sweep_config(), tmp_path)
         (path,) = tmp_path.glob("*_sweep-lambda_tiny")

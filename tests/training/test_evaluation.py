@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
 from mnistlin.errors import RunError
-from mnistlin.model.linear import HEADS, Softmax
+from mnistlin.model.heads import HEADS, Softmax
 from mnistlin.training import batches, evaluation
 from mnistlin.training.evaluation import Evaluator, Score, confusion_counts, predict
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mnistlin.config import EarlyStoppingConfig
 from mnistlin.training.evaluation import Score
-from mnistlin.training.segments import MAX_LOSS, MemberState, Stopper, segments_of
+from mnistlin.training.segments import MAX_LOSS, EarlyStoppingState, MemberState, segments_of
 from mnistlin.training.sgd import Stack
 
 BEYOND = [math.nan, math.inf, math.nextafter(MAX_LOSS, math.inf)]
@@ -184,7 +184,7 @@ def test_divergence_keeps_the_last_good_weights_of_the_segment_before(segment_of
 
 def stop_index(losses, patience, min_delta=0.0):
     """Return at which of the checks training stops, or None."""
-    stopper = Stopper()
+    stopper = EarlyStoppingState()
     for i, loss in enumerate(losses):
         stopper = stopper.after(loss, min_delta)
         if stopper.should_stop(patience):
@@ -219,7 +219,7 @@ def test_a_gain_of_min_delta_or_less_is_none():
 
 def test_the_first_check_improves_on_nothing():
     """Whatever its loss and min_delta."""
-    assert Stopper().after(1e5, min_delta=1e3) == Stopper(1e5, 0)
+    assert EarlyStoppingState().after(1e5, min_delta=1e3) == EarlyStoppingState(1e5, 0)
 
 
 @given(

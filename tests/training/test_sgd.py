@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 from mnistlin.config import EarlyStoppingConfig, TrainingConfig
-from mnistlin.model.linear import Softmax
+from mnistlin.model.heads import Softmax
 from mnistlin.training import batches, schedule, sgd
 from mnistlin.training.batches import epoch_orders
 from mnistlin.training.schedule import Setup
@@ -285,7 +285,7 @@ def as_bytes(segment):
         segment.steps,
         segment.checks,
         segment.outcome,
-        state.stopper,
+        state.early_stopping,
         state.best_loss,
     )
     return plain, [array.tobytes() for array in arrays]
