@@ -25,7 +25,7 @@ from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 
 FILES = {
-    "config.yaml": "the resolved config, with every key; `train --config` takes it as it is",
+    "config.yaml": "the resolved config, with every key; `train --config` accepts it unchanged",
     "run.json": "status, command, times, versions, machine, data and hashes",
     "metrics.csv": "one row per check, on the full training and validation sets",
     "steps.csv": "one row per step",
@@ -64,14 +64,13 @@ STEPS = {
 }
 SUMMARY = {
     "stop_reason": "`finished`, `early_stopped`, `diverged` or `interrupted`",
-    "stop_step": "last step that was made; -1 if there was none",
+    "stop_step": "last step that was taken; -1 if there was none",
     "stop_epoch": "its epoch",
     **{f"last_{name}": f"`{name}` of the last check" for name in METRICS},
     **{
         f"best_{name}": f"`{name}` of the check with the lowest validation loss" for name in METRICS
     },
-    "test_loss": "with `val_from: train`: cross entropy on the test set, of the weights `last`, or "
-    "`best` with early stopping",
+    "test_loss": "with `val_from: train`: cross entropy of the last weights on the test set",
     "test_accuracy": "the same for accuracy",
     "n_train": "number of training images",
     "n_val": "number of validation images",
@@ -93,7 +92,7 @@ ORIGIN = {
     "data": "dataset, folder, classes and their names, image shape, scaling; SHA-256 of images and "
     "labels of each split",
     "config": "the config once more, so that a change of `config.yaml` is noticed",
-    "resumed": "each resumption: when, by what, and what had changed",
+    "resumed": "each resumption: when, by which command, and what had changed",
 }
 RUN = {
     "stack": "of a member of a sweep: the models that were trained side by side with it",
@@ -101,7 +100,7 @@ RUN = {
 }
 SWEEP = {
     "choice": "with `val_from: train`: the chosen member and its score on the test set",
-    "unstable": "settings that their step size made unstable; null if not tested yet",
+    "unstable": "settings with too large a learning rate to be stable; null if not tested yet",
     "chosen": "the member that was chosen when the sweep had ended; null before that",
     "failures": "members that could not be trained, and why",
 }
@@ -115,7 +114,7 @@ MEMBER = {
 ENVIRONMENT = {
     "MNISTLIN_DATA_DIR": "folder with the files of a dataset, or with a folder of each dataset's "
     "name; searched before the cache",
-    "MNISTLIN_RUNS_DIR": "where run folders are made and searched; default `runs`",
+    "MNISTLIN_RUNS_DIR": "parent of the run folders, made and searched there; default `runs`",
     "MNISTLIN_OFFLINE": "if set, nothing is downloaded",
 }
 EXIT_CODES = {
@@ -173,7 +172,7 @@ def _yaml(value: Any) -> str:
 
 
 def _allowed(node: Mapping[str, Any]) -> str:
-    """Return which values a key may have, in words."""
+    """Return which values a key may have, as text."""
     if "anyOf" in node:
         return " or ".join(_allowed(each) for each in node["anyOf"])
     if "enum" in node:
@@ -210,7 +209,9 @@ def _command(words: str, command: click.Command) -> str:
     options = [
         (f"`{record[0]}`", record[1])
         for parameter in command.get_params(context)
-        if (record := parameter.get_help_record(context)) and "--help" not in record[0]
+        if (record := parameter.get_help_record(context))
+        and record[1]
+        and "--help" not in record[0]
     ]
     usage = " ".join([words, *command.collect_usage_pieces(context)])
     parts = [
@@ -251,7 +252,7 @@ def reference() -> str:
         "Paths are dotted, as in `--set training.epochs=10`; in a file they are nested mappings, "
         "and keys with a default may be left out. `--config` takes a file or the name of a "
         "shipped config and may be repeated: files are merged, the later one wins, and `--set` "
-        "wins over files. All problems of a config are reported together. `mnistlin config "
+        "overrides them. All problems of a config are reported together. `mnistlin config "
         "schema` prints the JSON Schema with which editors complete and check keys.",
         table(["key", "allowed", "default", "meaning"], keys),
         "## Shipped configs",

@@ -31,21 +31,21 @@ from mnistlin.errors import MnistlinError
 EXIT_INTERRUPTED = 130
 
 _NOT_UTF_8 = re.compile("[\0\ud800-\udfff]")
-"""NUL, and the characters by which Python stands for bytes that are not UTF-8."""
+"""NUL, and the characters that stand in Python for bytes that are not UTF-8."""
 
 
 class _Group(click.Group):
     """A group whose commands may raise anything; the user sees one clear error."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the options of the group, once every argument of the command is known to be text.
+        """Parse the options of the group, once every argument of the command is valid text.
 
         Settings, paths and the command line itself are recorded in files that hold UTF-8 alone.
         """
         broken = next(filter(_NOT_UTF_8.search, args), None)
         if broken is not None and not ctx.resilient_parsing:  # completion offers what it can
             raise click.UsageError(
-                f"the argument {broken!a} is not UTF-8 text without NUL bytes; if it names a "
+                f"the argument {broken!a} is not UTF-8 text, or has a NUL byte; if it names a "
                 "file or folder, rename that first"
             )
         return super().parse_args(ctx, args)
@@ -71,7 +71,7 @@ def _known(error: Exception) -> MnistlinError:
     if isinstance(error, MnistlinError):
         return error
     if isinstance(error, OSError):  # such as a full disk where the output goes
-        return MnistlinError(f"the operating system says: {error}")
+        return MnistlinError(f"operating system error: {error}")
     what = f"internal error ({f'{type(error).__name__}: {error}'.rstrip(': ')})"
     try:
         saved = _save_traceback(error)
@@ -125,10 +125,10 @@ def main() -> None:
     open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # it may know neither λ nor a file's name
+            stream.reconfigure(errors="backslashreplace")  # its encoding may lack λ
     try:
         cli(prog_name="mnistlin")
-    except OSError as error:  # even the help may meet a full disk
+    except OSError as error:  # even --help fails on a full disk
         log(f"error: {error}")
         sys.exit(1)
     finally:

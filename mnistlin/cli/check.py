@@ -1,4 +1,4 @@
-"""Commands that prove: `check-gradients` and `replay`."""
+"""Commands that verify: `check-gradients` and `replay`."""
 
 import click
 
@@ -34,12 +34,12 @@ def check_gradients(ctx: click.Context, configs: tuple[str, ...], as_json: bool)
 
 @click.command()
 @click.argument("run_dir", type=TRAINED_RUN, metavar="RUN_DIR")
-@click.option("-q", "--quiet", is_flag=True, help="No bar.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
 @json_option
 @debug_option
 @click.pass_context
 def replay(ctx: click.Context, run_dir: str, quiet: bool, as_json: bool) -> None:
-    """Train a finished run again by its own config, and compare the two bit by bit.
+    """Train a finished run again from its own config, and compare the two bit by bit.
 
     Exits with 5 if metrics.csv, steps.csv or the weights differ, and shows where they first do and
     what changed since: versions, BLAS, processor, code, data. Nothing is written. For a member of a

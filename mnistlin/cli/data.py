@@ -25,14 +25,14 @@ def list_() -> None:
 
     for status in list_datasets():
         dataset = status.dataset
-        where = status.problem or status.folder or f"not here: mnistlin data fetch {dataset.name}"
+        where = status.problem or status.folder or f"missing: mnistlin data fetch {dataset.name}"
         echo(f"{dataset.name:<14}{dataset.gzip_bytes / 1e6:>5.1f} MB  {dataset.description}")
         echo(f"{'':<14}{where}")
 
 
 @data.command()
 @click.argument("dataset", type=DATASET)
-@click.option("-q", "--quiet", is_flag=True, help="No bar.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
 @debug_option
 def fetch(dataset: str, quiet: bool) -> None:
     """Make sure that a dataset is on this machine: check it by content, download what is missing.

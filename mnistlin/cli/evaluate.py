@@ -1,4 +1,4 @@
-"""Commands that judge models by their predictions: `evaluate` and `compare`."""
+"""Commands about the predictions of runs: `evaluate` and `compare`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 @click.argument("run_dir", type=TRAINED_RUN, metavar="RUN_DIR")
 @weights_option
 @split_option
-@click.option("--dataset", type=DATASET, metavar="NAME|DIR", help="Other data than the run's own.")
+@click.option("--dataset", type=DATASET, metavar="NAME|DIR", help="Dataset in place of the run's.")
 @output_options
 def evaluate(
     run_dir: str, weights: "WeightsName", split_name: str, dataset: str | None, output: Output
 ) -> None:
     """Evaluate a run on a set of images: accuracy, each class, most confident mistakes.
 
-    The run's own data is loaded again and must be unchanged. Of other data, whose images and labels
-    must fit, all rows are used; val and test are then the same.
+    The run's own data is loaded again and must be unchanged. All rows of another dataset are used,
+    whose images and labels must fit; val and test are then the same.
 
     \b
     Examples:
@@ -86,12 +86,12 @@ def compare(
 
 
 def _check_distinct(run_dirs: tuple[str, ...]) -> None:
-    homes = [Path(run_dir).resolve() for run_dir in run_dirs]
-    for run_dir, home in zip(run_dirs, homes, strict=True):
-        if homes.count(home) > 1:
+    folders = [Path(run_dir).resolve() for run_dir in run_dirs]
+    for run_dir, folder in zip(run_dirs, folders, strict=True):
+        if folders.count(folder) > 1:
             raise click.UsageError(
-                f"{run_dir} is named {homes.count(home)} times; a run does not differ from itself, "
-                "so name each run once."
+                f"{run_dir} is named {folders.count(folder)} times; a run does not differ from "
+                "itself, so name each run once."
             )
 
 

@@ -26,9 +26,9 @@ def explain() -> None:
 def optimum(run_dir: str, weights: "WeightsName", output: Output) -> None:
     """Compare a run with the minimum of its objective.
 
-    The objective is convex, so it has one lowest value. It is computed on the run's own training
-    set and λ, in float64, until the norm of the gradient is below 1e-6. Without penalty there may
-    be none; weights that classify every training image correctly are then the proof.
+    The objective is convex, so it has one lowest value. It is computed for the run's own training
+    set and λ, in float64, until the norm of the gradient is below 1e-6. Without a penalty there may
+    be no minimum; weights that classify every training image correctly prove that.
 
     \b
     Example:
@@ -92,9 +92,9 @@ def _finite(_: click.Context, __: click.Parameter, values: tuple[float, ...]) ->
 def early_stopping(
     run_dir: str, patiences: list[int], min_deltas: tuple[float, ...], output: Output
 ) -> None:
-    """Apply other rules of early stopping to a run, and show what each would have cost.
+    """Apply other early-stopping rules to a run, and show what each would have cost.
 
-    Rules are applied to the checks in metrics.csv, so the run should be a long one without early
+    Rules are applied to the checks in metrics.csv, so the run should be long and without early
     stopping. The cost, or regret, is the validation loss of the weights that a rule keeps, minus
     the lowest of the whole run.
 
@@ -112,10 +112,10 @@ def early_stopping(
 @click.argument("run_dir", type=TRAINED_RUN, metavar="RUN_DIR")
 @output_options
 def stability(run_dir: str, output: Output) -> None:
-    """Find out whether the loss of a run fluctuates by overshoot or by noise of its batches.
+    """Find out whether the loss of a run fluctuates because of overshoot or of batch noise.
 
-    The learning rate is compared with the limit that the sharpness sets, the largest eigenvalue of
-    the Hessian, at the last weights and at the minimum. Then 300 more steps are taken from the last
+    The learning rate is compared with the limit set by the sharpness, the largest eigenvalue of the
+    Hessian, at the last weights and at the minimum. Then 300 more steps are taken from the last
     weights, once with the run's batches and once with the full training set as one batch.
 
     \b
@@ -125,7 +125,7 @@ def stability(run_dir: str, output: Output) -> None:
     from mnistlin.analysis.stability import explain_stability
 
     run = load_with_data(run_dir, output)
-    with output.passes("testing the step size") as on_pass:
+    with output.passes("testing the learning rate") as on_pass:
         result = explain_stability(run, on_pass)
     output.show(result)
 
@@ -134,10 +134,11 @@ def stability(run_dir: str, output: Output) -> None:
 @click.argument("sweep_dir", type=SWEEP, metavar="SWEEP_DIR")
 @output_options
 def lambda_path(sweep_dir: str, output: Output) -> None:
-    """Compare each λ of a sweep at the exact minimum with what training reached.
+    """Compare what training reached with the exact minimum, for each λ of a sweep.
 
-    The minimum shows what λ does, and the difference to the trained model what training does. Both
-    are tested on the same validation images; p-values are corrected for the number of λ (Holm).
+    The minimum shows what λ does; its difference from the trained model shows what training does.
+    Both are tested on the same validation images, with p-values corrected for the number of λ
+    (Holm).
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`mnistlin identify`: find the protocol that gives published numbers."""
+"""`mnistlin identify`: find the protocol that reproduces published numbers."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import click
 
 from mnistlin.cli.completion import DATASET
 from mnistlin.cli.options import debug_option
-from mnistlin.cli.show import show
+from mnistlin.cli.show import json_option, show
 from mnistlin.cli.terminal import bar, fetch_data
 
 
 class _Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.2
-    """A number with the decimals that were typed."""
+    """A number, kept as it was typed: with all its decimals."""
 
     name = "number"
 
@@ -37,7 +37,7 @@ class _Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gener
     type=click.Choice(["logistic", "softmax"]),
     default="logistic",
     show_default=True,
-    help="The task that the numbers are about.",
+    help="Model that the numbers are about.",
 )
 @click.option(
     "--dataset",
@@ -47,14 +47,14 @@ class _Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gener
     metavar="NAME|DIR",
     help="Data to train on.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print all answers as a JSON object.")
+@json_option
 @debug_option
 def identify(*, model: str, dataset: str, as_json: bool, **numbers: Any) -> None:
-    """Find the protocol that gives published numbers.
+    """Find the protocol that reproduces published numbers.
 
     Trains the protocols of all years of the assignment once (rows, order, shuffling, scaling, seeds
     0 and 1), which takes a minute or two, and keeps their histories in the cache. Then applies all
-    rules of early stopping to them. Accuracies above 1 are percentages. Type the numbers with the
+    early-stopping rules to them. Accuracies above 1 are percentages. Type the numbers with the
     decimals that were published.
 
     \b

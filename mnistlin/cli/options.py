@@ -45,12 +45,12 @@ debug_option = click.option(
 runs_dir_option = click.option(
     "--runs-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    is_eager=True,  # names of runs, wherever they stand, are looked up in it
+    is_eager=True,  # names of runs are looked up in it, wherever they appear
     default="runs",
     envvar="MNISTLIN_RUNS_DIR",
     show_default=True,
     show_envvar=True,
-    help="Where run folders are.",
+    help="Parent of the run folders.",
 )
 
 _format_option = click.option(
@@ -77,12 +77,12 @@ _style_option = click.option(
     show_default=True,
     expose_value=False,
     callback=_use_style,
-    help="Figures for a screen, or for a column of a paper: 3.4 in wide, no title, no footer.",
+    help="Figures for a screen, or for one column of a paper: 3.4 in wide, no title, no footer.",
 )
 
 
 def figure_options(command: Command) -> Command:
-    """Give a command the options about the look of figures; it gets `file_format` alone."""
+    """Give a command the options for figures; it receives `file_format` alone."""
     return _format_option(_style_option(command))
 
 
@@ -91,6 +91,9 @@ def _setting(text: str) -> tuple[str, Any]:
     from mnistlin.config import parse_setting
 
     return parse_setting(text)
+
+
+SETTING = setting_type(_setting)
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class TrainingOptions:
             log(message)
 
     def draw_with_warning(self, what: str, draw: Callable[[], object]) -> None:
-        """Draw figures; the results are already written, so any failure is only a warning."""
+        """Draw figures; any failure is only a warning, since the results are already written."""
         try:
             draw()
         except Exception as error:
@@ -126,12 +129,12 @@ class TrainingOptions:
 
 
 class ConfigCommand(click.Command):
-    """A command whose configs are given by an option; one given without it gets that advice."""
+    """A command that takes configs by an option, and says so if one is given without it."""
 
     allow_extra_args = True
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the options, and refuse all that is left."""
+        """Parse the options, and reject everything else."""
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
             ctx.fail(f"unexpected argument {rest[0]!r}; a config is given as --config {rest[0]}.")
@@ -141,7 +144,7 @@ class ConfigCommand(click.Command):
 set_option = click.option(
     "--set",
     "settings",
-    type=setting_type(_setting),
+    type=SETTING,
     multiple=True,
     metavar="KEY=VALUE",
     help="Override a config key.",
@@ -155,7 +158,7 @@ _TRAINING_OPTIONS = (
     click.option("--no-plots", is_flag=True, help="Draw no figures."),
     figure_options,
     click.option("--json", "as_json", is_flag=True, help="Print the summary as a JSON object."),
-    click.option("-q", "--quiet", is_flag=True, help="No bar and no log, only the result."),
+    click.option("-q", "--quiet", is_flag=True, help="Show only the result: no bar, no log."),
     debug_option,
 )
 
@@ -238,7 +241,7 @@ class FloatList(_ListType):
     form = "numbers such as 1,0.1,0, or 9 values from 1e-4 to 1 on a log scale: 1e-4:1:9log"
 
     def values_of(self, part: str) -> Iterator[float]:
-        """Yield the values; those of a range with six digits, as files show them."""
+        """Yield the values; those of a range are rounded to six digits."""
         if re.fullmatch(rf"-?{_NUMBER}", part):
             yield float(part)
             return
@@ -264,7 +267,7 @@ class WholeList(_ListType):
         self.at_least = at_least
 
     def values_of(self, part: str) -> Iterable[int]:
-        """Return the values; both ends of a range belong to it."""
+        """Return the values; a range includes both ends."""
         if re.fullmatch(r"-?[0-9]{1,18}", part):
             values = range(int(part), int(part) + 1)
         elif match := _WHOLE_RANGE.fullmatch(part):
@@ -272,7 +275,7 @@ class WholeList(_ListType):
         else:
             raise ValueError
         if not 1 <= len(values) <= MAX_VALUES:
-            raise ValueError(f"a range increases, over at most {MAX_VALUES} numbers, as 0-4 does")
+            raise ValueError(f"a range increases and has at most {MAX_VALUES} values, as 0-4 does")
         if self.at_least is not None and values[0] < self.at_least:
             raise ValueError(f"found {values[0]}; the smallest number allowed is {self.at_least}")
         return values

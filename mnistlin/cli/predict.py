@@ -9,7 +9,7 @@ import click
 from mnistlin.cli.completion import FILE
 from mnistlin.cli.options import debug_option
 from mnistlin.cli.run_dirs import TRAINED_RUN, TRAINED_RUN_OR_SWEEP
-from mnistlin.cli.show import Output, output_options, weights_option
+from mnistlin.cli.show import Output, json_option, output_options, weights_option
 from mnistlin.cli.terminal import echo, echo_value, fetch_data, log
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--invert/--no-invert",
     default=None,
-    help="The digit is darker (or lighter) than its paper. Default: decided for each image.",
+    help="The digit is darker (or lighter) than its paper.  [default: decided for each image]",
 )
 @output_options
 def predict(
@@ -36,8 +36,8 @@ def predict(
     """Classify drawings or photos of digits.
 
     PNG or JPEG files of any size, of one digit each, dark on light or light on dark. They are
-    brought into the form of the training images (for other data than Fashion-MNIST, of MNIST's),
-    and the figure shows what the model saw.
+    converted to the form of Fashion-MNIST's images if the run was trained on these, otherwise of
+    MNIST's; the figure shows what the model saw.
 
     \b
     Examples:
@@ -53,20 +53,20 @@ def predict(
 @click.command()
 @click.argument("run_dir", type=TRAINED_RUN_OR_SWEEP, metavar="RUN_DIR|SWEEP_DIR")
 @weights_option
-@click.option("--seed", type=int, help="Of a sweep: whose runs.  [default: the first]")
+@click.option("--seed", type=int, help="Seed of the runs of a sweep.  [default: the first]")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of play.html, instead of that of the run or sweep.",
+    help="Folder for play.html.  [default: that of the run or sweep]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
+@json_option
 @debug_option
 def play(
     run_dir: str, weights: "WeightsName", seed: int | None, out: Path | None, *, as_json: bool
 ) -> None:
     """Write a page on which you draw digits and see the model's answer.
 
-    play.html needs no other file and no network. Of a sweep it holds all λ, with a slider.
+    play.html needs no other file and no network. For a sweep it has all λ, with a slider.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Commands about many experiments: `report`."""
+"""The command `report`: many experiments, and the page about them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=ConfigCommand)
 @click.option(
-    "--dataset", type=DATASET, metavar="NAME|FOLDER", help="What to train on.  [default: mnist]"
+    "--dataset", type=DATASET, metavar="NAME|DIR", help="Dataset to train on.  [default: mnist]"
 )
 @click.option(
     "--config",
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     default="report",
     show_default=True,
-    help="Folder of the page.",
+    help="Folder for the page.",
 )
 @runs_dir_option
-@click.option("-q", "--quiet", is_flag=True, help="No bar, only the result.")
+@click.option("-q", "--quiet", is_flag=True, help="Show only the result: no progress bar.")
 @debug_option
 @click.pass_context
 def report(  # noqa: PLR0913 (one for each option)
@@ -56,11 +56,11 @@ def report(  # noqa: PLR0913 (one for each option)
     runs_dir: Path,
     quiet: bool,
 ) -> None:
-    """Run every experiment of a report, and compare it with what was published.
+    """Run every experiment of a report, and compare the results with those published.
 
     Writes report.html, which needs no other file, and report.md with the folder figures/. Runs
-    with the same config and images are reused, and from the folder sections/ the parts of the page
-    whose runs and program are the same; after Ctrl-C the same command resumes.
+    with the same config and images are reused, and so are the parts of the page, in sections/,
+    whose runs and program are unchanged. After Ctrl-C, the same command resumes.
 
     \b
     Examples:

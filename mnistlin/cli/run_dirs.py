@@ -35,7 +35,7 @@ class RunDir(click.ParamType[str]):
         self._accepts = accepts
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the path; unknown text is returned as it is, and opening it raises the error."""
+        """Return the path; unknown text is returned unchanged, and opening it raises the error."""
         text, folder = str(value), _runs_dir(ctx)
         if _exists(Path(text)):
             return text
@@ -102,7 +102,7 @@ def _exists(path: Path) -> bool:
 
 
 def _is_unfinished(path: Path) -> bool:
-    """Return whether a run or sweep can be resumed: it is not done, and no process writes it."""
+    """Return whether a run or sweep can be resumed: it has not ended, and no process writes it."""
     if recorded(path, "status") in ENDED:  # most of them, known without NumPy and pydantic
         return False
     from mnistlin.errors import RunError

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("run_dirs", type=RUN_OR_SWEEP, nargs=-1, required=True, metavar="RUN_DIR...")
 @figure_options
 @click.option("--members", "with_members", is_flag=True, help="Draw the runs of a sweep together.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to draw to.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for figures.")
 @runs_dir_option
 @debug_option
 def plot(
@@ -73,7 +73,7 @@ def _draw(
 
 
 def _runs_in(run_dirs: Sequence[str], *, with_members: bool) -> "list[Run]":
-    """Open the runs among several folders, and those in sweeps if wanted; the rest is noted."""
+    """Open the runs among several folders, and those in sweeps if wanted; log the others."""
     from mnistlin.errors import RunError
     from mnistlin.runs.folder import load_run
     from mnistlin.runs.scan import is_sweep
@@ -86,9 +86,9 @@ def _runs_in(run_dirs: Sequence[str], *, with_members: bool) -> "list[Run]":
         if is_sweep(path) and with_members:
             runs += load_sweep(path).members.values()
         elif is_sweep(path):
-            log(f"note: {path} is a sweep and left out; --members draws its runs")
+            log(f"note: {path} is left out, because it is a sweep; --members draws its runs")
         elif path.is_dir() and not (path / "run.json").exists():
-            log(f"note: {path} is not a run and left out")
+            log(f"note: {path} is left out, because it is not a run")
         else:
             runs.append(load_run(path))
     if not runs:
@@ -97,7 +97,7 @@ def _runs_in(run_dirs: Sequence[str], *, with_members: bool) -> "list[Run]":
 
 
 def _distinct(runs: "list[Run]") -> "list[Run]":
-    """Return each folder once; report runs of one config and data, whose curves coincide."""
+    """Return each folder once; log runs with the same config and data, whose curves coincide."""
     distinct = list({run.path.resolve(): run for run in runs}.values())
     for i, run in enumerate(distinct):
         for other in distinct[:i]:
@@ -116,7 +116,7 @@ def _filter(text: str) -> "Filter":
 
 
 def _listed_keys(_: str = "") -> list[str]:
-    """Return the keys that runs are filtered and sorted by most."""
+    """Return the keys by which runs are most often filtered and sorted."""
     from mnistlin.shipped import keys_in_schema
 
     numbers = [f"{end}_{part}" for end in ("last", "best") for part in ("val_accuracy", "val_loss")]
@@ -135,7 +135,7 @@ def _sort_keys(typed: str) -> list[str]:
     type=Completed("filter", _filter, _listed_keys),
     multiple=True,
     metavar="KEY=VALUE",
-    help="List only runs with this value of a key of config or summary, or of status; also "
+    help="List only runs in which a key of the config or summary, or status, has this value; also "
     "'KEY!=VALUE', 'KEY<VALUE', '<=', '>', '>='. May be given several times.",
 )
 @click.option(
@@ -178,7 +178,7 @@ def runs(  # noqa: PLR0913 (one for each option)
     from mnistlin.runs.listing import full_key, notes, sorted_by, table
 
     key = full_key(sort.removeprefix("-")) if sort else None
-    gc.disable()  # in what is read there are no cycles; looking for them takes a third of the time
+    gc.disable()  # nothing read here has cycles, and looking for them takes a third of the time
     everything = find_runs(runs_dir)
     gc.enable()
     found = [entry for entry in everything if all(each.matches(entry) for each in filters)]
@@ -205,11 +205,11 @@ def runs(  # noqa: PLR0913 (one for each option)
 
 @runs.command()
 @click.argument("run_dirs", type=RUN_OR_SWEEP, nargs=-1, required=True, metavar="RUN_DIR...")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @runs_dir_option
 @debug_option
 def rm(run_dirs: tuple[str, ...], runs_dir: Path, *, yes: bool) -> None:
-    """Remove runs and sweeps for good, with all that is in their folders.
+    """Permanently remove runs and sweeps with everything in their folders.
 
     Only folders with a valid run.json or sweep.json are removed, and none that a process is
     writing. If one of several cannot be removed, nothing is.
@@ -221,7 +221,7 @@ def rm(run_dirs: tuple[str, ...], runs_dir: Path, *, yes: bool) -> None:
     """
     from mnistlin.runs.removal import check_removable, remove_folders
 
-    del runs_dir  # RUN_OR_SWEEP has looked names up in it
+    del runs_dir  # used by RUN_OR_SWEEP to look up names
     paths = [Path(each) for each in dict.fromkeys(run_dirs)]
     for path in paths:
         check_removable(path)
@@ -232,7 +232,7 @@ def rm(run_dirs: tuple[str, ...], runs_dir: Path, *, yes: bool) -> None:
             log(path)
         what = "these folders" if len(paths) > 1 else "this folder"
         try:
-            is_sure = click.confirm(f"Remove {what} for good?", err=True)
+            is_sure = click.confirm(f"Permanently remove {what}?", err=True)
         except click.Abort:
             log("")  # ends the line of the question
             raise

@@ -1,6 +1,6 @@
 """How the result of a question is shown: `key: value` lines, tables, a paragraph, and its files.
 
-Shared by all commands that ask a question; none of them knows how its result looks.
+Shared by all commands that ask a question; none of them knows how its result is shown.
 """
 
 import functools
@@ -39,11 +39,11 @@ split_option = click.option(
 )
 
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print the result as one JSON object."
+    "--json", "as_json", is_flag=True, help="Print the result as a JSON object."
 )
 
 MAX_LINE = 88
-"""Letters in a line of a paragraph."""
+"""Maximum number of characters in a line of a paragraph."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ _OUTPUT_OPTIONS = (
 
 
 def output_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options about its output, as one argument `output: Output`."""
+    """Give a command the options for its output, as one argument `output: Output`."""
 
     @functools.wraps(command)
     def with_output(*, out: Path | None, file_format: str, as_json: bool, **rest: Any) -> None:

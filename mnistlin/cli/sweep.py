@@ -10,6 +10,7 @@ import click
 
 from mnistlin.cli.completion import setting_type, sweepable
 from mnistlin.cli.options import (
+    SETTING,
     ConfigCommand,
     FloatList,
     TrainingOptions,
@@ -44,7 +45,7 @@ DEFAULT_CONFIG = "softmax-lambda-sweep"
 
 def _over(text: str) -> tuple[str, list[Any]]:
     """Parse `KEY=VALUES`: commas and ranges, or a YAML list of values."""
-    from mnistlin.config.loading import parse_setting
+    from mnistlin.config import parse_setting
     from mnistlin.config.schema import is_whole
 
     key, equals, values = (part.strip() for part in text.partition("="))
@@ -73,16 +74,8 @@ def _range_of(kind: "FloatList | WholeList", part: str) -> list[Any]:
         raise click.BadParameter(f"{part!r}: {error or f'it is not one of {kind.form}'}") from None
 
 
-def _setting(text: str) -> tuple[str, Any]:
-    from mnistlin.config.loading import parse_setting
-
-    return parse_setting(text)
-
-
 _SWEEP_OPTIONS = (
-    click.option(
-        "--seeds", type=WholeList(), metavar="LIST", help="The seeds, such as 0-4 or 0,1,7."
-    ),
+    click.option("--seeds", type=WholeList(), metavar="LIST", help="Seeds, such as 0-4 or 0,1,7."),
     click.option(
         "--choose-by",
         type=click.Choice(["accuracy", "loss"]),
@@ -92,7 +85,7 @@ _SWEEP_OPTIONS = (
     ),
     click.option(
         "--reference",
-        type=setting_type(_setting),
+        type=SETTING,
         multiple=True,
         metavar="KEY=VALUE",
         help="Setting to test all others against.  [default: λ = 0 in a sweep over λ, or the best]",
@@ -103,7 +96,7 @@ _SWEEP_OPTIONS = (
         default=1,
         show_default=True,
         metavar="N",
-        help="Number of processes that train.",
+        help="Number of training processes.",
     ),
     click.option(
         "--scheduler", metavar="ADDRESS", help="Train on this Dask cluster: tcp://HOST:PORT."
@@ -189,7 +182,7 @@ def sweep(
     "--lambdas",
     type=FloatList(),
     metavar="LIST",
-    help="The λ, such as 1,0.1,0 or 0,1e-4:1:9log.",
+    help="Values of λ, such as 1,0.1,0 or 0,1e-4:1:9log.",
 )
 @_sweep_options
 @training_options
@@ -278,7 +271,7 @@ def _show_seeds(sweep: "Sweep", options: TrainingOptions) -> None:
 def _overrides(
     overrides: Mapping[str, Any], changes: Mapping[str, Any], seeds: list[int] | None
 ) -> dict[str, Any]:
-    """Return the overrides of a sweep's config; for a sweep, a seed is one of its seeds."""
+    """Return the overrides of a sweep's config, in which --seed is the only one of its seeds."""
     found = {**overrides, **changes}
     if "training.seed" in found:
         found["sweep.seeds"] = [found.pop("training.seed")]
@@ -292,7 +285,7 @@ def _config_from(configs: Sequence[str], options: TrainingOptions) -> "Experimen
     from mnistlin.sweep.plan import tasks_of
 
     experiment = options.load(configs)
-    tasks_of(experiment)  # refuses impossible combinations before anything is downloaded
+    tasks_of(experiment)  # rejects impossible combinations before anything is downloaded
     return experiment
 
 

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def table_width() -> int | None:
-    """Return how wide a table may be on the terminal; elsewhere it may have any width."""
+    """Return the width of the terminal, which limits tables; None if there is no terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def echo(text: object = "", *, nl: bool = True) -> None:
-    """Print a result; what would control the terminal is escaped.
+    """Print a result; control characters are escaped.
 
     If the reader of a pipe has exited, output stops and the command continues.
     """
@@ -130,7 +130,7 @@ def show_epoch(shown: "tqdm[Any]", progress: "Progress") -> None:
 
 
 class StopRequest:
-    """The signal that asked to stop, if one did; a second one ends the process at once."""
+    """The signal that asked to stop, if any; the same signal again ends the process at once."""
 
     def __init__(self, announcer: int) -> None:
         self.signal: int | None = None
@@ -144,7 +144,7 @@ class StopRequest:
     def _take(self, number: int, _: FrameType | None) -> None:
         self.signal = number
         signal.signal(number, signal.SIG_DFL)
-        os.write(self._announcer, b"!")  # once a second signal has its effect
+        os.write(self._announcer, b"!")  # only now, when a second signal has its effect
 
 
 @contextmanager
@@ -170,4 +170,4 @@ def _announce(reader: int) -> None:
     """Report once that a signal has come; end when the pipe is closed."""
     with os.fdopen(reader, "rb", buffering=0) as pipe:
         if pipe.read(1):
-            log("\nstopping after this epoch; once more to end at once")
+            log("\nstopping after this epoch; interrupt again to end at once")

@@ -42,7 +42,7 @@ EXIT_DIVERGED = 4
     "--seeds",
     type=WholeList(),
     metavar="LIST",
-    help="Train once with each of these seeds, such as 0-9, as a sweep.",
+    help="Train once with each of these seeds, such as 0-9: a sweep.",
 )
 @click.option("--print-config", is_flag=True, help="Show the resolved config; do not run it.")
 @training_options
@@ -58,7 +58,7 @@ def train(  # noqa: PLR0913 (one for each option)
 ) -> None:
     """Run one experiment and write its run folder.
 
-    Ctrl-C ends it after the current epoch, with everything written. --resume continues a run that
+    Ctrl-C ends it after the current epoch, with everything saved. --resume continues a run that
     was interrupted, killed or failed, from its last checkpoint.
 
     \b
@@ -74,7 +74,7 @@ def train(  # noqa: PLR0913 (one for each option)
         from mnistlin.cli.sweep import SweepOptions
         from mnistlin.cli.sweep import run as run_sweep
 
-        _config_from(configs, options)  # refuses a config with a sweep of its own
+        _config_from(configs, options)  # rejects a config with a sweep of its own
         run_sweep(ctx, configs, {}, SweepOptions(seeds=seeds), options)
     from mnistlin.config import dump_yaml, editor_line
 
@@ -128,7 +128,7 @@ def _run_of(run_dir: str, configs: tuple[str, ...], options: TrainingOptions) ->
 
 
 def _warn_of_changes(run: "Run", options: TrainingOptions) -> None:
-    """Warn about changes that may alter the last bits of a resumed run."""
+    """Warn of changes that may alter the last bits of a resumed run."""
     for resumption in run.info.resumed[-1:]:
         for key, (before, now) in resumption.changed.items():
             options.log(

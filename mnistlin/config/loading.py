@@ -38,7 +38,7 @@ def load_config(
         A YAML file or the name of a shipped config such as `quickstart`. Several are merged:
         mappings key by key, lists as a whole; the later one wins.
     overrides : mapping of str to object, or iterable of str
-        Settings that win over the files: dotted keys and values, such as
+        Settings that override the files: dotted keys and values, such as
         `{"training.epochs": 10}`, or texts such as `"training.epochs=10"` with the value in YAML.
 
     Returns
@@ -100,7 +100,7 @@ def editor_line() -> str:
 
 @contextmanager
 def unreadable_as_config_error(what: str) -> Iterator[None]:
-    """Turn what prevents a text file from being read into a ConfigError that says why."""
+    """Turn an error of reading a text file into a ConfigError that says what it was."""
     try:
         yield
     except OSError as error:
@@ -192,7 +192,7 @@ def _checked(schema: type[Schema], layers: Sequence[_Layer], overrides: Override
 
 
 def _merge(values: dict[str, Any], later: Mapping[str, Any]) -> None:
-    """Put a later layer on top: mappings are merged, everything else is replaced."""
+    """Merge a later layer into the values: mappings are merged, everything else is replaced."""
     for key, value in later.items():
         if isinstance(value, dict):
             if not isinstance(values.get(key), dict):
@@ -212,8 +212,8 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> str:
         if not isinstance(section, dict):
             above = ".".join(parents[:depth])
             return (
-                f"{above}: found {shown(section)}; it must be a mapping of keys, since "
-                f"{dotted} is to be set"
+                f"{above}: found {shown(section)}; it must be a mapping of keys for "
+                f"{dotted} to be set"
             )
         values = section
     values[key] = value
@@ -326,7 +326,7 @@ def _dotted(loc: tuple[int | str, ...]) -> str:
 
 
 def _nearest_key(schema: type[BaseModel], loc: tuple[int | str, ...]) -> str:
-    """Return a question with the key that was probably meant, with its section, or all keys."""
+    """Return a suggestion: the full path of the key that was probably meant, or all keys."""
     *parents, word = (part for part in loc if isinstance(part, str))
     here = {key: _dotted((*loc[:-1], key)) for key in _section(schema, parents).model_fields}
     anywhere = dict(_keys_below(schema))

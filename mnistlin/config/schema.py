@@ -101,7 +101,7 @@ class DataConfig(Section):
     scaling: Literal["symmetric", "unit", "standard"] = Field(
         "symmetric",
         description="How pixels become inputs. symmetric: x / 127.5 - 1. unit: x / 255. standard: "
-        "(x - mean) / sd, of all pixels of the training images.",
+        "(x - mean) / sd, over all pixels of the training images.",
     )
 
 
@@ -131,13 +131,13 @@ class TrainingConfig(Section):
         0,
         ge=0,
         le=1_000_000,
-        description="Orders drawn and dropped before the first epoch, as by a script that trained "
-        "other models before; needs order: legacy and shuffle: true.",
+        description="Orders drawn and discarded before the first epoch, as if a script had trained "
+        "other models first; needs order: legacy and shuffle: true.",
     )
     seed: Seed = Field(
         0,
-        description="Seed of the order of the images and of sampled rows, the only random number "
-        "of a run.",
+        description="Seed of the order of the images and of sampled rows; nothing else in a run is "
+        "random.",
     )
     checks_per_epoch: Count = Field(
         5,
@@ -151,7 +151,7 @@ class TrainingConfig(Section):
         5.0,
         ge=0,
         allow_inf_nan=False,
-        description="Least time between two checkpoints; 0 writes one after every segment.",
+        description="Minimum time between two checkpoints; 0 writes one after every segment.",
     )
 
 
@@ -190,7 +190,7 @@ def sweepable_keys() -> list[str]:
 
 
 def config_keys() -> list[str]:
-    """Return the dotted keys of an experiment, in their order; those of `sweep` are not among them.
+    """Return the dotted keys of an experiment, in order, without those of `sweep`.
 
     `early_stopping` itself is the key of a section that may be off.
     """
@@ -204,7 +204,7 @@ def config_keys() -> list[str]:
 
 
 def flat(config: "ExperimentConfig") -> dict[str, Any]:
-    """Return a config's values by dotted keys, as JSON has them; a section that is off is None."""
+    """Return a config's values by dotted keys, as in JSON; a section that is off is None."""
     found: dict[str, Any] = {}
     for name, section in config.model_dump(mode="json", exclude={"sweep"}).items():
         if isinstance(section, dict):
@@ -215,7 +215,7 @@ def flat(config: "ExperimentConfig") -> dict[str, Any]:
 
 
 def is_whole(key: str) -> bool:
-    """Return whether the values of a dotted key are whole numbers, or null."""
+    """Return whether the values of a dotted key are integers, or null."""
     name, _, field = key.partition(".")
     if name not in _SECTIONS or field not in _SECTIONS[name].model_fields:
         return False
@@ -225,7 +225,7 @@ def is_whole(key: str) -> bool:
 
 
 def _swept_value(key: str, value: Any) -> Any:
-    """Return a value as the section of its key has it."""
+    """Return a value as validated by the section of its key."""
     if key == "model":
         return TypeAdapter(_Model).validate_python(value)
     name, _, field = key.partition(".")
@@ -269,7 +269,7 @@ class SweepConfig(Section):
     )
 
     l2_lambdas: Lambdas | None = Field(
-        None, description="Short form of over: {training.l2_lambda: [...]}."
+        None, description="Short for over: {training.l2_lambda: [...]}."
     )
     over: Over = Field(
         {},
@@ -300,7 +300,7 @@ class SweepConfig(Section):
 
 
 class ExperimentConfig(Section):
-    """A complete experiment: everything that decides the numbers of a run."""
+    """A complete experiment: everything that determines the numbers of a run."""
 
     name: str = Field(
         "experiment",
@@ -326,7 +326,7 @@ class ExperimentConfig(Section):
         return values
 
     @model_validator(mode="after")
-    def _keeps_the_rules_between_keys(self) -> Self:
+    def _check_rules_between_keys(self) -> Self:
         broken = [problem for rule in _RULES if (problem := rule(self))]
         if broken:
             raise ValueError("\n".join(broken))

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 MAX_CHARACTERS = 100_000
-"""A config is a page of text; a longer file is something else."""
+"""A config is a page of text; a longer file is not a config."""
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,4000}|0o[0-7]{1,4000}|0x[0-9a-fA-F]{1,3000}")
 _FLOAT = re.compile(
@@ -31,7 +31,7 @@ _CONSTANTS: dict[object, str] = {None: "null", True: "true", False: "false"}
 
 
 class YamlError(ValueError):
-    """The text is not YAML of the kind a config uses; the message says where."""
+    """The text is not YAML, or not of the kind that configs use; the message says where."""
 
 
 def parse_yaml(text: str) -> tuple[Any, list[str]]:
@@ -47,7 +47,7 @@ def parse_yaml(text: str) -> tuple[Any, list[str]]:
     Raises
     ------
     YamlError
-        If the text is not YAML, uses anchors, aliases or tags, or is too long or nested too deep.
+        If the text is not YAML, uses anchors, aliases or tags, or is too long or too deeply nested.
     """
     if len(text) > MAX_CHARACTERS:
         raise YamlError(f"{len(text)} characters long; a config has at most {MAX_CHARACTERS}")
@@ -60,7 +60,7 @@ def parse_yaml(text: str) -> tuple[Any, list[str]]:
     except yaml.YAMLError as error:
         raise YamlError(" ".join(str(error).split())) from None
     except RecursionError:
-        raise YamlError("nested too deep for a config") from None
+        raise YamlError("nested too deeply for a config") from None
     return value, repeated
 
 
@@ -90,7 +90,7 @@ def shown(value: object) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes, but no aliases, which may expand beyond memory, and no tags."""
+    """Composes nodes, but no aliases, which may expand to more than memory holds, and no tags."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -104,7 +104,7 @@ class _Loader(yaml.SafeLoader):
 
 
 _LIBYAML: Any = None
-"""The loader that uses libyaml, twenty times as fast, if PyYAML was built with it."""
+"""The loader that uses libyaml, which is twenty times as fast, if PyYAML was built with it."""
 
 with suppress(ImportError):
     from yaml.cyaml import CParser  # type: ignore[attr-defined]
@@ -127,7 +127,7 @@ with suppress(ImportError):
 
 
 def _composed(text: str) -> yaml.Node | None:
-    """Return the nodes of a text; what may be refused is read by PyYAML, for its messages."""
+    """Return the nodes of a text; PyYAML reads what may be rejected, for its messages."""
     if _LIBYAML is not None and not any(sign in text for sign in "*&!"):
         with suppress(yaml.YAMLError):
             return yaml.compose(text, Loader=_LIBYAML)
@@ -135,7 +135,7 @@ def _composed(text: str) -> yaml.Node | None:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes lists in one line, mappings as blocks, and text so that it is read back as text."""
+    """Writes lists on one line, mappings as blocks, and text so that it is read back as text."""
 
 
 def _represent_list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.Node:

@@ -80,7 +80,7 @@ class _Section(BaseModel):
 
 
 class Experiment(_Section):
-    """An experiment: a config, with settings that win over it, and seeds to repeat it with.
+    """An experiment: a config, settings that override it, and seeds to repeat it with.
 
     Settings under `elsewhere` are added on another dataset than the report's.
     """

@@ -19,7 +19,7 @@ STACK_WIDTH = 20
 took 1, 0.68, 0.54, 0.49 and 0.50 of its time alone; a logistic one 1, 0.40, 0.34, 0.32 and 0.31."""
 
 MAX_MEMBERS = 10_000
-"""Most members of a sweep; more are a typo."""
+"""Maximum number of members of a sweep; more are a typo."""
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def _epochs(task: Task) -> int:
 
 @dataclass(frozen=True)
 class _Driver:
-    """Has stacks trained, and writes their results."""
+    """Has stacks trained by workers, and writes their results."""
 
     chooses: bool
     data: Data
@@ -132,7 +132,7 @@ class _Driver:
     reporter: _Reporter
 
     def drive(self, tasks: Sequence[Task]) -> None:
-        """Get these stacks trained, write each as soon as it is, and close the sweep's folder."""
+        """Have these stacks trained, write each as soon as it is done, and close the folder."""
         with self.writer.marks_failure():
             try:
                 for task, result in self._results(tasks):
@@ -224,7 +224,7 @@ class _Driver:
 
 @dataclass(frozen=True)
 class _Work:
-    """The tasks of a sweep and their data, checked before anything is written, and who trains."""
+    """The tasks of a sweep and their data, checked before anything is written; and the workers."""
 
     tasks: tuple[Task, ...]
     data: Data
@@ -244,7 +244,7 @@ class _Work:
         scheduler: str | None,
         recorded: Path | None = None,
     ) -> "_Work":
-        """Return the work of a sweep once its data was found."""
+        """Return the work of a sweep, whose data fits its configs."""
         loader = shared_loader() or SplitLoader()
 
         def data(config: ExperimentConfig) -> Splits:
@@ -293,12 +293,12 @@ def run_sweep(  # noqa: PLR0913 (the first four are those of run_experiment)
         What to train, with a section `sweep`, as for `load_config`: a config, a file, the name of
         a shipped config, or several files.
     runs_dir : str or Path, optional
-        Where the folder is made. Default: the environment variable MNISTLIN_RUNS_DIR, or runs.
+        Parent of the folder. Default: the environment variable MNISTLIN_RUNS_DIR, or runs.
     on_progress : callable, optional
         Called several times a second; if it returns True, the sweep ends there and its status is
         `interrupted`.
     overrides : mapping of str to object, optional
-        Settings that win over the config, such as `{"sweep.seeds": [0, 1, 2]}`.
+        Settings that override the config, such as `{"sweep.seeds": [0, 1, 2]}`.
     jobs : int
         Number of processes that train; 1 trains in this one. They import the main script again,
         so it must call this below `if __name__ == "__main__":`.
@@ -360,7 +360,7 @@ def resume_sweep(
     RunError
         If it is not the folder of a sweep, is being written, or its config was changed.
     DataError
-        If the data is missing, or is not the data that the sweep began with.
+        If the data is missing, or is not what the sweep was started with.
     """
     path = Path(path)
     load_sweep(path)  # before the lock, which would leave a file in any folder

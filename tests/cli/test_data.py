@@ -20,7 +20,7 @@ def test_list_says_where_each_dataset_is(mnistlin):
     """The bundled one has its folder, the others the command that fetches them."""
     output = mnistlin("data", "list").stdout
     assert str(BUNDLED) in output
-    assert "not here: mnistlin data fetch mnist" in output
+    assert "missing: mnistlin data fetch mnist" in output
 
 
 def test_fetch_of_what_is_here_prints_its_folder(mnistlin):

@@ -265,7 +265,7 @@ def test_plot_leaves_out_what_is_no_run_with_a_note(mnistlin, two_runs):
     (two_runs / "20250103T000000Z_overlay").mkdir()
     result = mnistlin("plot", *sorted(two_runs.iterdir()), "--out", "figures")
     assert result.exit_code == 0
-    assert "20250103T000000Z_overlay is not a run and left out" in result.stderr
+    assert "20250103T000000Z_overlay is left out, because it is not a run" in result.stderr
     assert "figures/loss.png" in result.stdout
 
 
@@ -274,7 +274,7 @@ def test_plot_takes_the_members_of_sweeps_if_asked(mnistlin, two_runs):
     options = ("--set", "training.epochs=1", "--no-plots", "-q", "--over", "training.l2_lambda=0,1")
     assert mnistlin("sweep", "--config", "tiny.yaml", *options).exit_code == 0
     result = mnistlin("plot", *two_runs.iterdir(), "--out", "figures")
-    assert "is a sweep and left out; --members draws its runs" in result.stderr
+    assert "is left out, because it is a sweep; --members draws its runs" in result.stderr
     result = mnistlin("plot", *two_runs.iterdir(), "--out", "figures", "--members")
     assert (result.exit_code, result.stderr) == (0, "")
 

@@ -55,7 +55,7 @@ class TestBegun:
     def test_a_config_may_be_a_file_and_the_runs_folder_a_default(
         self, sweep_config, tmp_path, monkeypatch
     ):
-        """With settings that win over the file, as `run_experiment` takes them."""
+        """With settings that override the file, as `run_experiment` takes them."""
         monkeypatch.setenv("MNISTLIN_RUNS_DIR", str(tmp_path / "runs"))
         file = tmp_path / "sweep.yaml"
         file.write_text(dump_yaml(sweep_config().model_dump(mode="json")), encoding="utf-8")
