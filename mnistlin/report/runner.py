@@ -15,7 +15,7 @@ from mnistlin.analysis.claims import TrainedExperiment
 from mnistlin.analysis.unstable import likely_cause_of_divergence, with_unstable_members
 from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import SplitLoader
-from mnistlin.errors import RunError
+from mnistlin.errors import ConfigError, RunError
 from mnistlin.experiment import Progress, resume_experiment, run_experiment
 from mnistlin.runs.folder import Run, load_run
 from mnistlin.runs.index import find_runs
@@ -73,10 +73,12 @@ def train_all(
     RunError
         If an experiment diverged or failed, so that there is nothing to show of it.
     DataError, ConfigError
-        If the data is missing, wrong, or does not fit.
+        If the data is missing, wrong, or does not fit; then nothing has been trained.
     """
+    loader = loader or SplitLoader()
+    _check_data_fits(configs, loader)
     n_epochs = sum(map(_epochs, _all(configs)))
-    trainer = _Trainer(runs_dir, on_progress, n_epochs, loader or SplitLoader())
+    trainer = _Trainer(runs_dir, on_progress, n_epochs, loader)
     experiments = {}
     for name, wanted in configs.items():
         folders = []
@@ -173,6 +175,21 @@ class _Trainer:
     def _report(self, name: str, epochs: int) -> bool:
         progress = ReportProgress(name, self._epochs_before + epochs, self._epochs)
         return bool(self._on_progress and self._on_progress(progress))
+
+
+def _check_data_fits(
+    configs: Mapping[str, Sequence[ExperimentConfig]], loader: SplitLoader
+) -> None:
+    """Load the images of all experiments; raise what is wrong with any of their configs."""
+    problems = []
+    for name, wanted in configs.items():
+        try:
+            for config in wanted:
+                loader.load(config.data, training=config.training)
+        except ConfigError as error:
+            problems += [f"experiment {name}: {line}" for line in str(error).splitlines()]
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def _all(configs: Mapping[str, Sequence[ExperimentConfig]]) -> Iterable[ExperimentConfig]:

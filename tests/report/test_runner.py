@@ -57,6 +57,21 @@ def test_a_run_that_diverges_ends_the_report(make_config, tmp_path):
         train_all({"wild": [config]}, tmp_path)
 
 
+def test_sizes_that_do_not_fit_are_all_reported_before_anything_is_trained(make_config, tmp_path):
+    fits = make_config(epochs=1)
+    too_large = [
+        fits.model_copy(update={"data": fits.data.model_copy(update={key: 10**6})})
+        for key in ("train_size", "val_size")
+    ]
+    with pytest.raises(ConfigError) as caught:
+        train_all({"fits": [fits], "large": too_large[:1], "larger": too_large[1:]}, tmp_path)
+    assert [line.partition(": found")[0] for line in str(caught.value).splitlines()] == [
+        "experiment large: data.train_size",
+        "experiment larger: data.val_size",
+    ]
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_run_is_no_sweep_and_a_sweep_no_run(experiments, finished_run):
     """A part that mistakes one for the other is told so."""
     with pytest.raises(ConfigError, match="sweep is a sweep"):
