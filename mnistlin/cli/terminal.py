@@ -83,9 +83,17 @@ class _Unfailing:
         return getattr(self._stream, name)
 
 
+_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+"""Without the rate, so that the name of a run and its accuracy fit in 80 columns."""
+
+
 @contextmanager
 def bar(total: int | None, unit: str, *, quiet: bool, **options: Any) -> "Iterator[tqdm[Any]]":
-    """Show a bar on standard error while inside, unless quiet, and only on a terminal."""
+    """Show a bar on standard error while inside, unless quiet, and only on a terminal.
+
+    What is done sooner than a bar can be read, such as an error, shows none. Callers never refresh
+    the bar themselves: it would then be shown before its delay, and its line not be ended.
+    """
     from tqdm import tqdm
 
     hidden = quiet or not sys.stderr.isatty()
@@ -94,6 +102,8 @@ def bar(total: int | None, unit: str, *, quiet: bool, **options: Any) -> "Iterat
         unit=unit,
         disable=hidden,
         dynamic_ncols=True,
+        delay=0.3,
+        bar_format=_BAR if total else None,
         file=_Unfailing(sys.stderr),
         **options,
     ) as shown:
@@ -103,7 +113,7 @@ def bar(total: int | None, unit: str, *, quiet: bool, **options: Any) -> "Iterat
 @contextmanager
 def download_bar(dataset: str, *, quiet: bool) -> "Iterator[tqdm[Any]]":
     """Show a bar of bytes while inside, once anything is downloaded."""
-    with bar(0, "B", quiet=quiet, desc=f"fetching {dataset}", unit_scale=True, delay=0.3) as shown:
+    with bar(0, "B", quiet=quiet, desc=f"fetching {dataset}", unit_scale=True) as shown:
         yield shown
 
 
@@ -125,8 +135,8 @@ def fetch_data(dataset: str, *, quiet: bool, recorded: Path | None = None) -> "S
 
 def show_epoch(shown: "tqdm[Any]", progress: "Progress") -> None:
     """Move a bar of epochs."""
+    shown.set_postfix_str(f"val_accuracy={progress.check.val_accuracy:.4f}", refresh=False)
     shown.update(progress.epoch + 1 - shown.n)
-    shown.set_postfix_str(f"val_accuracy={progress.check.val_accuracy:.4f}")
 
 
 class StopRequest:

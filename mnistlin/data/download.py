@@ -50,13 +50,11 @@ class TimeLimits:
 class Progress(Protocol):
     """A progress bar that counts bytes, such as that of tqdm."""
 
+    n: Any
     total: Any
 
     def update(self, n: int, /) -> object:
-        """Count `n` more bytes."""
-
-    def reset(self) -> object:
-        """Start again from 0."""
+        """Count `n` more bytes, or fewer if it is negative."""
 
     def close(self) -> object:
         """Remove the bar."""
@@ -366,8 +364,7 @@ class _FilesProgress:
 
     def restart_file(self) -> None:
         if self._bar is not None:
-            self._bar.reset()
-            self._bar.update(self._finished)
+            self._bar.update(self._finished - self._bar.n)
 
     def close(self) -> None:
         if self._bar is not None:

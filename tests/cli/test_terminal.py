@@ -1,17 +1,21 @@
 """What a command writes to the terminal never decides what happens to a run."""
 
 import errno
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mnistlin import load_run
+from mnistlin.cli.terminal import bar, log, show_epoch
 from mnistlin.runs.sweep_folder import load_sweep
 from mnistlin.text import printable
 
@@ -27,6 +31,16 @@ def only_run(workplace):
         return folder
 
     return find
+
+
+def screen(monkeypatch):
+    """Make standard error and output a terminal of 80 columns; return what it shows."""
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True, raising=False)
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, shown)
+    monkeypatch.setenv("COLUMNS", "80")
+    return shown
 
 
 def start(*arguments, **options):
@@ -122,6 +136,19 @@ def test_ctrl_c_while_commands_are_imported_is_no_traceback(workplace):
         [sys.executable, "-c", code], check=False, capture_output=True, text=True, env=environment
     )
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_what_follows_a_bar_begins_on_its_own_line(seconds, monkeypatch):
+    """Whether the bar was there long enough to be shown or not."""
+    terminal = screen(monkeypatch)
+    with bar(2, "epoch", quiet=False, desc="a name of twenty-nine letters") as shown:
+        time.sleep(seconds)
+        show_epoch(shown, SimpleNamespace(epoch=1, check=SimpleNamespace(val_accuracy=0.97)))
+    log("next")
+    *bars, last, end = terminal.getvalue().split("\n")
+    assert (last, end) == ("next", "")
+    assert [line.endswith("val_accuracy=0.9700]") for line in bars] == [True] * (seconds > 0)
 
 
 def test_text_of_a_folder_cannot_control_the_terminal(mnistlin, tiny_run):

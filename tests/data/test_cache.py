@@ -1,11 +1,13 @@
 """The cache is completed from whichever mirror works, whatever the others do."""
 
+import io
 import multiprocessing
 import re
 from dataclasses import replace
 
 import filelock
 import pytest
+from tqdm import tqdm
 
 from mnistlin.data import download as cache
 from mnistlin.data.catalog import PARTS, find_parts
@@ -40,10 +42,6 @@ class Bar:
     def update(self, n):
         """Count."""
         self.n += n
-
-    def reset(self):
-        """Start again."""
-        self.n = 0
 
     def close(self):
         """Remember that it was closed."""
@@ -182,6 +180,14 @@ def test_the_bar_is_closed_when_the_download_fails(server, tiny, tmp_path):
         download(tiny.dataset, tmp_path, [server.mirror("other")], progress=bar)
     assert bar.closed
     assert bar.n == 0
+
+
+def test_a_download_that_fails_at_once_shows_no_bar(server, tiny, tmp_path):
+    """So that its error begins on a line of its own."""
+    screen = io.StringIO()
+    with pytest.raises(DataError), tqdm(total=0, file=screen, delay=60) as bar:
+        download(tiny.dataset, tmp_path, [server.mirror("other")], progress=bar)
+    assert screen.getvalue() == ""
 
 
 def test_the_cache_is_completed_from_the_mirrors_of_the_dataset(server, tiny, tmp_path):
