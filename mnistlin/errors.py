@@ -1,12 +1,12 @@
-"""The errors that a user can meet, each with the exit code of the command that it ends.
+"""The errors that a user may see, each with the exit code of the command that it ends.
 
-Every foreseen failure is raised as one of these; the command line turns it into a message and an
+Every expected failure is raised as one of these; the command line turns it into a message and an
 exit code in one place. Independent of click, files and arrays.
 """
 
 
 class MnistlinError(Exception):
-    """A foreseen failure; the message says what, where and what to do."""
+    """An expected failure; the message says what, where and what to do."""
 
     exit_code = 1
 

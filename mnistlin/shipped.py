@@ -30,7 +30,7 @@ def shipped_schema() -> Path:
 
 
 def keys_in_schema() -> list[str]:
-    """Return the dotted keys of a config, from the shipped schema, which is read in no time."""
+    """Return the dotted keys of a config, from the shipped schema, which is quick to read."""
     schema = _read_schema()
     keys = []
     for name, about in schema["properties"].items():

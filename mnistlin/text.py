@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 MIN_PART = 4
-"""Letters of a word from which on it may stand for a longer one."""
+"""Minimum length of a word that may stand for a longer one."""
 
 
 def written(value: float, fmt: str) -> str:
@@ -13,7 +13,7 @@ def written(value: float, fmt: str) -> str:
 
 
 def signed(value: float, fmt: str) -> str:
-    """Return a number with its sign; what is written as 0 has none."""
+    """Return a number with its sign; a number that is rounded to 0 has none."""
     text = f"{value:+{fmt}}"
     return written(0, fmt) if not float(text.rstrip("%")) else text.replace("-", "−")
 
@@ -26,7 +26,7 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a question that names the nearest known word, to follow an error; else nothing.
 
-    A word that is part of a known one, such as the `val_acc` of `last_val_accuracy`, may mean that.
+    A word that is part of a known one, such as `val_acc` of `last_val_accuracy`, may mean that one.
     """
     known = list(known)
     longer = (each for each in known if len(word) >= MIN_PART and word in each)
@@ -35,7 +35,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def printable(text: str, kept: str = "\n") -> str:
-    """Escape what would control a terminal, except `kept`: quoted text may come from a stranger."""
+    """Escape control characters, except `kept`, since quoted text may be untrusted."""
     if text.isprintable():
         return text
     return "".join(

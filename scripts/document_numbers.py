@@ -87,7 +87,7 @@ def compare_table(runs: Runs) -> str:
             ]
         )
     heads = ["A / B", "only A correct", "only B correct", "difference (95 %)", "p"]
-    return table([*heads, "smallest difference that the images reveal"], rows)
+    return table([*heads, "smallest difference that the images detect"], rows)
 
 
 def optimum_table(runs: Runs) -> str:

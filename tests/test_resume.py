@@ -243,7 +243,7 @@ def bend_checkpoint(folder):
         (edit("run.json", '"running"', '"diverged"'), ["has ended (diverged)"]),
         (
             edit("run.json", '"stack": null', f'"stack": {json.dumps(STACK)}'),
-            ["sweep-lambda --resume"],
+            ["mnistlin sweep --resume"],
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""What can be found out about models and runs that are there; a module answers one question.
+"""Questions about runs and sweeps; each module answers one.
 
 Functions of data and run folders that return values; printing and drawing are done elsewhere.
 """

@@ -59,7 +59,7 @@ class BatchNoise(Result):
 
     @property
     def exponent(self) -> float:
-        """The slope of log noise against log batch size; −1/2 for noise of the batches."""
+        """The slope of log noise against log batch size; −1/2 for batch noise."""
         return float(np.polyfit(np.log(self.batch_sizes), np.log(self.means), 1)[0])
 
     def tables(self) -> Tables:
@@ -77,10 +77,10 @@ class BatchNoise(Result):
         return (
             f"The validation loss fluctuates by {self.means[0]:.2g} nats around its running mean "
             f"with batches of {first:,}, and by {self.means[-1]:.2g} with batches of {last:,}: a "
-            f"ratio of {self.means[0] / self.means[-1]:.1f}, where noise of the batches alone "
-            f"would make {np.sqrt(last / first):.1f}. It goes with the batch size to the power of "
-            f"{written(self.exponent, '.2f')}; that power is −0.5 for noise of the batches alone, "
-            "and 0 for fluctuations that do not depend on them."
+            f"ratio of {self.means[0] / self.means[-1]:.1f}, where batch noise alone would give "
+            f"{np.sqrt(last / first):.1f}. It scales with the batch size to the power of "
+            f"{written(self.exponent, '.2f')}; that power is −0.5 for batch noise alone, and 0 for "
+            "fluctuations that do not depend on the batches."
         )
 
     def figure(self) -> "Figure":
@@ -233,11 +233,11 @@ class BatchClasses(Result):
 
     def explanation(self) -> str:
         """Describe how evenly the classes are spread."""
-        spread = "not clearly less evenly than" if self.p_value >= 0.05 else "less evenly than"
+        less = "not significantly less" if self.p_value >= 0.05 else "less"
         return (
             f"All {len(self.counts)} batches of an epoch have images of "
             f"{'every class' if self.counts.min() else 'some of the classes'}. The classes are "
-            f"spread {spread} a random order would spread them (χ² test: p = {self.p_value:.2g})."
+            f"{less} evenly spread than in a random order (χ² test: p = {self.p_value:.2g})."
         )
 
     def figure(self) -> "Figure":

@@ -34,7 +34,7 @@ MAX_ROWS = 2
 """Rows of images of each run of a pair."""
 
 LABEL_LETTERS, LABEL_LINES = 20, 2
-"""How a run is called on paper, in letters and lines."""
+"""Characters per line, and lines, of a run's label on paper."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Pair:
 
     @property
     def smallest_gap(self) -> float | None:
-        """The difference that these images reveal with probability POWER at this pair's level."""
+        """The difference that these images detect with probability POWER at this pair's level."""
         return self.counts.smallest_gap(self.level)
 
     @property
@@ -82,7 +82,7 @@ class Pair:
         verdict = "yes" if gap >= smallest else "only just" if self.is_significant else "no"
         return (
             f"{verdict}: with {written(self.counts.discordance, '.1%')} of them classified "
-            f"correctly by one run only, {n:,} images reveal a gap of {_gap(smallest, n)} or more "
+            f"correctly by one run only, {n:,} images detect a gap of {_gap(smallest, n)} or more "
             f"in {written(POWER, '.0%')} of all cases; the gap here is {_gap(gap, n)}"
         )
 
@@ -119,7 +119,7 @@ class Comparison(Result):
         return [*ascii_uppercase[:n]] if n <= 26 else [str(number + 1) for number in range(n)]
 
     def values(self) -> Values:
-        """Return what the pair came to, or what more than two runs have in common."""
+        """Return the numbers of the pair, or what more than two runs have in common."""
         first = self.evaluations[0]
         if len(self.pairs) == 1:
             return _pair_values(self.pairs[0])
@@ -344,7 +344,7 @@ def _draw_gap(axes: "Axes", pair: Pair) -> None:
         f"{signed(low, '.4f')} to {signed(high, '.4f')}; p = {pair.p_value:.2g} (McNemar, exact)"
     )
     share = written(POWER, ".0%")
-    grey = f"grey: gaps that {counts.n:,} images reveal in under {share} of all cases"
+    grey = f"grey: gaps that {counts.n:,} images detect in under {share} of all cases"
     name_axes(axes, words, grey if smallest else "")
     if smallest is not None:
         axes.axvspan(-smallest, smallest, color=FAINT, zorder=0)

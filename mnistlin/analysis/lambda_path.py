@@ -283,8 +283,7 @@ def explain_lambda(sweep: Sweep, on_pass: Callable[[], object] = lambda: None) -
     if not any(runs):
         raise RunError(
             f"{sweep.path} has no finished run with λ > 0, so there is no minimum to compare with; "
-            f"name a sweep that has one, or finish this one: mnistlin sweep-lambda --resume "
-            f"{sweep.path}"
+            f"name a sweep that has one, or finish this one: {sweep.resume_command}"
         )
     first = next(iter(runs.values()))
     splits, head = load_own_splits(first), first.head

@@ -1,6 +1,6 @@
 """`explain optimum`: how far is a run from the minimum of its objective, and does it matter?
 
-J is convex, so its minimum can be computed: by L-BFGS, from the run's own weights.
+J is convex, so its minimum can be computed, starting from the run's own weights.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,10 +44,10 @@ BEYOND = 1.5
 """How far a line extends beyond the farthest weights on it, as a multiple of their distance."""
 
 HEADROOM = 1.6
-"""Highest J that is shown, as a multiple of the highest marked one; both from J* on."""
+"""Highest J that is shown, as a multiple of the highest marked one, both measured from J*."""
 
 SMALLEST_J = 1e-8
-"""Where the axis of a falling J ends, in nats."""
+"""Lower end of the axis of J at multiples of the weights, in nats."""
 
 MAX_FACTOR = 64
 
@@ -71,21 +71,21 @@ class Performance:
 
     @property
     def true_class_probability(self) -> NDArray[np.float64]:
-        """Given to the true class of each training image, (n_train,)."""
+        """Probability of the true class of each training image, (n_train,)."""
         return self.train.probability[np.arange(len(self.train_targets)), self.train_targets]
 
     @property
     def train_accuracy(self) -> float:
-        """Fraction of the training images."""
+        """Fraction of the training images that are correctly classified."""
         return float(self.train_is_correct.mean())
 
     @property
     def val_accuracy(self) -> float:
-        """Fraction of the validation images."""
+        """Fraction of the validation images that are correctly classified."""
         return float(self.val_is_correct.mean())
 
     def values(self) -> dict[str, float]:
-        """Return what is shown of it."""
+        """Return the numbers that are shown."""
         return {
             "objective": self.point.value,
             "gradient_norm": self.point.gradient_norm,
@@ -147,10 +147,10 @@ class Optimum(Result):
 
     @property
     def error_bound(self) -> float | None:
-        """How far the J that was found can be above the true minimum at most, in nats.
+        """Upper bound on how far the J that was found is above the minimum, in nats.
 
         J is strongly convex with modulus 2 λ, so J - J* ≤ ‖∇J‖² / (4 λ) (Nesterov 2004, theorem
-        2.1.10), save for rounding. None without penalty.
+        2.1.10), up to rounding. None without a penalty.
         """
         if not self.l2_lambda:
             return None
@@ -160,7 +160,7 @@ class Optimum(Result):
     def translations(self) -> dict[str, float | None]:
         """The same penalty as a setting of other tools; None for "no penalty".
 
-        Exact if they penalise the bias too: a column of ones among the inputs, and no intercept.
+        Exact if the bias is penalised there too: a column of ones among the inputs, no intercept.
         For two classes scikit-learn fits one output, the difference w of the two columns of W. At
         the minimum these are ±w / 2, so λ Σ W² is λ Σ w² / 2. SGDClassifier fits one model per
         class, which softmax is not.
@@ -200,7 +200,7 @@ class Optimum(Result):
         return {"found": self.found.point.weights}
 
     def explanation(self) -> str:
-        """Say what the minimum, or the lack of one, means for the run."""
+        """Describe what the minimum, or the lack of one, means for the run."""
         if self.kind == "minimum":
             return self._about_minimum()
         if self.kind == "no minimum":
@@ -211,10 +211,9 @@ class Optimum(Result):
         lowest = self.found.point.value
         words = (
             f"J is convex, so it has one lowest value, J* = {lowest:.6g}, and no local optimum. J "
-            f"of the run is {self.of_run.point.value:.6g}, {self.gap:.2g} nats above it. Of the "
-            f"validation images the minimum classifies "
-            f"{written(self.found.val_accuracy, '.2%')} correctly and the run "
-            f"{written(self.of_run.val_accuracy, '.2%')}."
+            f"of the run is {self.of_run.point.value:.6g}, {self.gap:.2g} nats above it. The "
+            f"minimum classifies {written(self.found.val_accuracy, '.2%')} of the validation "
+            f"images correctly, and the run {written(self.of_run.val_accuracy, '.2%')}."
         )
         paired, has_converged = self.paired, self.gap <= CONVERGED * lowest
         if paired.p_value >= 1 - CONFIDENCE:
@@ -223,8 +222,8 @@ class Optimum(Result):
         if paired.difference > 0:
             return (
                 f"{words} The minimum is better by more than chance {p}: at λ = "
-                f"{self.l2_lambda:g} the steps of the run, too few, too large or too noisy, and "
-                "not λ, cost this accuracy."
+                f"{self.l2_lambda:g} it is the steps of the run (too few, too large or too noisy) "
+                "that cost accuracy, and not λ."
             )
         return (
             f"{words} The run is better by more than chance {p}, although its J is higher: ending "
@@ -239,9 +238,9 @@ class Optimum(Result):
             f"{self.n_train:,} training images correctly, with a probability of "
             f"{found.true_class_probability.min():.2f} or more for the true class. Multiplied by "
             "2, 4, 8, these weights bring J ever closer to 0, which it never reaches: in training, "
-            "weights grow without end. J is convex, so there is no local optimum either. Of the "
-            f"validation images these weights classify {written(found.val_accuracy, '.2%')} "
-            f"correctly and the run {written(self.of_run.val_accuracy, '.2%')}"
+            "weights grow without bound. J is convex, so there is no local optimum either. These "
+            f"weights classify {written(found.val_accuracy, '.2%')} of the validation images "
+            f"correctly, and the run {written(self.of_run.val_accuracy, '.2%')}"
             f"{_as_test(self.paired)}."
         )
 
@@ -255,7 +254,7 @@ class Optimum(Result):
             return f"{words}, and the minimum is at most {self.error_bound:.2g} nats below it."
         n_wrong = int((~found.train_is_correct).sum())
         return (
-            f"{words}; how far below it the infimum is, is not known. These weights misclassify "
+            f"{words}; how far the infimum is below it is unknown. These weights misclassify "
             f"{n_wrong:,} of {self.n_train:,} training images; weights that "
             "misclassify none would prove that there is no minimum."
         )
@@ -277,14 +276,14 @@ def find_optimum(
     weights : {"last", "best"}
         Which of its weights are compared with the minimum.
     on_pass : callable
-        Called after each pass over the training images; a search takes some hundred.
+        Called after each pass over the training images, of which a search takes a few hundred.
 
     Raises
     ------
     RunError
-        If it diverged before its first check, or its weights cannot be read.
+        If the run diverged before its first check, or its weights cannot be read.
     DataError, ConfigError
-        If its data is missing, or not the same as it was.
+        If its data is missing, or is not what the run was trained with.
     """
     W = run.weights[weights].astype(np.float64)
     if not len(run.metrics["step"]):
@@ -329,7 +328,7 @@ def _about_undecided(paired: PairedCounts) -> str:
     )
     return (
         f"These {paired.n:,} images do not decide which is better (p = {paired.p_value:.2g}, "
-        f"McNemar); they reveal {reach} in {written(POWER, '.0%')} of all cases."
+        f"McNemar); they would detect {reach} in {written(POWER, '.0%')} of all cases."
     )
 
 
@@ -381,7 +380,7 @@ def _no_minimum_figure(optimum: Optimum) -> "Figure":
         name_axes(
             probabilities,
             "probability of the true class",
-            "training images, the least probable first (log scale)",
+            "training images, by increasing probability (log scale)",
         )
         _draw_rays(rays, optimum)
         _draw_probabilities(probabilities, optimum)

@@ -1,8 +1,8 @@
 """`explain stability`: does the loss fluctuate because of overshoot or of batch noise?
 
-Gradient descent at a constant rate, which is all that a config can ask for, is stable where
+Gradient descent at a constant rate, the only kind that a config can ask for, is stable where
 learning_rate * sharpness < 2. The experiment decides: with the full training set as one batch,
-noise of the batches is gone and overshoot stays.
+batch noise is gone and overshoot stays.
 """
 
 from collections.abc import Callable
@@ -29,6 +29,7 @@ from mnistlin.model.products import Floats
 from mnistlin.model.sharpness import STABILITY_LIMIT, largest_stable_rate, sharpness
 from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import load_own_splits
+from mnistlin.text import written
 from mnistlin.training.batches import epoch_orders
 from mnistlin.training.evaluation import objective_on
 from mnistlin.training.segments import MemberState
@@ -45,7 +46,7 @@ N_PASSES = 500
 """Approximate number of passes over the training set in `explain_stability`."""
 
 _GONE = 0.1
-"""A full batch leaves less than this fraction of a fluctuation that is noise of the batches."""
+"""A full batch leaves less than this fraction of a fluctuation that is batch noise."""
 
 _DECAYING = 0.5
 """A fluctuation whose second half is smaller than the first by this factor is still decaying."""
@@ -165,10 +166,10 @@ class Stability(Result):
         )
         ends = {
             "no fluctuation": "Both fluctuations are negligible.",
-            "noise": "The fluctuation goes with the batches: it is their noise, not overshoot.",
-            "overshoot": "What stays with a full batch cannot be noise of the batches: the steps "
-            "overshoot.",
-            "inconclusive": "With a full batch the fluctuation has not gone yet, but decays: the "
+            "noise": f"A full batch leaves less than {written(_GONE, '.0%')} of the fluctuation: "
+            "it is batch noise, not overshoot.",
+            "overshoot": "What a full batch leaves cannot be batch noise: the steps overshoot.",
+            "inconclusive": "With a full batch the fluctuation is still there, but decays: the "
             "experiment does not decide between noise and overshoot.",
         }
         return f"{words} {ends[self.verdict]}"
@@ -176,8 +177,8 @@ class Stability(Result):
     def figure(self) -> "Figure":
         """Draw the losses of the experiment, and the learning rate compared with the limits."""
         note = (
-            "Both lines start at the last weights of the run. What is left with the full training "
-            "set as one batch is not noise of the batches."
+            "Both lines start at the last weights of the run. What remains with the full training "
+            "set as one batch is not batch noise."
         )
         with page(captions.of_run("Overshoot or noise", self.run), note) as figure:
             losses, limits = side_by_side(figure, 2.2, 1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mnistlin.text import written
 
 CONFIDENCE = 0.95
-"""Of intervals; one minus it is the level of tests."""
+"""Confidence level of intervals; one minus it is the significance level of tests."""
 
 NO_SPREAD = 1e-12
 """A standard deviation up to this is rounding error."""
@@ -49,8 +49,8 @@ def t_interval(values: Sequence[float] | NDArray[Any]) -> Interval | None:
 
     For differences of pairs this is the paired interval.
 
-    The values are independent and nearly normal. None for fewer than two values, and for values
-    without any spread, which do not show how far chance could have moved them.
+    The values are taken as independent and normal. None for fewer than two values, and for values
+    without any spread, which do not show how large an effect chance could have.
     """
     found = Mean.of(values)
     if found.sd is None or found.sd <= NO_SPREAD:
@@ -96,7 +96,7 @@ def holm_levels(p_values: Sequence[float]) -> list[float]:
 
 
 POWER = 0.80
-"""Probability with which a real gap should be found, by convention."""
+"""Conventional probability with which a test should detect a real difference."""
 
 
 def proportion_interval(n_correct: int, n: int) -> tuple[float, float]:
@@ -115,7 +115,7 @@ def proportion_interval(n_correct: int, n: int) -> tuple[float, float]:
 
 
 def _wilson_interval(n_correct: int, n: int) -> tuple[float, float]:
-    """Return the score interval of a fraction (Wilson 1927), from which Newcombe's is made."""
+    """Return the score interval of a fraction (Wilson 1927), which Newcombe's interval uses."""
     interval = scipy.stats.binomtest(n_correct, n).proportion_ci(CONFIDENCE, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -131,18 +131,18 @@ class PairedCounts:
 
     @classmethod
     def of(cls, a: NDArray[np.bool_], b: NDArray[np.bool_]) -> "PairedCounts":
-        """Count, from which images A and B classify correctly, both of shape (n,)."""
+        """Count, given which images A and B classify correctly, both of shape (n,)."""
         both, only_a, only_b, neither = (int((x & y).sum()) for x in (a, ~a) for y in (b, ~b))
         return cls(both, only_a, only_b, neither)
 
     @property
     def n(self) -> int:
-        """All images."""
+        """Number of images."""
         return self.both + self.only_a + self.only_b + self.neither
 
     @property
     def discordance(self) -> float:
-        """Fraction of images that only one classifies correctly."""
+        """Fraction of images that exactly one classifies correctly."""
         return (self.only_a + self.only_b) / self.n
 
     @property
@@ -154,8 +154,8 @@ class PairedCounts:
     def p_value(self) -> float:
         """p-value of McNemar's exact test that A and B are equally accurate (McNemar 1947).
 
-        If they are, either is correct as often as the other where only one is; the binomial
-        distribution of that is used, not its normal approximation.
+        If they are, each is correct on half of the images on which exactly one is, up to chance.
+        The p-value is that of the binomial distribution, not of its normal approximation.
         """
         n_disagreements = self.only_a + self.only_b
         if not n_disagreements:
@@ -166,28 +166,28 @@ class PairedCounts:
     def interval(self) -> tuple[float, float]:
         """Interval of the difference (Newcombe 1998, paired data, method 10).
 
-        It joins the Wilson intervals of the two accuracies, less what they share: the correlation
-        φ of A being correct and B being correct, corrected for continuity.
+        It combines the Wilson intervals of the two accuracies, allowing for the correlation φ of A
+        being correct and B being correct, corrected for continuity.
         """
-        right_a, right_b = self.both + self.only_a, self.both + self.only_b
-        a, b = right_a / self.n, right_b / self.n
+        correct = self.both + self.only_a, self.both + self.only_b
+        a, b = (n_correct / self.n for n_correct in correct)
         (low_a, high_a), (low_b, high_b) = (
-            _wilson_interval(right, self.n) for right in (right_a, right_b)
+            _wilson_interval(n_correct, self.n) for n_correct in correct
         )
         phi = self._correlation()
 
-        def joined(x: float, y: float) -> float:
+        def combined(x: float, y: float) -> float:
             return float(np.sqrt(max(0.0, x**2 - 2 * phi * x * y + y**2)))
 
-        below, above = joined(a - low_a, high_b - b), joined(high_a - a, b - low_b)
+        below, above = combined(a - low_a, high_b - b), combined(high_a - a, b - low_b)
         return self.difference - below, self.difference + above
 
     def smallest_gap(self, level: float = 1 - CONFIDENCE) -> float | None:
-        """Return the difference of accuracies that this many images find with probability POWER.
+        """Return the smallest difference of accuracies that is detected with probability POWER.
 
         It solves n δ² = (z₁ √ψ + z₂ √(ψ - δ²))² with the discordance ψ that was found and the
-        normal quantiles z of the level and of the power (Connor 1987). A gap needs at least as many
-        disagreements, so ψ is δ where it would be less. None if so few images find no gap at all.
+        normal quantiles z of the level and of the power (Connor 1987). A difference of δ takes a
+        discordance of at least δ, which replaces a lower ψ. None if no difference is detected.
         """
         z_level, z_power = (float(scipy.stats.norm.isf(p)) for p in (level / 2, 1 - POWER))
 
@@ -210,7 +210,7 @@ class PairedCounts:
 
 
 def with_spread(values: Sequence[float] | Mean | None, fmt: str) -> str:
-    """Return mean ± standard deviation as text; for a single value, the mean alone."""
+    """Return mean ± standard deviation as text; the mean alone for a single value."""
     if values is None:
         return "-"
     found = values if isinstance(values, Mean) else Mean.of(values)

@@ -1,4 +1,4 @@
-"""Arrays in .npz files, which may come from a stranger: nothing is unpacked, no object is read."""
+"""Arrays in .npz files, which may be untrusted: nothing is decompressed or unpickled."""
 
 import io
 import math
@@ -57,14 +57,14 @@ def read_npz(path: Path, shapes: Mapping[str, Shape]) -> dict[str, NDArray[Any]]
                     name: _read(archive, name, shape, n_file_bytes)
                     for name, shape in shapes.items()
                 }
-        except OSError as error:  # of seeking to before the start
+        except OSError as error:  # from seeking to before the start
             raise RunError(f"{path} is damaged: {error.strerror}") from None
         except _FAULTS as error:
             raise RunError(f"{path} is damaged: {error}") from None
 
 
 def _check_directory(file: BinaryIO) -> None:
-    """Check the end of a zip file: its directory is read whole, whatever its size."""
+    """Check the end of a zip file, since zipfile reads its directory whole, whatever its size."""
     n_bytes = _ZIP64_LOCATOR_BYTES + _END_OF_ZIP.size
     file.seek(-n_bytes, os.SEEK_END)
     end = file.read(n_bytes)
@@ -89,7 +89,7 @@ def _read(archive: zipfile.ZipFile, name: str, shape: Shape, n_file_bytes: int) 
         n_bytes = math.prod(found) * dtype.itemsize
         # Before reading: a file object allocates all that it is asked for.
         if n_bytes != entry.file_size - file.tell():
-            raise ValueError(f"{name!r} should take {n_bytes} bytes, and does not")
+            raise ValueError(f"{name!r} does not take {n_bytes} bytes, as its shape requires")
         values = np.frombuffer(file.read(n_bytes), dtype)
     return values.reshape(found, order="F" if is_fortran else "C")
 
@@ -97,10 +97,10 @@ def _read(archive: zipfile.ZipFile, name: str, shape: Shape, n_file_bytes: int) 
 def _read_header(file: IO[bytes], name: str) -> tuple[np.dtype[Any], Shape, bool]:
     """Read type, shape and order of an array, at most 64 kB."""
     if file.read(len(_MAGIC)) != _MAGIC:
-        raise ValueError(f"{name!r} is no NumPy array of format 1.0")
+        raise ValueError(f"{name!r} is not a NumPy array of format 1.0")
     header = _HEADER.fullmatch(file.read(int.from_bytes(file.read(2), "little")))
     if header is None:
-        raise ValueError(f"{name!r} is no array of integers or floats")
+        raise ValueError(f"{name!r} is not an array of integers or floats")
     sizes = re.findall(rb"[0-9]+", header["shape"])
     dtype = np.dtype(header["dtype"].decode())
     return dtype, tuple(map(int, sizes)), header["fortran"] == b"True"

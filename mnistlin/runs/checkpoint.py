@@ -52,7 +52,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint of a run, whose rows must be on the disk; a RunError if it cannot."""
+    """Replace the checkpoint of a run, whose rows must be on disk; RunError if that fails."""
     content = npz_bytes(**checkpoint.state.to_arrays(), **_position(checkpoint))
     write_bytes(folder / CHECKPOINT_NAME, content, durable=True)
 
@@ -88,7 +88,7 @@ def load_checkpoint(folder: Path, setup: Setup) -> Checkpoint:
 
 
 def _read(folder: Path, setup: Setup) -> Checkpoint:
-    """Read a checkpoint without the rows that it refers to."""
+    """Read a checkpoint without the checks before it."""
     if not (folder / CHECKPOINT_NAME).exists():
         raise _unusable(folder, f"{folder} has no {CHECKPOINT_NAME}")
     zero = MemberState.at_zero(setup.weights_shape, setup.training.dtype)
@@ -117,7 +117,7 @@ def _read(folder: Path, setup: Setup) -> Checkpoint:
 
 
 def _position(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
-    """Return how far a run has come, as arrays."""
+    """Return the position of a checkpoint in its run, as arrays."""
     return {
         "epoch": np.array(checkpoint.epoch),
         "train_seconds": np.array(checkpoint.train_seconds),

@@ -1,4 +1,4 @@
-"""The model of a run as scikit-learn has it: on raw pixels, with classes in ascending order.
+"""The model of a run in scikit-learn's conventions: raw pixels, classes in ascending order.
 
 A run scales its pixels and has one output per class, or one for the first of two classes. Here the
 scaling is part of the coefficients, and with two classes there is one row, for the second.
@@ -50,7 +50,7 @@ class Classifier:
     def evidence(self, pixels: NDArray[np.float64], k: int) -> NDArray[np.float64]:
         """Return weight times input of each pixel of one image for class k, (height, width).
 
-        With the bias they sum up to the logit of the class. With two classes there is one logit,
+        With the bias they add up to the logit of the class. With two classes there is one logit,
         that of the second, and the evidence for the first is its negative.
         """
         row, sign = (k, 1) if len(self.coef_) > 1 else (0, 2 * k - 1)
@@ -96,10 +96,10 @@ class Classifier:
         Raises
         ------
         MnistlinError
-            If scikit-learn is not installed, or its model has another loss.
+            If scikit-learn is not installed, or the model has another loss.
         """
         if not isinstance(self.head, CrossEntropy):
-            raise MnistlinError(f"scikit-learn's LogisticRegression is no model: {self.head.name}")
+            raise MnistlinError(f"LogisticRegression cannot represent model: {self.head.name}")
         try:
             from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 (an extra)
         except ImportError:
@@ -133,7 +133,7 @@ def make_classifier(
     head : Head
         What their logits mean.
     classes : tuple of int
-        Labels in the order of class indices; with one output, it is the logit of the first.
+        Labels in the order of class indices; a single output is the logit of the first.
     image_shape : tuple of int
         Height and width of an image in pixels.
     scaling : Scaling

@@ -38,19 +38,19 @@ def os_errors_as_run_errors(doing: str, path: Path, option: str = "--runs-dir") 
     """
     try:
         yield
-    except RecursionError as error:  # pathlib makes each missing folder in a call of its own
+    except RecursionError as error:  # pathlib makes each missing parent in a nested call
         raise RunError(
-            f"cannot {doing} {path}: it lies in {len(path.parts) - 1:,} folders, too many to make; "
-            f"choose another folder with {option}"
+            f"cannot {doing} {path}: it has {len(path.parts) - 1:,} parent folders, too many to "
+            f"make; choose another folder with {option}"
         ) from error
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
             advice = f"the folder {path.parent} does not exist any more"
         elif error.errno in {errno.EMFILE, errno.ENFILE}:
-            advice = "raise the limit of open files, which `ulimit -n` shows"
+            advice = "raise the limit on open files, which `ulimit -n` shows"
         else:
             advice = (
-                "what was written before is kept - check free space and permissions, or choose "
+                "everything written before is kept; check free space and permissions, or choose "
                 f"another folder with {option}"
             )
         raise RunError(f"cannot {doing} {path}: {error.strerror or error}; {advice}") from error
@@ -108,7 +108,7 @@ def write_bytes(
     content : bytes
         All of it.
     durable : bool
-        Whether to wait until the content is on the disk, so that after a power cut the name stands
+        Whether to wait until the content is on disk, so that after a power cut the name stands
         for the old content or the new one; `sync_folder` makes sure that it is the new one.
     option : str
         The option that chooses another folder, for the error.
@@ -139,7 +139,7 @@ def write_bytes(
 def write_into(folder: Path, name: str, content: bytes) -> Path:
     """Write a whole file into a folder, which is made if need be; return its path.
 
-    What a process that died while it wrote there left behind is removed.
+    Temporary files of a process that died while writing there are removed.
 
     Raises
     ------
@@ -180,16 +180,16 @@ def sync_folder(folder: Path) -> None:
 
 
 class GrowingFile:
-    """An append-only text file; each piece is appended completely or not at all.
+    """An append-only text file; each append is complete or has no effect.
 
-    It is opened for each piece, so a folder that vanished is noticed with the next one.
+    It is opened for each append, so that a folder that vanished is noticed with the next one.
 
     Parameters
     ----------
     path : Path
         The file; it is made if it does not exist, and must be a regular one.
     length : int
-        To how many bytes it is cut at first.
+        Number of bytes to which it is cut at first.
 
     Raises
     ------
@@ -209,7 +209,7 @@ class GrowingFile:
         return self._hash.hexdigest()
 
     def append(self, text: str) -> None:
-        """Add a piece, and hand it to the operating system."""
+        """Append text, and hand it to the operating system."""
         content = text.encode()
         with self._open() as file:
             file.seek(self.length)
@@ -230,7 +230,7 @@ class GrowingFile:
 
     @contextmanager
     def _open(self, flags: int = 0) -> Iterator[FileIO]:
-        # Unbuffered, so that no rest of a piece that failed waits to be written later.
+        # Unbuffered, so that nothing of a failed append is written later.
         with os_errors_as_run_errors("write", self.path):
             _check_is_no_link(self.path.parent)
             with FileIO(_open_plain(self.path, os.O_RDWR | flags), "r+") as file:
@@ -241,7 +241,7 @@ class GrowingFile:
 def sole_writer(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder while inside; it ends with the process, however that ends.
 
-    The file of the lock is there only while the lock is held, or after a kill, when it is harmless:
+    The lock file exists only while the lock is held, or after a kill, when it is harmless:
     the lock belongs to the process, not to the file.
 
     Raises
@@ -260,7 +260,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
                 raise RunError(
                     f"another process is writing {folder}; wait until it has ended, or end it first"
                 ) from None
-        # Removed while it is held: who opened it before finds out that it has no name any more.
+        # Removed while held: whoever opened it before finds that it has no name any more.
         held.callback(_remove, path)
         yield
 
@@ -268,7 +268,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
 def is_locked(folder: Path) -> bool:
     """Return whether a process is writing a folder; nothing is changed in it."""
     if os.name != "posix":
-        return (folder / LOCK_NAME).exists()  # removed by whoever held it, a kill aside
+        return (folder / LOCK_NAME).exists()  # removed by its holder, unless that was killed
     import fcntl  # noqa: PLC0415  this system has it
 
     try:
@@ -286,9 +286,9 @@ def is_locked(folder: Path) -> bool:
 
 @contextmanager
 def marks_failure(end: Callable[[Literal["interrupted", "failed"]], None]) -> Iterator[None]:
-    """On an exception inside, call `end` with the matching status, then re-raise it.
+    """On an exception in the block, call `end` with the matching status, then re-raise it.
 
-    An error of `end` itself is dropped: the first one is what the user has to know.
+    An error of `end` itself is dropped: the user needs to see the first one.
     """
     try:
         yield
@@ -299,7 +299,7 @@ def marks_failure(end: Callable[[Literal["interrupted", "failed"]], None]) -> It
 
 
 def _open_plain(path: Path, flags: int) -> int:
-    """Open a regular file that has no other name; a RunError if it is anything else."""
+    """Open a regular file without hard links; RunError if it is anything else."""
     try:
         descriptor = os.open(path, flags | _PLAIN, 0o666)
     except OSError as error:
@@ -313,7 +313,7 @@ def _open_plain(path: Path, flags: int) -> int:
     if found.st_nlink > 1 and flags & (os.O_WRONLY | os.O_RDWR):
         os.close(descriptor)
         raise RunError(
-            f"{path} has another name elsewhere (a hard link), which writing would change too; "
+            f"{path} is hard-linked to another file name, whose content would change too; "
             "copy the folder, and use the copy"
         )
     return descriptor
@@ -334,7 +334,7 @@ def _check_is_no_link(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    with suppress(OSError):  # Windows keeps open files; the lock does not need it gone
+    with suppress(OSError):  # Windows keeps open files; the lock works with the file there
         path.unlink()
 
 

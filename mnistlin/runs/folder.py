@@ -1,4 +1,4 @@
-"""A run folder: made once, never shared, and read back. Writing into one is in `writer`.
+"""A run folder: made once, never shared, and read back. `writer` writes into it.
 
 config.yaml  run.json  metrics.csv  steps.csv  summary.json  weights.npz  confusion.csv  plots/
 """
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def make_folder(parent: Path, name: str) -> Path:
-    """Make a folder that no other process has or gets: <parent>/<UTC>_<name>, -2, -3 on collision.
+    """Make a folder for this process alone: <parent>/<UTC>_<name>, with -2, -3 on collision.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def make_folder(parent: Path, name: str) -> Path:
                 continue
             sync_folder(parent)
             return path
-    raise RunError(f"cannot make the folder {parent / stem}: 9,999 like it exist already")
+    raise RunError(f"cannot make the folder {parent / stem}: 9,999 such folders already exist")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Run:
     def resume_command(self) -> str:
         """The command that resumes the run, or the sweep that it belongs to."""
         if self.info.stack:
-            return shlex.join(["mnistlin", "sweep-lambda", "--resume", str(self._sweep_folder)])
+            return sweep_resume_command(self._sweep_folder)
         return shlex.join(["mnistlin", "train", "--resume", str(self.path)])
 
     @cached_property
@@ -202,13 +202,13 @@ class Run:
     def predict_proba(self, images: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each class, (n_images, n_classes), in the order of `classes_`.
 
-        Parameters and errors are those of `predict`; a RunError also if the model gives none.
+        Parameters and errors are those of `predict`; RunError also if the model gives none.
         """
         return self.classifier().predict_proba(images)
 
     @property
     def classes_(self) -> NDArray[np.int64]:
-        """Labels in ascending order, the order of all that scikit-learn names."""
+        """Labels in ascending order, as for `coef_`, `intercept_` and `predict_proba`."""
         return np.array(sorted(self.classes))
 
     @property
@@ -260,7 +260,7 @@ class Run:
 
     @property
     def scaling(self) -> Scaling:
-        """How pixels became the inputs of its model."""
+        """How pixels became the inputs of the model."""
         name = self.config.data.scaling
         if name != "standard":
             return FIXED_SCALINGS[name]
@@ -274,7 +274,7 @@ class Run:
 
     @property
     def head(self) -> Head:
-        """What the logits of its model mean."""
+        """What the logits of the model mean."""
         return HEADS[self.config.model]
 
     @property
@@ -288,7 +288,7 @@ class Run:
         return self.path.resolve().parent
 
     def _result(self, name: str) -> Path:
-        """Return the path of a file that a run has once training has ended."""
+        """Return the path of a file that exists once training has ended."""
         path = self.path / name
         if self.status not in ENDED and not path.exists():
             status = self.current_status
@@ -318,19 +318,24 @@ def load_run(path: str | Path) -> Run:
     Raises
     ------
     RunError
-        If it is not a run folder, or what makes it one cannot be read.
+        If it is not a run folder, or its run.json or config.yaml cannot be read.
     """
     path = Path(path)
     if not is_run(path):
         if is_sweep(path):
             raise RunError(
                 f"{path} is the folder of a sweep: its runs are the folders in it, and "
-                f"`{shlex.join(['mnistlin', 'sweep-lambda', '--resume', str(path)])}` resumes it"
+                f"`{sweep_resume_command(path)}` resumes it"
             )
         raise RunError(
             f"{path} is not a run folder: it has no run.json; `mnistlin runs` lists runs"
         )
     return Run(path, read_config(path / "config.yaml"), read_record(path / "run.json", RunInfo))
+
+
+def sweep_resume_command(path: Path) -> str:
+    """Return the command that trains what is missing of a sweep."""
+    return shlex.join(["mnistlin", "sweep", "--resume", str(path)])
 
 
 def read_config(path: Path) -> ExperimentConfig:

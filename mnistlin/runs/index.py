@@ -1,4 +1,4 @@
-"""Finding the runs and sweeps in a folder, also those that are damaged."""
+"""Finding the runs and sweeps in a folder, including damaged ones."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ class Entry:
         return [found[key]] if key in found else []
 
     def as_object(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the entry as an object for JSON."""
         return {
             "run": str(self.path),
             "name": self.name,
@@ -93,7 +93,7 @@ def find_runs(runs_dir: str | Path | None = None) -> list[Entry]:
 
 
 def verified(entry: Entry) -> Entry:
-    """Return an entry whose note says whether the SHA-256 of its result files are as recorded."""
+    """Return an entry whose note says whether its result files have the recorded SHA-256."""
     if entry.status not in ENDED or is_sweep(entry.path):
         return entry
     run = load_run(entry.path)
@@ -149,7 +149,7 @@ def _not_started(path: Path) -> Entry | None:
 
 
 def can_be_resumed(found: Run | Sweep) -> bool:
-    """Return whether resuming would train something: what diverged would diverge again."""
+    """Return whether resuming would train anything; what diverged would diverge again."""
     if isinstance(found, Sweep) and found.status == "partly_failed":
         return any(failure.error != DIVERGED for failure in found.info.failures)
     return found.current_status in {"unfinished", "interrupted", "failed"}

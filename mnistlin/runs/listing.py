@@ -18,7 +18,7 @@ _RESULTS = ("last_val_accuracy", "best_val_accuracy", "stop_epoch")
 _FIRST_KEYS = (
     *("data.dataset", "training.l2_lambda", "training.learning_rate", "training.seed", "model"),
 )
-"""Keys whose columns are the last to be left out of a narrow table."""
+"""Keys whose columns are the last to be dropped from a narrow table."""
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": eq,
@@ -53,7 +53,7 @@ class Filter:
 
 
 def parse_filter(text: str) -> Filter:
-    """Return the filter that a text such as `training.seed=1` or `last_val_accuracy>0.9` means.
+    """Parse a filter such as `training.seed=1` or `last_val_accuracy>0.9`.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def differing_keys(entries: Sequence[Entry]) -> list[str]:
 
 
 def notes(entries: Sequence[Entry]) -> Iterator[str]:
-    """Yield what to do about runs that are not in order."""
+    """Yield what to do about runs with problems."""
     for entry in entries:
         if entry.note:
             yield f"{entry.path.name}: {entry.note}"

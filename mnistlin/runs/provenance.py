@@ -1,6 +1,6 @@
-"""Where a run comes from: program, machine, code and data; and what has changed since.
+"""Where a run comes from: program, machine, code, data and warnings; and what has changed since.
 
-Which unfinished runs may be resumed, and what their run.json says then.
+Also which unfinished runs may be resumed, and what their run.json says then.
 """
 
 import platform
@@ -78,9 +78,9 @@ def describe_data(splits: Splits) -> DataRecord:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return what differs between two nested mappings.
+    """Return the values that differ between two nested mappings, by path (`libraries.numpy`).
 
-    By path (`libraries.numpy`) the two values, None for one that is missing.
+    A missing value is None.
     """
     found: dict[str, tuple[Any, Any]] = {}
     for key in [*before, *(key for key in now if key not in before)]:
@@ -94,7 +94,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
 
 
 def changes(before: Origin, now: Origin) -> dict[str, tuple[Any, Any]]:
-    """Return what differs in program and machine, which may change the last bits of results."""
+    """Return what differs in program and machine, which may change the last bits of the results."""
     return differences(*(info.model_dump(include=set(_MAY_CHANGE_BITS)) for info in (before, now)))
 
 
@@ -115,7 +115,7 @@ def load_own_splits(run: Run) -> Splits:
     Raises
     ------
     DataError
-        If they are missing, or not the same as they were, which the hashes in run.json tell.
+        If they are missing, or their hashes differ from those in run.json.
     ConfigError
         If the files do not have the rows or classes of the config any more.
     """
@@ -165,7 +165,7 @@ def check_is_unfinished(run: Run) -> None:
 
 
 def check_config_is_unchanged(path: Path, info: Origin, config: ExperimentConfig) -> None:
-    """Check that config.yaml in a folder still has the keys that affect results as at the start.
+    """Check that the keys of config.yaml that affect results are those of the start.
 
     Raises
     ------
@@ -196,14 +196,14 @@ def resumed_info(path: Path, info: _Info, origin: Origin, epoch: int | None = No
     info : Origin
         What it says so far.
     origin : Origin
-        What that of a new run would say here and now.
+        What run.json of a new run would say now.
     epoch : int, optional
         The epoch from which a run is resumed.
 
     Raises
     ------
     DataError
-        If the data is not the data that it was started with.
+        If the data is not what it was started with.
     """
     other_data = data_changes(info.data, origin.data)
     if other_data:
@@ -226,7 +226,7 @@ def resumed_info(path: Path, info: _Info, origin: Origin, epoch: int | None = No
 
 
 def _describe_scaling(scaling: Scaling) -> ScalingRecord | None:
-    """Return the mean and sd of a scaling that was measured; None of one that is fixed."""
+    """Return the mean and sd of a measured scaling; None for a fixed one."""
     is_fixed = scaling in FIXED_SCALINGS.values()
     return None if is_fixed else ScalingRecord(mean=scaling.mean, sd=scaling.divisor)
 
@@ -244,7 +244,7 @@ def _version(name: str) -> str | None:
 
 
 def _blas() -> dict[str, str]:
-    """Return library, version and kernel of the BLAS of NumPy; SciPy may bring another."""
+    """Return library, version and kernel of NumPy's BLAS; SciPy may bring another."""
     found = [library for library in threadpool_info() if library["user_api"] == "blas"]
     of_numpy = [library for library in found if "numpy" in library["filepath"]]
     for library in of_numpy or found:

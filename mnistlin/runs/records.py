@@ -1,4 +1,4 @@
-"""What run.json, sweep.json and summary.json hold: typed, and checked once, when they are read."""
+"""The content of run.json, sweep.json and summary.json: typed, and checked once, when read."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -185,7 +185,7 @@ class Origin(_Record):
     cpu: str = ""
     platform: str = ""
     data: DataRecord
-    config: ExperimentConfig | None = None  # once more, so that a change of config.yaml shows
+    config: ExperimentConfig | None = None  # again, so that a change of config.yaml shows
     resumed: Annotated[tuple[Resumption, ...], Field(strict=False)] = ()
 
     @model_validator(mode="before")
@@ -266,7 +266,7 @@ def read_record(path: Path, kind: type[_Kind]) -> _Kind:
     Raises
     ------
     RunError
-        If the file is missing, is no JSON, or has a value that it cannot have, such as NaN.
+        If the file is missing, is not JSON, or has a value that is not allowed, such as NaN.
     """
     content = read_bytes(path)
     try:
@@ -283,5 +283,5 @@ def read_record(path: Path, kind: type[_Kind]) -> _Kind:
 
 
 def utc_now() -> str:
-    """Return the time in UTC, to the second, as ISO 8601 has it: 2026-01-14T09:30:12Z."""
+    """Return the time in UTC, in ISO 8601 to the second: 2026-01-14T09:30:12Z."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""Removing runs and sweeps, and nothing else."""
+"""Removing runs and sweeps, and no other folders."""
 
 import shutil
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def check_removable(path: Path) -> None:
         If it is not, or is a link.
     """
     if path.is_symlink():
-        raise RunError(f"{path} is a link; name the folder that it leads to: {path.resolve()}")
+        raise RunError(f"{path} is a link; name the folder that it points to: {path.resolve()}")
     if not any((path / name).is_file() for name in ("run.json", "sweep.json")):
         raise RunError(
             f"{path} is not the folder of a run or a sweep: it has no run.json and no sweep.json; "

@@ -1,4 +1,4 @@
-"""Which folders of a folder are runs and sweeps, newest first, without opening them.
+"""Which subfolders are runs and sweeps, newest first, without opening them.
 
 Tab completion has to be fast, so nothing here imports NumPy or pydantic, and files are asked for by
 `os.path`, which takes a sixth of the time of `pathlib`.
@@ -40,12 +40,12 @@ def has_weights(path: Path) -> bool:
 
 
 def has_entry(folder: Path, name: str) -> bool:
-    """Return whether a folder has a file of that name, or anything else that is called so."""
+    """Return whether a folder has an entry of that name, whatever it is."""
     return os.path.lexists(f"{folder}{os.sep}{name}")
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """Return the folders in a folder, whatever they are; none if it cannot be read."""
+    """Return the subfolders of a folder, whatever they are; none if it cannot be read."""
     try:
         with os.scandir(folder) as found:
             paths = [folder / each.name for each in found if _is_folder(each)]
@@ -55,7 +55,7 @@ def newest_first(folder: Path) -> list[Path]:
 
 
 def recorded(path: Path, key: str) -> str:
-    """Return a text of run.json or sweep.json, unchecked; empty if it cannot be read."""
+    """Return a string from run.json or sweep.json, unchecked; empty if it cannot be read."""
     from mnistlin.runs.files import read_text  # noqa: PLC0415  hashlib takes 4 ms, and is not needed
 
     for name in ("run.json", "sweep.json"):

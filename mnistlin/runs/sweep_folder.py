@@ -5,7 +5,6 @@ lambda-0.01_seed-0/, learning_rate-0.1_lambda-0.01_seed-0/
 """
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from mnistlin.runs.files import (
     sync_folder,
     write_bytes,
 )
-from mnistlin.runs.folder import Run, load_run, read_config
+from mnistlin.runs.folder import Run, load_run, read_config, sweep_resume_command
 from mnistlin.runs.records import (
     ChoiceRecord,
     FailureRecord,
@@ -56,7 +55,7 @@ _FROM_SUMMARY = (
 _RENAMED = {"last_weight_norm": "weight_norm"}
 
 DIVERGED = "training diverged"
-"""The `error` of a failure that training again would repeat."""
+"""The `error` of a failure that would be repeated by training again."""
 
 
 def keys_of(sweep: SweepConfig) -> list[Key]:
@@ -150,7 +149,7 @@ class Sweep:
     @property
     def resume_command(self) -> str:
         """The command that trains what is missing."""
-        return shlex.join(["mnistlin", "sweep", "--resume", str(self.path)])
+        return sweep_resume_command(self.path)
 
     @property
     def failures(self) -> list[dict[str, Any]]:
@@ -329,22 +328,22 @@ def record_choice(path: Path, choice: ChoiceRecord) -> None:
     Raises
     ------
     RunError
-        If there is one already, or it cannot be written.
+        If there already is one, or it cannot be written.
     """
     with sole_writer(path):
         info = read_record(path / "sweep.json", SweepInfo)
         if info.choice is not None:
-            raise RunError(f"{path / 'sweep.json'} has a choice already; it is made once")
+            raise RunError(f"{path / 'sweep.json'} already has a choice; it is made only once")
         _write_info(path, info.updated(choice=choice))
 
 
 def record_unstable(path: Path, unstable: Sequence[UnstableRecord]) -> None:
-    """Record in sweep.json which settings their step size made unstable; a RunError if it fails."""
+    """Record in sweep.json which settings are unstable; RunError if that fails."""
     _record(path, unstable=tuple(unstable))
 
 
 def record_chosen(path: Path, run: str) -> None:
-    """Record in sweep.json which member was chosen; a RunError if it fails."""
+    """Record in sweep.json which member was chosen; RunError if that fails."""
     _record(path, chosen=run)
 
 

@@ -28,7 +28,7 @@ METRICS_COLUMNS = Check._fields
 STEPS_COLUMNS = ("step", "epoch", "batch_loss")
 
 SHORTEST_ROW_BYTES, LONGEST_ROW_BYTES = len("0,0,0.0\n"), 300
-"""Between these are all lines of metrics.csv and steps.csv."""
+"""Limits of the length of a line of metrics.csv or steps.csv."""
 
 _MEASUREMENTS = frozenset(
     {
@@ -91,7 +91,7 @@ def html_table(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def csv_text(rows: Iterable[Sequence[Value]]) -> str:
-    """Return rows as CSV, None as an empty cell, floats with the digits that read back the same."""
+    """Return rows as CSV: None as an empty cell, floats with the digits that read back the same."""
     rows = list(rows)
     text = _csv(rows, csv.QUOTE_MINIMAL)
     # Before Python 3.13 the csv module did not quote a carriage return, though it reads one as the
@@ -116,7 +116,7 @@ def read_columns(
 ) -> dict[str, NDArray[Any]]:
     """Read a CSV file of numbers.
 
-    A last line without its newline does not count: its writer was killed, or is writing it.
+    A last line without a newline is ignored: its writer was killed, or is still writing it.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def _blocks_of_lines(file: BinaryIO, n_bytes: int | None) -> Iterator[bytes]:
             file.seek(-len(rest), os.SEEK_CUR)
             return
         lines, end, rest = (rest + block).rpartition(b"\n")
-        if len(rest) >= _MAX_LINE_BYTES:  # no line of ours; `_cells` refuses it
+        if len(rest) >= _MAX_LINE_BYTES:  # not a line of ours; `_cells` rejects it
             lines, end, rest = lines + end, rest, b""
         if end:
             yield lines + end

@@ -1,4 +1,4 @@
-"""Writing a run folder: complete before the first step, rows as they come, then the results.
+"""Writing a run folder: all of it before the first step, rows as they come, then the results.
 
 Also the tables and weights that questions about runs leave behind, in analysis/ or elsewhere.
 """
@@ -36,7 +36,7 @@ class RunWriter:
     Parameters
     ----------
     path : Path
-        A new folder, empty but for a checkpoint; or, to resume, that of an unfinished run.
+        A new folder, empty except for a checkpoint; or, to resume, that of an unfinished run.
     config : ExperimentConfig
         The resolved config.
     info : RunInfo
@@ -71,7 +71,7 @@ class RunWriter:
         self._write_info()
 
     def append(self, segment: Segment) -> None:
-        """Add the rows of a segment to both tables, and hand them to the operating system."""
+        """Append the rows of a segment to both tables, and hand them to the operating system."""
         self._metrics.append(csv_text(segment.checks))
         self._steps.append(csv_text(steps_rows(segment)))
 
@@ -84,7 +84,7 @@ class RunWriter:
         save_checkpoint(self.path, Checkpoint(epoch, state, metrics, steps, train_seconds))
 
     def warn(self, *warnings: str) -> None:
-        """Add warnings to run.json, when it is written next."""
+        """Add warnings to run.json, the next time that it is written."""
         self._info = self._info.updated(warnings=(*self._info.warnings, *warnings))
 
     def finish(
@@ -124,7 +124,7 @@ class RunWriter:
             self._info = self._info.updated(files=self._tables() | _recorded(results))
         self.close(status)
         if status != "interrupted":
-            with suppress(OSError):  # it does no harm where it is
+            with suppress(OSError):  # a checkpoint that stays does no harm
                 (self.path / CHECKPOINT_NAME).unlink(missing_ok=True)
 
     def marks_failure(self) -> AbstractContextManager[None]:
@@ -149,11 +149,11 @@ class RunWriter:
     def _write_info(self) -> None:
         content = json_bytes(self._info.model_dump(mode="json"))
         write_bytes(self.path / "run.json", content, durable=True)
-        sync_folder(self.path)  # for all files before it, too
+        sync_folder(self.path)  # for all files written before, too
 
 
 def _table(path: Path, columns: Sequence[str], end: TableEnd) -> GrowingFile:
-    """Open a table that is cut there, or begin one with its header."""
+    """Open a table cut to a length, or begin one with its header."""
     table = GrowingFile(path, end.n_bytes)
     if table.length == 0:
         table.append(csv_text([columns]))
@@ -170,12 +170,12 @@ def _recorded(contents: Mapping[ResultFile, bytes]) -> dict[ResultFile, FileReco
 def write_table(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Write rows, at least one and all with the same keys, to <folder>/<name>.csv; return its path.
 
-    The folder is made if need be; None leaves a cell empty. A RunError says why it cannot.
+    The folder is made if needed; None leaves a cell empty. RunError if that fails.
     """
     cells = [list(rows[0]), *([*row.values()] for row in rows)]
     return write_into(folder, f"{name}.csv", csv_text(cells).encode())
 
 
 def write_weights(folder: Path, name: str, **weights: Floats) -> Path:
-    """Write weights (n_features + 1, n_outputs) to <folder>/<name>.npz, as runs have them."""
+    """Write weights, each (n_features + 1, n_outputs), to <folder>/<name>.npz."""
     return write_into(folder, f"{name}.npz", npz_bytes(**weights))

@@ -19,7 +19,7 @@ from mnistlin.data.splits import SplitLoader, Splits, shared_loader
 from mnistlin.errors import ConfigError, MnistlinError, RunError
 from mnistlin.experiment import setup_for, write_results
 from mnistlin.runs.files import os_errors_as_run_errors, sole_writer
-from mnistlin.runs.folder import Run, load_run, make_folder
+from mnistlin.runs.folder import Run, load_run, make_folder, sweep_resume_command
 from mnistlin.runs.provenance import (
     check_config_is_unchanged,
     describe_origin,
@@ -140,7 +140,7 @@ class _Driver:
             except WorkersLostError as error:
                 raise RunError(
                     f"{error}; the stacks that are complete are kept, and "
-                    f"`mnistlin sweep --resume {self.writer.path}` trains the others"
+                    f"`{sweep_resume_command(self.writer.path)}` trains the others"
                 ) from None
             self.writer.close()
 

@@ -86,7 +86,7 @@ def test_whether_the_images_resolve_a_gap(runs, counts, verdict):
     assert Pair(pair.a, pair.b, counts, counts.p_value).verdict().startswith(verdict)
 
 
-def test_with_more_pairs_a_gap_must_be_larger_to_be_revealed(runs):
+def test_with_more_pairs_a_gap_must_be_larger_to_be_detected(runs):
     """Holm's method tests each pair at a lower level, and the smallest gap follows it."""
     (alone,) = compare([runs[0], runs[2]]).pairs
     among_three = compare([runs[0], runs[2], runs[1]]).pairs[0]

@@ -97,7 +97,7 @@ def optima(train_tiny):
         "The run is better by more than chance": correct(found, 1900, 1990),
         "Training has converged for this λ": gap(correct(found, 1991, 1990), 1e-6),
         "By its J, training has not converged for this λ": gap(correct(found, 1990, 1991), 0.5),
-        "they reveal no difference at all in 80 %": gap(few, 0.5),
+        "they would detect no difference at all in 80 %": gap(few, 0.5),
         "a difference beyond chance": correct(separable, 1990, 1900),
         "a difference that these images do not decide": correct(separable, 1990, 1990),
         "the minimum is at most": replace(found, kind="lowest found"),
@@ -271,7 +271,7 @@ def report_results(train_tiny):
     noise = BatchNoise(tuple((each,) for each in sizes), np.array([[0.2], [0.1]]))
     even, uneven = np.full((6, 2), 10), np.array([[20, 0], [0, 20], [10, 10]])
     return {
-        "a ratio of 2.0, where noise of the batches alone would make 2.0": noise,
+        "a ratio of 2.0, where batch noise alone would give 2.0": noise,
         "have images of every class. The classes are spread not clearly": BatchClasses(run, even),
         "some of the classes. The classes are spread less evenly": BatchClasses(run, uneven),
         "a larger λ is more accurate than the smallest beyond chance": benefit(900, 800),

@@ -27,11 +27,11 @@ def above(at_rate):
     return explain_stability(at_rate(1.5, epochs=20))
 
 
-def test_below_the_limit_the_fluctuation_is_noise_of_the_batches(below):
+def test_below_the_limit_the_fluctuation_is_batch_noise(below):
     """A full batch ends it."""
     assert below.verdict == "noise"
     assert below.learning_rate * below.sharpness_of_minimum == pytest.approx(1, rel=1e-3)
-    assert "it is their noise, not overshoot" in below.explanation()
+    assert "it is batch noise, not overshoot" in below.explanation()
     assert "No run can stay" not in below.explanation()
 
 
@@ -84,7 +84,7 @@ DIVERGED = np.append(JUMPING[:-10], np.full(10, np.nan))
 @pytest.mark.parametrize(
     ("full_batch", "batches", "verdict", "words"),
     [
-        (SMOOTH, JUMPING, "noise", "goes with the batches"),
+        (SMOOTH, JUMPING, "noise", "it is batch noise"),
         (JUMPING, JUMPING, "overshoot", "the steps overshoot"),
         (1 + (JUMPING - 1) / 3, JUMPING, "overshoot", "the steps overshoot"),
         (DIVERGED, JUMPING, "overshoot", "it diverges"),

@@ -119,7 +119,7 @@ def test_a_member_of_a_sweep_leads_to_the_sweep(mnistlin, workplace):
     for folder in (sweep / "lambda-0.1_seed-0", sweep):
         result = mnistlin("train", "--resume", folder)
         assert result.exit_code == 1
-        assert "sweep-lambda --resume" in result.stderr
+        assert "mnistlin sweep --resume" in result.stderr
 
 
 class TestReplay:

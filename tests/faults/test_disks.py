@@ -117,7 +117,7 @@ class TestFullDisk:
         done = command("train", "--config", tmp_path / "config.yaml", "--runs-dir", disk.path)
         assert done.returncode == 1
         assert done.stderr.startswith("error: cannot write")
-        assert "No space left on device; what was written before is kept" in done.stderr
+        assert "No space left on device; everything written before is kept" in done.stderr
 
     def test_figures_that_do_not_fit_are_a_warning(self, disk, config, tmp_path):
         """The results are safe before the first figure is drawn."""

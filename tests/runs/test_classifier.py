@@ -82,7 +82,7 @@ def test_a_head_without_probabilities_is_refused_where_they_are_asked_for(traine
     np.testing.assert_array_equal(classifier.predict(images), run.predict(images))
     with pytest.raises(RunError, match="model: hinge gives no probabilities"):
         classifier.predict_proba(images)
-    with pytest.raises(MnistlinError, match="LogisticRegression is no model: hinge"):
+    with pytest.raises(MnistlinError, match="LogisticRegression cannot represent model: hinge"):
         classifier.to_sklearn()
 
 
