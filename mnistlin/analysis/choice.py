@@ -140,7 +140,7 @@ class SweepChoice(Result):
         return ", ".join(mark for mark, applies in marks.items() if applies)
 
     def explanation(self) -> str:
-        """Describe what was chosen, and what speaks against trusting it."""
+        """Describe what was chosen, and what limits trust in it."""
         if self.choice is None:
             return (
                 "No setting of this sweep can be chosen: every one failed, diverged or is "
@@ -202,7 +202,7 @@ class SweepChoice(Result):
         if self.sweep.unstable:
             words += (
                 " With an unstable learning rate no run can stay at the minimum of its objective: "
-                "the step size made its result (`explain stability`)."
+                "its result says nothing about its setting (`explain stability`)."
             )
         return words
 
@@ -210,7 +210,7 @@ class SweepChoice(Result):
         if self.sweep.info.unstable is not None:
             return ""
         return (
-            "Unstable settings were not looked for, since the data of the sweep is missing or has "
+            "No setting was tested for stability, since the data of the sweep is missing or has "
             "changed."
         )
 

@@ -136,7 +136,7 @@ class Dips(Result):
             "every epoch"
         )
         if plan.period is None:
-            return f"{words}, and every check follows the same batch: no period is to be expected."
+            return f"{words}, and every check follows the same batch: no period is expected."
         each = f"every {plan.check_every} steps" if plan.check_every > 1 else "after every step"
         return f"{words}, and a check comes {each}: it follows the same batch every {plan.lcm()}."
 
@@ -159,7 +159,7 @@ class Dips(Result):
         if expected.period is not None and self.is_near_return:
             return (
                 f"After {found.period:,} steps a check is not at the same position of the epoch, "
-                f"which takes {expected.period:,}, but so near to it that the weights are nearly "
+                f"which takes {expected.period:,}, but so close to it that the weights are nearly "
                 "the same."
             )
         if self.is_too_long and expected.lag is not None:

@@ -134,8 +134,8 @@ class NormDecay(Result):
             return ""
         names = ", ".join(f"{l2_lambda:g}" for l2_lambda in unstable)
         return (
-            f" The step size is too large for the minimum at λ = {names}, so the norm there is "
-            "that of the step size too."
+            f" The learning rate is too large for the minimum at λ = {names}, so the norm there "
+            "depends on it too."
         )
 
     def figure(self) -> "Figure":

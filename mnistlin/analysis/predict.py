@@ -47,7 +47,7 @@ class PredictedImage:
     probabilities: NDArray[np.float64]
     """Of each class, labels ascending."""
     warning: str
-    """Why this may not be an image of one class; empty if nothing speaks against it."""
+    """Why this may not be an image of one class; empty if nothing does."""
 
     @cached_property
     def ranking(self) -> list[int]:

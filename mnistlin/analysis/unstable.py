@@ -72,7 +72,7 @@ def _tested(sweep: Sweep) -> tuple[UnstableRecord, ...]:
 
 @dataclass(frozen=True)
 class UnstableMember:
-    """A run whose learning rate lets no run stay at its minimum: its step size made its result."""
+    """A run whose learning rate is too large for any run to stay at its minimum."""
 
     run: Run
     sharpness_of_minimum: float

@@ -161,7 +161,7 @@ def unstable(sweep: Sweep) -> str:
     ]
     more = f" and {len(named) - MAX_UNSTABLE} more" if len(named) > MAX_UNSTABLE else ""
     shown = "; ".join(named[:MAX_UNSTABLE])
-    return f"unstable by their step size: {shown}{more}"
+    return f"unstable at their learning rate: {shown}{more}"
 
 
 def _number(value: Any) -> str:

@@ -289,7 +289,7 @@ def _heat_maps(  # noqa: PLR0913, PLR0917
     note = "Framed: the best setting"
     note += "; dots: not significantly different from it" if grid.similar else ""
     is_hatched = any(key in grid.means for key in grid.excluded)
-    note += "; hatched: unstable, made by the step size" if is_hatched else ""
+    note += "; hatched: unstable learning rate" if is_hatched else ""
     note += "; ×: diverged, failed or not trained" if len(grid.means) < _size(swept) else ""
     note += f"; {len(panels) - len(shown)} panels left out" if len(panels) > len(shown) else ""
     with page(words, f"{note}.", HEADER + FOOTER + NOTE + body) as figure:

@@ -120,8 +120,8 @@ def final_accuracy_figure(sweep: Sweep) -> Figure:
     """Draw the last accuracies against λ: where the two sets part, and where both fall."""
     groups, words = groups_of(sweep), _words("Accuracy at the last check", sweep)
     note = (
-        "Where both sets fall, the penalty, the step size or too few steps limit the fit; where "
-        "the training set alone gains, λ is small (variance)."
+        "Where both sets fall, the penalty, the learning rate or too few steps limit the fit; "
+        "where the training set alone gains, λ is small (variance)."
     )
     with page(words, note) as figure:
         axes = figure.subplots()

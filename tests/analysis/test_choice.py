@@ -107,7 +107,7 @@ def test_a_setting_that_diverged_is_excluded_and_named(make_config, tmp_path):
 
 @pytest.fixture
 def with_an_unstable_setting(make_config, dataset, tmp_path):
-    """Run a sweep whose second λ is beyond the limit of its step size; return it and its data."""
+    """Run a sweep whose second λ is unstable at its learning rate; return it and its data."""
     mine = shutil.copytree(dataset, tmp_path / "mine")
     config = make_config(data={"dataset": str(mine)}, epochs=1, learning_rate=5.0)
     config = load_config(config, {"sweep": {"over": {"training.l2_lambda": [0.0, 0.21]}}})
@@ -126,7 +126,7 @@ def test_an_unstable_setting_is_excluded_and_named_also_without_the_data(with_an
         assert "not looked for" not in found.explanation()
     for make in SWEEP_FIGURES.values():
         words = [text.get_text() for text in make(load_sweep(sweep.path)).texts]
-        assert any("unstable by their step size: λ 0.21" in each for each in words)
+        assert any("unstable at their learning rate: λ 0.21" in each for each in words)
 
 
 def test_without_its_data_a_sweep_says_that_it_was_not_tested(with_an_unstable_setting):
@@ -134,7 +134,7 @@ def test_without_its_data_a_sweep_says_that_it_was_not_tested(with_an_unstable_s
     shutil.rmtree(data)
     found = explain_choice(sweep)
     assert found.excluded == {}
-    assert "Unstable settings were not looked for" in found.explanation()
+    assert "No setting was tested for stability" in found.explanation()
     assert load_sweep(sweep.path).info.unstable is None
 
 

@@ -101,7 +101,7 @@ def optima(train_tiny):
         "a difference beyond chance": correct(separable, 1990, 1900),
         "a difference that these images do not decide": correct(separable, 1990, 1990),
         "the minimum is at most": replace(found, kind="lowest found"),
-        "is not known": replace(found, kind="lowest found", objective=no_penalty),
+        "is unknown": replace(found, kind="lowest found", objective=no_penalty),
     }
 
 
@@ -127,12 +127,12 @@ def dips_results(digits_run):
         "Prediction and measurement agree.": found,
         "no more than by chance": replace(shuffled, losses=losses(0.5)),
         "more than by chance (p = 0.001": replace(shuffled, losses=losses(0.001)),
-        "no period is to be expected": replace(found, predicted=replace(plan, period=None)),
+        "no period is expected": replace(found, predicted=replace(plan, period=None)),
         "is too long for this run: it would show in 577 checks, which take 5 epochs": replace(
             found, predicted=long_plan, measured=replace(nothing, correlation=np.zeros(60))
         ),
         "The predicted period does not show": replace(found, measured=nothing),
-        "so near to it that the weights are nearly the same": replace(
+        "so close to it that the weights are nearly the same": replace(
             found, predicted=near_plan, measured=replace(measured, lag=5, spacing=31)
         ),
         "the order of batches does not explain it": replace(
@@ -244,10 +244,10 @@ def choice_results():
             Choice(b, (), a, clear), swept=("training.batch_size",)
         ),
         "Excluded from the choice: λ 0 (failed).": result(Choice(a, (), None, {}), {b: "failed"}),
-        "the step size made its result": result(
+        "says nothing about its setting": result(
             Choice(a, (), None, {}), {b: "unstable"}, unstable=("b",)
         ),
-        "Unstable settings were not looked for": result(Choice(a, (), None, {}), unstable=None),
+        "No setting was tested for stability": result(Choice(a, (), None, {}), unstable=None),
         "(95 % interval 80.00 % to 95.00 %)": result(Choice(a, (), None, {}), test=test),
     }
 
@@ -272,8 +272,10 @@ def report_results(train_tiny):
     even, uneven = np.full((6, 2), 10), np.array([[20, 0], [0, 20], [10, 10]])
     return {
         "a ratio of 2.0, where batch noise alone would give 2.0": noise,
-        "have images of every class. The classes are spread not clearly": BatchClasses(run, even),
-        "some of the classes. The classes are spread less evenly": BatchClasses(run, uneven),
+        "have images of every class. The classes are not significantly less evenly": BatchClasses(
+            run, even
+        ),
+        "some of the classes. The classes are less evenly spread": BatchClasses(run, uneven),
         "a larger λ is more accurate than the smallest beyond chance": benefit(900, 800),
         "every larger λ is less accurate than the smallest": benefit(800, 900),
         "do not decide between them": benefit(900, 899),
@@ -330,7 +332,7 @@ def stability_results():
 
     return {
         "Both fluctuations are negligible": result(flat, flat),
-        "it is their noise, not overshoot": result(flat, noisy),
+        "it is batch noise, not overshoot": result(flat, noisy),
         "the steps overshoot": result(noisy, noisy),
         "does not decide between noise and overshoot": result(decaying, noisy),
         "more than can be measured (it diverges)": result(np.full(N_STEPS, np.nan), noisy),

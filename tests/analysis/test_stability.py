@@ -1,4 +1,4 @@
-"""Overshoot or noise: the limits of the step size, and the experiment that decides."""
+"""Overshoot or noise: the limits of the learning rate, and the experiment that decides."""
 
 from dataclasses import replace
 

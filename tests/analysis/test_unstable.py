@@ -15,7 +15,7 @@ from mnistlin.training.evaluation import objective_on
 
 
 class TestMembersOfASweep:
-    """Their step size made the result of those that cannot stay at their own minimum."""
+    """Those that cannot stay at their own minimum."""
 
     def test_only_these_are_found(self, at_rate):
         """The same λ below and above the limit."""
