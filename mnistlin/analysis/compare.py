@@ -330,7 +330,7 @@ def _pair_figure(pair: Pair) -> "Figure":
             part.suptitle(in_lines(words), x=0.0, ha="left", fontsize=9.5, color=color)
             if len(samples):
                 captions_of = [caption(other, int(sample)) for sample in samples]
-                draw_images(part, own.split, samples, captions_of, n_columns)
+                draw_images(part.subplots(), own.split, samples, captions_of, n_columns)
     return figure
 
 

@@ -378,7 +378,7 @@ def _draw_epoch(axes: "Axes", dips: Dips, epoch: OneMoreEpoch) -> None:
 
 def _draw_batches(part: "SubFigure", epoch: OneMoreEpoch) -> None:
     """Draw a row per batch: its step, its class mix, and its images with the highest loss."""
-    from mnistlin.figures.panel import draw_image
+    from mnistlin.figures.panel import draw_images
     from mnistlin.figures.style import in_lines, is_for_paper
 
     words = (
@@ -386,19 +386,17 @@ def _draw_batches(part: "SubFigure", epoch: OneMoreEpoch) -> None:
         "images with the highest loss"
     )
     part.suptitle(in_lines(words), x=0.0, ha="left", fontsize=9.5)
-    ratios = [1.5, 1.6, *[1.0] * (4 if is_for_paper() else N_IMAGES)]
-    grid = part.subplots(len(epoch.batches), len(ratios), squeeze=False, width_ratios=ratios)
-    for (about, mix, *images), batch in zip(grid, epoch.batches, strict=True):
+    n_images = 4 if is_for_paper() else N_IMAGES
+    widths = [1.5, 1.6, n_images]
+    grid = part.subplots(len(epoch.batches), 3, squeeze=False, width_ratios=widths)
+    for (about, mix, images), batch in zip(grid, epoch.batches, strict=True):
         about.set_axis_off()
         change = signed(100 * batch.accuracy_change, ".2f")
         about.text(0, 0.5, f"position {batch.position}\n{change} points", va="center", fontsize=9)
         _draw_mix(mix, batch.counts, epoch.train)
-        for axes in images:
-            axes.set_axis_off()
-        for axes, sample in zip(images, batch.samples, strict=False):
-            axes.set_axis_on()
-            label = epoch.train.classes[epoch.train.targets[sample]]
-            draw_image(axes, epoch.train, int(sample), str(label))
+        samples = batch.samples[:n_images]
+        labels = [str(epoch.train.classes[target]) for target in epoch.train.targets[samples]]
+        draw_images(images, epoch.train, samples, [(label, "") for label in labels], n_images)
 
 
 def _draw_mix(axes: "Axes", counts: NDArray[np.intp], train: Split) -> None:

@@ -214,7 +214,7 @@ class Evaluation(Result):
                 say_instead(figure, f"all {n:,} images are correctly classified")
                 return figure
             words = [caption(self, int(sample)) for sample in samples]
-            draw_images(figure, self.split, samples, words, n_columns=n_columns)
+            draw_images(figure.subplots(), self.split, samples, words, n_columns)
         return figure
 
     def confusion_figure(self) -> "Figure":

@@ -34,6 +34,8 @@ MAX_DRAWN = 8
 _ROW_HEIGHT, _PAGE_EDGES = 1.95, 1.6
 """Of each image, and of the words above and below all of them, in inches."""
 
+_GREY: Any = {"cmap": "gray", "vmin": 0, "vmax": 255}
+
 
 @dataclass(frozen=True, eq=False)
 class PredictedImage:
@@ -150,7 +152,7 @@ class Prediction(Result):
         The evidence is weight times input, for the two most probable classes on one colour scale.
         """
         from mnistlin.figures.style import is_for_paper, page
-        from mnistlin.figures.weights import draw_tile, symmetric_scale
+        from mnistlin.figures.weights import COLORMAP, symmetric_scale
 
         shown = self.images[:MAX_DRAWN]
         note = (
@@ -167,17 +169,16 @@ class Prediction(Result):
                 first, second = image.ranking[:2]
                 maps = [self.classifier.evidence(image.pixels, k) for k in (first, second)]
                 scale = symmetric_scale(np.array(maps))
-                _draw_grey(row[0], image.grey, captions.plain(Path(image.file).name, 22))
+                name = captions.plain(Path(image.file).name, 22)
+                _draw_image(row[0], image.grey, name, **_GREY)
                 for axes in row[5:]:
                     axes.set_axis_off()
-                _draw_grey(row[1], 255 - image.pixels, "model input")
+                _draw_image(row[1], 255 - image.pixels, "model input", **_GREY)
                 self._draw_probabilities(row[2], image)
                 for axes, k, evidence in zip(row[3:5], (first, second), maps, strict=True):
-                    draw_tile(axes, evidence, scale)
-                    axes.set_aspect("equal")
-                    name = captions.plain(self.names[k], 12)
                     gap = " " if captions.has_short_names(self.run) else "\n"
-                    axes.set_title(f"evidence for{gap}{name}", loc="left", fontsize=8.5)
+                    title = f"evidence for{gap}{captions.plain(self.names[k], 12)}"
+                    _draw_image(axes, evidence, title, cmap=COLORMAP, norm=scale)
         return figure
 
     def _row(self, image: PredictedImage) -> Values:
@@ -277,13 +278,12 @@ def _share(image: PredictedImage, k: int) -> Values:
     return {"probability": float(image.probabilities[k])}
 
 
-def _draw_grey(axes: "Axes", grey: NDArray[np.float64], title: str) -> None:
+def _draw_image(axes: "Axes", pixels: NDArray[np.float64], title: str, **look: Any) -> None:
     from mnistlin.figures.style import FAINT
 
-    axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
+    axes.imshow(pixels, **look)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)
-    for spine in axes.spines.values():
-        spine.set(visible=True, color=FAINT)
+    axes.spines[:].set(visible=True, color=FAINT)
     axes.set_title(title, loc="left", fontsize=8.5)

@@ -14,14 +14,14 @@ import numpy as np
 import scipy
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis
-from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from mnistlin.data.splits import Split
 from mnistlin.figures.captions import has_short_names
-from mnistlin.figures.style import FAINT, INK, MUTED, is_for_paper, legend_beside, name_axes
+from mnistlin.figures.style import INK, MUTED, is_for_paper, legend_beside, name_axes
+from mnistlin.figures.tiles import Tiles
 from mnistlin.runs.folder import Run
 
 SETTLED_AFTER = 0.1
@@ -367,33 +367,22 @@ def images_per_row(run: Run) -> int:
 
 
 def draw_images(
-    figure: Figure | SubFigure,
+    axes: Axes,
     split: Split,
     samples: NDArray[np.intp],
     captions: Sequence[tuple[str, str]],
     n_columns: int,
 ) -> None:
     """Draw images of a split in rows, dark on white, each with its caption (left, right) above."""
-    n_rows = -(-len(samples) // n_columns)
-    grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, sample, words in zip(grid, samples, captions, strict=False):
-        axes.set_axis_on()
-        draw_image(axes, split, int(sample), *words)
-
-
-def draw_image(axes: Axes, split: Split, sample: int, left: str, right: str = "") -> None:
-    """Draw one image of a split, with a caption above its left and its right corner."""
-    pixels = split.images[split.rows[sample]].reshape(split.image_shape)
-    axes.imshow(pixels, cmap="gray_r", vmin=0, vmax=255)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(visible=False)
-    for spine in axes.spines.values():
-        spine.set(visible=True, color=FAINT)
     if is_for_paper():  # where images are narrower than two captions
-        axes.set_title(f"{left} {right}" if len(left) < 8 else f"{left}\n{right}", pad=2)
-        return
-    axes.set_title(left, loc="left", pad=3, fontsize=8, fontweight="bold")
-    axes.set_title(right, loc="right", pad=3, fontsize=8, color=MUTED)
+        captions = [
+            (f"{left} {right}" if len(left) < 8 else f"{left}\n{right}", "")
+            for left, right in captions
+        ]
+    words_height = 0.19 * max(1 + left.rstrip().count("\n") for left, _ in captions)
+    images = split.images[split.rows[samples]].reshape(-1, *split.image_shape)
+    grid = Tiles(axes, images, words_height, n_columns, fills_width=True)
+    grid.draw(cmap="gray_r", vmin=0, vmax=255)
+    weight = "normal" if is_for_paper() else "bold"
+    for i, (left, right) in enumerate(captions):
+        grid.write_above(i, left.rstrip(), right, fontweight=weight)

@@ -38,6 +38,9 @@ MARGIN = 0.4
 HEADER, FOOTER, NOTE = 0.80, 0.45, 0.30
 """Heights of title and settings, of the footer, and of a note above the footer, if there is one."""
 
+PART_TITLE = 0.3
+"""Height of the title of a part of a page."""
+
 LABEL_LINES = (0, 1, 2, 3, 4, 5, -2, -3, -4, -5)
 """In which lines above or below its place the label of a point may stand."""
 
@@ -226,6 +229,20 @@ def side_by_side(figure: "Figure | SubFigure", *widths: float) -> "list[Axes]":
     page: Any = figure.figure
     page.set_figheight(len(widths) * page.get_figheight())
     return list(figure.subplots(len(widths), 1))
+
+
+def space(axes: "Axes") -> tuple[float, float]:
+    """Return about how many inches a panel has, before the page is laid out: width and height."""
+    figure: Any = axes.get_figure(root=False)
+    place: Any = axes.get_subplotspec()
+    grid = place.get_gridspec()
+    widths, heights = grid.get_width_ratios(), grid.get_height_ratios()
+    part = widths[place.colspan.start] / sum(widths), heights[place.rowspan.start] / sum(heights)
+    page = figure.get_layout_engine().get()["rect"][2:]
+    width, height = page * figure.bbox.size / figure.dpi
+    if figure is not axes.get_figure(root=True):  # a part, which has a title
+        height -= PART_TITLE
+    return float(part[0] * width), float(part[1] * height)
 
 
 def in_lines(words: str) -> str:

@@ -37,7 +37,8 @@ from mnistlin.figures.style import (
     sequential_colors,
     side_by_side,
 )
-from mnistlin.figures.weights import add_colorbar, draw_tile, n_columns
+from mnistlin.figures.tiles import Tiles
+from mnistlin.figures.weights import COLORMAP, add_colorbar
 from mnistlin.runs.folder import Run
 from mnistlin.runs.sweep_folder import Sweep
 
@@ -268,47 +269,30 @@ def lambda_weights_figure(sweep: Sweep) -> Figure:
     )  # (n_lambdas, n_outputs, pixels)
     pixels = pixels.reshape(*pixels.shape[:2], *first.image_shape)
     n_lambdas, n_outputs = pixels.shape[:2]
-    columns = n_outputs if n_outputs > 1 else n_columns(n_lambdas, first.image_shape)
-    rows = -(-n_lambdas * n_outputs // columns)
     note = (
         "Weights after the last step: change of the logit per unit of pixel, pixels being "
         f"{captions.scaling_text(first)}. Colours follow the square root, so that small ones show."
     )
-    height = HEIGHT + 0.62 * max(0, rows - 5)
+    height = HEIGHT + 0.62 * max(0, n_lambdas - 5) * (n_outputs > 1)
     with page(captions.of_sweep("Weights", sweep, runs), note, height) as figure:
-        grid = figure.subplots(rows, columns, squeeze=False)
-        scale = root_scale(pixels)
-        tiles = pixels.reshape(-1, *first.image_shape)
-        for axes, tile in zip(grid.ravel(), tiles, strict=False):
-            image = draw_tile(axes, tile, scale)
-        for axes in grid.ravel()[len(tiles) :]:
-            axes.set_axis_off()
-        for run, axes in zip(runs, grid[:, 0] if n_outputs > 1 else grid.ravel(), strict=False):
-            _label(axes, run, is_beside=n_outputs > 1)
-        if n_outputs > 1 and is_for_paper():
-            for axes, label in zip(grid[-1], first.classes, strict=True):
-                axes.set_xlabel(str(label), labelpad=1)
-        elif n_outputs > 1:
-            for axes, label in zip(grid[0], first.classes, strict=True):
-                axes.set_title(str(label), pad=3, fontsize=9.5)
-        add_colorbar(figure, image, list(grid.ravel()), first)
+        axes, tiles = figure.subplots(), pixels.reshape(-1, *first.image_shape)
+        lambdas = [f"λ = {run.config.training.l2_lambda:.3g}" for run in runs]
+        norms = [f"‖W‖ = {run.metrics['weight_norm'][-1]:#.3g}" for run in runs]
+        columns = n_outputs if n_outputs > 1 else None
+        is_beside = n_outputs > 1 and not is_for_paper()
+        words_height = 0.0 if is_beside else 0.2 if columns else 0.4
+        grid = Tiles(axes, tiles, words_height, columns, fills_width=is_for_paper())
+        image = grid.draw(cmap=COLORMAP, norm=root_scale(pixels))
+        if is_beside:
+            grid.name_rows(list(map("\n".join, zip(lambdas, norms, strict=True))))
+        else:  # above the first tile of each λ
+            between = ", " if columns else "\n"
+            for i, words in enumerate(zip(lambdas, norms, strict=True)):
+                grid.write_above(i * n_outputs, between.join(words), fontweight="normal")
+        if columns:
+            grid.name_columns([str(label) for label in first.classes], below=is_for_paper())
+        add_colorbar(axes, image, first)
     return figure
-
-
-def _label(axes: Axes, run: Run, *, is_beside: bool) -> None:
-    """Name λ and the weight norm, to the left of a row or above a tile."""
-    name = f"λ = {run.config.training.l2_lambda:.3g}"
-    norm = f"‖W‖ = {run.metrics['weight_norm'][-1]:#.3g}"
-    if is_beside and is_for_paper():
-        look: Any = {"xycoords": "axes fraction", "textcoords": "offset points"}
-        words = axes.annotate(f"{name}, {norm}", (0, 1), (0, 3), **look)
-        words.set_in_layout(False)  # it is wider than its tile
-        axes.set_title(" ", pad=2)
-        return
-    if is_beside:
-        axes.set_ylabel(f"{name}\n{norm}", rotation=0, ha="right", va="center", fontsize=8.5)
-        return
-    axes.set_title(f"{name}\n{norm}", loc="left", pad=4, fontsize=8.5)
 
 
 def root_scale(weights: NDArray[Any]) -> Normalize:

@@ -1,6 +1,5 @@
 """The weights of a linear model as images: one tile per output, all on one colour scale."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,21 +10,19 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from mnistlin.figures import captions
-from mnistlin.figures.style import FAINT, HEIGHT, MUTED, is_for_paper, page, say_instead
+from mnistlin.figures.style import HEIGHT, is_for_paper, page, say_instead
+from mnistlin.figures.tiles import Tiles
 from mnistlin.runs.folder import Run
 from mnistlin.text import signed
 
-__all__ = ["add_colorbar", "draw_tile", "n_columns", "weights_figure"]
+__all__ = ["COLORMAP", "add_colorbar", "symmetric_scale", "weights_figure"]
 
 COLORMAP = "RdBu_r"  # white at 0; colour-blind readers can distinguish the signs
-TILES_ASPECT = 2.0
-"""Width / height of the part of a page that the tiles fill."""
+TILES_PER_PAGE, TILES_PER_ROW, ROW_HEIGHT = 32, 8, 0.9
+"""With more tiles the page grows by these inches for each row."""
 
-TITLED = 1.15
-"""Height of a tile with its title, relative to the tile alone."""
-
-ROWS_PER_PAGE, ROW_HEIGHT = 4, 0.9
-"""With more rows of tiles than this the page grows by this many inches per row."""
+WORDS_HEIGHT, WORDS_HEIGHT_ON_PAPER = 0.25, 0.18
+"""Inches above a tile for its class and its bias."""
 
 FEW_TILES = 12
 """Up to this many tiles have their bias above them, if their names are short."""
@@ -44,36 +41,21 @@ def weights_figure(run: Run) -> Figure:
         with page(words) as figure:
             say_instead(figure, "no check was reached", captions.ending(run))
         return figure
-    pixels, biases = W[:-1].T.reshape(-1, *run.image_shape), W[-1]
-    columns = n_columns(len(pixels), run.image_shape)
-    rows = -(-len(pixels) // columns)
-    height = HEIGHT + max(0, rows - ROWS_PER_PAGE) * ROW_HEIGHT
-    has_space = len(pixels) <= FEW_TILES and not is_for_paper()
+    tiles, biases = W[:-1].T.reshape(-1, *run.image_shape), W[-1]
+    n_more_rows = -(-max(0, len(tiles) - TILES_PER_PAGE) // TILES_PER_ROW)
+    has_space = len(tiles) <= FEW_TILES and not is_for_paper()
     shows_bias = has_space and captions.has_short_names(run)
-    with page(words, _note(run, biases, shows_bias=shows_bias), height) as figure:
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        scale = symmetric_scale(pixels)
-        for axes, tile, label, bias in zip(grid, pixels, _labels(run), biases, strict=False):
-            image = draw_tile(axes, tile, scale)
-            axes.set_title(label, loc="left", y=1.0, pad=4, fontsize=10, fontweight="bold")
-            if shows_bias:
-                words_of_bias = f"bias {signed(bias, '.2g')}"
-                axes.set_title(words_of_bias, loc="right", pad=4, fontsize=8, color=MUTED)
-        for axes in grid[len(pixels) :]:
-            axes.set_axis_off()
-        add_colorbar(figure, image, list(grid), run)
+    note = _note(run, biases, shows_bias=shows_bias)
+    with page(words, note, HEIGHT + ROW_HEIGHT * n_more_rows) as figure:
+        axes = figure.subplots()
+        words_height = WORDS_HEIGHT_ON_PAPER if is_for_paper() else WORDS_HEIGHT
+        grid = Tiles(axes, tiles, words_height)
+        image = grid.draw(cmap=COLORMAP, norm=symmetric_scale(tiles))
+        for i, (label, bias) in enumerate(zip(_labels(run), biases, strict=True)):
+            value = f"bias {signed(bias, '.2g')}" if shows_bias else ""
+            grid.write_above(i, label, value, fontsize=10.0)
+        add_colorbar(axes, image, run)
     return figure
-
-
-def n_columns(n_tiles: int, image_shape: tuple[int, int]) -> int:
-    """Return the number of columns in which tiles of this shape fill a page best."""
-    height, width = image_shape
-
-    def pixel_size(columns: int) -> float:
-        rows = -(-n_tiles // columns)
-        return min(TILES_ASPECT / columns / width, 1 / (rows * height * TITLED))
-
-    return max(range(1, n_tiles + 1), key=pixel_size)
 
 
 def symmetric_scale(weights: NDArray[Any]) -> Normalize:
@@ -82,21 +64,11 @@ def symmetric_scale(weights: NDArray[Any]) -> Normalize:
     return Normalize(-limit, limit)
 
 
-def draw_tile(axes: Axes, pixels: NDArray[Any], scale: Normalize) -> AxesImage:
-    """Draw the weights of one output, (height, width), as an image with its first row on top."""
-    image = axes.imshow(pixels, cmap=COLORMAP, norm=scale, interpolation="nearest")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(visible=False)
-    for spine in axes.spines.values():
-        spine.set(visible=True, color=FAINT)
-    return image
-
-
-def add_colorbar(figure: Figure, image: AxesImage, tiles: Sequence[Axes], run: Run) -> None:
+def add_colorbar(axes: Axes, image: AxesImage, run: Run) -> None:
     """Add a colour bar beside the tiles, and say at its ends what its colours speak for."""
+    figure: Any = axes.get_figure()
     where: Any = {"location": "bottom", "aspect": 40} if is_for_paper() else {"aspect": 24}
-    bar = figure.colorbar(image, ax=list(tiles), pad=0.03, **where)
+    bar = figure.colorbar(image, ax=axes, pad=0.03, panchor=False, **where)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2, labelsize=8.5)
     above, below = "for the class", "against it"

@@ -216,26 +216,38 @@ class TestPoints:
         assert len(draw_sweep(make_sweep(l2_lambdas, seeds=(0,)), tmp_path)) == len(FIGURES)
 
 
+def images_of(figure):
+    """Return the tiles of a figure."""
+    return [image for axes in figure.axes for image in axes.images]
+
+
 class TestWeights:
     """Weights as images."""
 
     def test_a_row_is_a_lambda_and_a_tile_an_output(self, sweep):
         """Of the first seed; the smallest λ is on top, the first class at the left."""
-        figure = lambda_weights_figure(sweep)
-        figure.canvas.draw()
-        tiles = [axes for axes in figure.axes if axes.images]
-        tiles.sort(key=lambda axes: (-axes.get_position().y0, axes.get_position().x0))
+        tiles = images_of(lambda_weights_figure(sweep))
+        tiles.sort(key=lambda image: (image.get_extent()[3], image.get_extent()[0]))
         shown = iter(tiles)
         for l2_lambda in (0.0, 0.1, 1.0):
             weights = sweep.members[l2_lambda, 0].weights["last"][:-1]
             for column in weights.T:
-                np.testing.assert_array_equal(next(shown).images[0].get_array().ravel(), column)
+                np.testing.assert_array_equal(next(shown).get_array().ravel(), column)
         assert next(shown, None) is None
+
+    def test_rows_and_columns_are_named(self, sweep):
+        """By λ with the norm of its weights, and by class."""
+        axes = images_of(lambda_weights_figure(sweep))[0].axes
+        rows = [label.get_text().split("\n") for label in axes.get_yticklabels()]
+        assert [name for name, _ in rows] == ["λ = 0", "λ = 0.1", "λ = 1"]
+        run = sweep.members[1.0, 0]
+        assert rows[-1][1] == f"‖W‖ = {run.metrics['weight_norm'][-1]:#.3g}"
+        columns = [label.get_text() for label in axes.get_xticklabels()]
+        assert columns == [str(label) for label in run.classes]
 
     def test_all_tiles_share_one_scale(self, sweep):
         """Its ends are the largest weight of all λ."""
-        figure = lambda_weights_figure(sweep)
-        (scale,) = {axes.images[0].norm for axes in figure.axes if axes.images}
+        (scale,) = {image.norm for image in images_of(lambda_weights_figure(sweep))}
         shown = [sweep.members[l2_lambda, 0].weights["last"][:-1] for l2_lambda in L2_LAMBDAS]
         assert -scale.vmin == scale.vmax == pytest.approx(np.abs(shown).max())
 
@@ -251,13 +263,15 @@ class TestWeights:
         """With its name above, and all on the page."""
         l2_lambdas = [0.0, *np.geomspace(1e-3, 1, 8).tolist()][:n_lambdas]
         figure = lambda_weights_figure(make_sweep(l2_lambdas, seeds=(0,), model="logistic"))
-        figure.canvas.draw()
-        tiles = [axes for axes in figure.axes if axes.images]
-        boxes = [axes.get_position() for axes in tiles]
-        assert len(boxes) == n_lambdas
-        assert all(0 < box.x0 < box.x1 < 1 and 0 < box.y0 < box.y1 < 1 for box in boxes)
-        names = [axes.get_title("left").split("\n")[0] for axes in tiles]
+        tiles = images_of(figure)
+        assert len(tiles) == n_lambdas
+        names = [text.get_text().split("\n")[0] for text in tiles[0].axes.texts]
         assert names == [f"λ = {value:.3g}" for value in sorted(l2_lambdas)]
+        figure.canvas.draw()
+        for shown in (*tiles, *tiles[0].axes.texts):
+            box = shown.get_window_extent()
+            assert 0 < box.x0 < box.x1 < figure.bbox.x1
+            assert 0 < box.y0 < box.y1 < figure.bbox.y1
 
 
 class TestFiles:

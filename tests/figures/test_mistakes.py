@@ -18,16 +18,17 @@ def evaluation(softmax_run):
 
 def test_the_most_confident_mistakes_are_shown_with_their_captions(evaluation):
     """Images of the split, in order, each with true class, named class and probability."""
-    axes = [each for each in evaluation.figure().axes if each.images]
-    mistakes = evaluation.most_confident_mistakes(len(axes))
-    assert len(axes) == (~evaluation.is_correct).sum()  # few enough for one page
+    (axes,) = (each for each in evaluation.figure().axes if each.images)
+    mistakes = evaluation.most_confident_mistakes(len(axes.images))
+    assert len(axes.images) == (~evaluation.is_correct).sum()  # few enough for one page
     split, predictions = evaluation.split, evaluation.predictions
-    for panel, sample in zip(axes, mistakes, strict=True):
+    captions = iter(text.get_text() for text in axes.texts)
+    for image, sample in zip(axes.images, mistakes, strict=True):
         pixels = split.images[split.rows[sample]].reshape(split.image_shape)
-        np.testing.assert_array_equal(panel.images[0].get_array(), pixels)
+        np.testing.assert_array_equal(image.get_array(), pixels)
         true, named = split.targets[sample], predictions.class_index[sample]
-        assert panel.get_title(loc="left") == f"{split.classes[true]} → {split.classes[named]}"
-        assert panel.get_title(loc="right") == f"{predictions.probability[sample, named]:.2f}"
+        assert next(captions) == f"{split.classes[true]} → {split.classes[named]}"
+        assert next(captions) == f"{predictions.probability[sample, named]:.2f}"
 
 
 def test_the_page_tells_accuracy_and_interval(evaluation, words_of):
