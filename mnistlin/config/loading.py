@@ -144,7 +144,7 @@ def _find(source: str | Path) -> Path:
     what = "is a folder" if path.is_dir() else "does not exist"
     raise ConfigError(
         f"the config {str(source)!r} {what}; give the path of a YAML file or the name of a shipped "
-        f"config: {', '.join(shipped)}{did_you_mean(str(source), shipped)}"
+        f"config (`mnistlin config show` lists them){did_you_mean(str(source), shipped)}"
     )
 
 
@@ -304,9 +304,22 @@ def _broken_rules(
     return []
 
 
+_TYPES = {
+    "int_type": "it must be a whole number",
+    "int_from_float": "it must be a whole number",
+    "float_type": "it must be a number",
+    "bool_type": "it must be true or false",
+    "string_type": "it must be text",
+    "tuple_type": "it must be a list, such as [2, 3]",
+    "model_type": "it must be a mapping of keys",
+}
+"""What a value must be, by pydantic's type of the error, in the words of YAML."""
+
+
 def _in_words(detail: ErrorDetails, schema: type[BaseModel]) -> Iterator[_Problem]:
     path = _dotted(detail["loc"])
     reason = detail["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
+    reason = _TYPES.get(detail["type"], reason)
     if not path:  # a rule between keys, one line each
         for line in reason.split("\n"):
             key, colon, text = line.partition(": ")
@@ -316,8 +329,6 @@ def _in_words(detail: ErrorDetails, schema: type[BaseModel]) -> Iterator[_Proble
     elif detail["type"] == "missing":
         yield _Problem(path, "the key is missing")
     else:
-        if detail["type"] == "model_type":
-            reason = "it must be a mapping of keys"
         yield _Problem(path, f"found {shown(detail['input'])}; {reason}")
 
 

@@ -56,7 +56,8 @@ def parse_yaml(text: str) -> tuple[Any, list[str]]:
         node = _composed(text)
         value = None if node is None else _value(node, "", repeated)
     except yaml.MarkedYAMLError as error:
-        raise YamlError(_located(error.problem or "not valid YAML", error.problem_mark)) from None
+        problem = error.problem or "not valid YAML"
+        raise YamlError(_located(f"{problem}{_remedy(problem)}", error.problem_mark)) from None
     except yaml.YAMLError as error:
         raise YamlError(" ".join(str(error).split())) from None
     except RecursionError:
@@ -180,6 +181,21 @@ def _value(node: yaml.Node, path: str, repeated: list[str]) -> Any:
         else:
             result[key] = _value(value_node, f"{path}{key}.", repeated)
     return result
+
+
+_INDENTATION = "indent keys of one section by the same number of spaces"
+_REMEDIES = {
+    "'\\t'": "indent with spaces, not tabs",
+    "mapping values are not allowed": f"{_INDENTATION}, and quote text with a colon",
+    "expected <block end>": _INDENTATION,
+    "could not find expected ':'": "write `key: value` on this line or the one before it",
+}
+"""What to do about the messages of PyYAML that are met most, by a part of the message."""
+
+
+def _remedy(problem: str) -> str:
+    found = (f"; {remedy}" for part, remedy in _REMEDIES.items() if part in problem)
+    return next(found, "")
 
 
 def _located(problem: str, mark: yaml.Mark | None) -> str:

@@ -91,8 +91,10 @@ def test_a_key_like_no_other_is_answered_with_all_keys_of_its_section():
     ("text", "key", "found", "allowed"),
     [
         ("training: {epochs: 0}", "training.epochs", "found 0", "1"),
-        ("training: {epochs: '5'}", "training.epochs", "found '5'", "integer"),
-        ("training: {shuffle: on}", "training.shuffle", "found 'on'", "boolean"),
+        ("training: {epochs: '5'}", "training.epochs", "found '5'", "a whole number"),
+        ("training: {shuffle: on}", "training.shuffle", "found 'on'", "true or false"),
+        ("training: {l2_lambda: small}", "training.l2_lambda", "found 'small'", "a number"),
+        ("data: {classes: 2,3}", "data.classes", "found 2", "a list, such as [2, 3]"),
         ("training: {learning_rate: .inf}", "training.learning_rate", "found inf", "finite"),
         ("training: {dtype: float16}", "training.dtype", "found 'float16'", "'float64'"),
         ("data: {classes: [2, 300]}", "data.classes[1]", "found 300", "255"),

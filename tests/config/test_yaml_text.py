@@ -1,6 +1,7 @@
 """What YAML text means to a config, and what it refuses."""
 
 import math
+import re
 
 import pytest
 import yaml
@@ -106,6 +107,23 @@ def test_each_repeated_key_is_reported_with_its_path():
 def test_numbers_as_keys_are_their_text():
     """So an unknown key 1 is told as it was written."""
     assert parse_yaml("0o17: x\nnull: y")[0] == {"0o17": "x", "null": "y"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "line", "remedy", "mended"),
+    [
+        ("data:\n\tclasses: [2]", 2, "spaces, not tabs", "data:\n  classes: [2]"),
+        ("a:\n  b: 1\n   c: 2", 3, "the same number of spaces", "a:\n  b: 1\n  c: 2"),
+        ("a:\n  b: 1\n c: 2", 3, "the same number of spaces", "a:\n  b: 1\n  c: 2"),
+        ("a: b: c", 1, "quote text with a colon", "a: 'b: c'"),
+        ("a: 1\nb 2\n", 3, "`key: value` on this line or the one before it", "a: 1\nb: 2\n"),
+    ],
+)
+def test_broken_yaml_is_answered_with_a_remedy(broken, line, remedy, mended):
+    """It works: the mended text is YAML."""
+    with pytest.raises(YamlError, match=rf"^line {line}, .*{re.escape(remedy)}"):
+        parse_yaml(broken)
+    assert parse_yaml(mended)
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment", "---", "~"])
