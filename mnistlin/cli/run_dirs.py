@@ -46,7 +46,8 @@ class RunDir(click.ParamType[str]):
         named = [path for path in newest_first(folder) if path.name.partition("_")[2] == text]
         if len(named) > 1:
             names = ", ".join(path.name for path in named[:5])
-            self.fail(f"{len(named)} runs in {folder} are called {text}: {names}.", param, ctx)
+            reason = f"{len(named)} runs in {folder} are called {text}"
+            self.fail(f"{reason}; name one of them, such as {names}.", param, ctx)
         return str(named[0]) if named else text
 
     def _recent(

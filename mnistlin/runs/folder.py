@@ -327,9 +327,9 @@ def load_run(path: str | Path) -> Run:
                 f"{path} is the folder of a sweep: its runs are the folders in it, and "
                 f"`{sweep_resume_command(path)}` resumes it"
             )
-        raise RunError(
-            f"{path} is not a run folder: it has no run.json; `mnistlin runs` lists runs"
-        )
+        is_there = os.path.exists(path)  # noqa: PTH110  Path.exists raises for a name too long
+        what = "has no run.json" if is_there else "does not exist"
+        raise RunError(f"{path} is not a run folder: it {what}; `mnistlin runs` lists runs")
     return Run(path, read_config(path / "config.yaml"), read_record(path / "run.json", RunInfo))
 
 

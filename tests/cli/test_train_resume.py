@@ -104,7 +104,11 @@ def test_a_resumed_run_keeps_its_config(arguments, mnistlin, workplace):
 
 def test_what_is_to_be_resumed_must_be_an_unfinished_run(mnistlin, workplace, tiny_run):
     """A finished run, a folder of something else, and no folder: exit 1, and one line each."""
-    for folder, word in ((tiny_run, "has ended (finished)"), ("runs", "no run.json"), ("x", "x")):
+    for folder, word in (
+        (tiny_run, "has ended (finished)"),
+        ("runs", "no run.json"),
+        ("x", "does not exist"),
+    ):
         result = mnistlin("train", "--resume", folder)
         assert (result.exit_code, result.stdout) == (1, "")
         assert word in result.stderr
