@@ -1,13 +1,14 @@
 """Commands about configs: `config show`, `config schema`."""
 
 import json
+from itertools import dropwhile, takewhile
 from typing import Any
 
 import click
 
 from mnistlin.cli.completion import CONFIG
 from mnistlin.cli.options import debug_option, set_option
-from mnistlin.cli.terminal import echo
+from mnistlin.cli.terminal import echo, echo_wrapped
 
 
 @click.group()
@@ -32,17 +33,21 @@ def show(configs: tuple[str, ...], settings: tuple[tuple[str, Any], ...]) -> Non
     from mnistlin.config import dump_yaml, editor_line, load_config, shipped_configs
 
     if not configs:
-        for name, path in shipped_configs().items():
-            echo(f"{name:<24}  {_purpose(path.read_text(encoding='utf-8'))}")
+        shipped = shipped_configs()
+        margin = max(map(len, shipped)) + 2
+        for name, path in shipped.items():
+            purpose = _purpose(path.read_text(encoding="utf-8"))
+            echo_wrapped(f"{name:<{margin}}{purpose}", hanging=" " * margin)
         return
     values = load_config(configs, dict(settings)).model_dump(mode="json")
     echo(f"{editor_line()}\n{dump_yaml(values)}", nl=False)
 
 
 def _purpose(text: str) -> str:
-    """Return the first comment of a config, which says what it shows."""
+    """Return the first paragraph of a config's comments, which says what it shows."""
     comments = (line.removeprefix("#").strip() for line in text.splitlines())
-    return next(line for line in comments if line and not line.startswith("yaml-language-server"))
+    rest = dropwhile(lambda line: line.startswith("yaml-language-server"), comments)
+    return " ".join(takewhile(bool, rest))
 
 
 @config.command()

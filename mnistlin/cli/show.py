@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnistlin.cli.options import debug_option, figure_options
-from mnistlin.cli.terminal import bar, echo, echo_value, fetch_data, log, table_width
+from mnistlin.cli.terminal import bar, echo, echo_value, fetch_data, log, table_width, wrapped
 from mnistlin.errors import RunError
 
 if TYPE_CHECKING:
@@ -137,8 +137,7 @@ def _wrapped(text: str) -> str:
     width = min(MAX_LINE, table_width() or MAX_LINE)
     paragraphs = text.split("\n\n")
     return "\n\n".join(
-        words if words.startswith("    ") else click.wrap_text(words, width=width)
-        for words in paragraphs
+        words if words.startswith("    ") else wrapped(words, width) for words in paragraphs
     )
 
 

@@ -24,10 +24,12 @@ from mnistlin.cli.terminal import (
     bar,
     echo,
     echo_value,
+    echo_wrapped,
     fetch_data,
     log,
     stop_request,
     table_width,
+    wrapped,
 )
 
 if TYPE_CHECKING:
@@ -368,13 +370,10 @@ def _print_result(sweep: "Sweep", choice: "SweepChoice", *, as_json: bool) -> No
         }
         echo(json.dumps(found))
         return
-    if sweep.by_lambda:
-        for line in explain_sweep(sweep).lines(table_width()):
-            echo(line)
-    else:
-        for line in _table(choice):
-            echo(line)
-    echo(f"\n{click.wrap_text(choice.explanation(), width=80)}\n")
+    lines = explain_sweep(sweep).lines(table_width()) if sweep.by_lambda else _table(choice)
+    for line in lines:
+        echo_wrapped(line)
+    echo(f"\n{wrapped(choice.explanation(), width=80)}\n")
     for warning in sweep.warnings:
         echo_value("warning", warning)
     for key, value in ends.items():

@@ -4,9 +4,11 @@ Nothing here that fails reaches training: a bar or a log line that cannot be wri
 """
 
 import os
+import re
 import shutil
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +32,27 @@ def table_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+_UNBROKEN = re.compile(r"`[^`]*`|(?<=: )mnistlin .*| %")
+"""Parts of a line that are not wrapped: commands, which are copied, and the sign after a number."""
+
+
+def wrapped(text: str, width: int, hanging: str = "") -> str:
+    """Wrap each line between words, but not in commands; `hanging` begins what continues a line."""
+    lines = []
+    for line in text.split("\n"):
+        words = line.lstrip(" ")
+        margin = " " * (len(line) - len(words))
+        lines += textwrap.wrap(
+            _UNBROKEN.sub(lambda match: match[0].replace(" ", "\0"), words),
+            width,
+            initial_indent=margin,
+            subsequent_indent=margin + hanging,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
+    return "\n".join(lines).replace("\0", " ")
+
+
 def echo(text: object = "", *, nl: bool = True) -> None:
     """Print a result; control characters are escaped.
 
@@ -41,15 +64,28 @@ def echo(text: object = "", *, nl: bool = True) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def echo_wrapped(text: str, hanging: str = "  ") -> None:
+    """Print lines, on a terminal wrapped at its width; `hanging` begins what continues a line."""
+    width = table_width()
+    echo(text if width is None else wrapped(text, width, hanging))
+
+
 def echo_value(key: str, value: object) -> None:
-    """Print a `key: value` line, one line whatever the value is."""
-    echo(f"{key}: {printable(str(value), kept='')}")
+    """Print a `key: value` line: one line whatever the value is, but wrapped on a terminal."""
+    line = f"{key}: {printable(str(value), kept='')}"
+    if isinstance(value, Path):
+        echo(line)
+    else:
+        echo_wrapped(line)
 
 
 def log(text: object) -> None:
     """Print a message to standard error, escaped; it is dropped if that cannot be written."""
+    words = printable(str(text))
     with suppress(OSError, ValueError):
-        click.echo(printable(str(text)), err=True)
+        if sys.stderr.isatty():
+            words = wrapped(words, shutil.get_terminal_size().columns, "  ")
+        click.echo(words, err=True)
 
 
 def open_closed_streams() -> None:

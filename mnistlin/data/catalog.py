@@ -127,7 +127,7 @@ MNIST = Dataset(
 FASHION_MNIST = Dataset(
     name="fashion-mnist",
     title="Fashion-MNIST",
-    description="60,000 + 10,000 pieces of clothing in ten kinds, 28 x 28 pixels",
+    description="60,000 + 10,000 images of clothing, 28 x 28 pixels",
     files=_known_files(
         "Fashion-MNIST",
         60_000,
@@ -169,7 +169,7 @@ FASHION_MNIST = Dataset(
 MNIST_5K = Dataset(
     name="mnist-5k",
     title="mnist-5k",
-    description="4,000 + 1,000 digits out of MNIST's training images, bundled",
+    description="4,000 + 1,000 digits of MNIST's training images, bundled",
     files=_known_files(
         "mnist-5k",
         4_000,

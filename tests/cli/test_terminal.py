@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from mnistlin import load_run
-from mnistlin.cli.terminal import bar, log, show_epoch
+from mnistlin.cli.terminal import bar, echo_value, echo_wrapped, log, show_epoch, wrapped
 from mnistlin.runs.sweep_folder import load_sweep
 from mnistlin.text import printable
 
@@ -149,6 +149,36 @@ def test_what_follows_a_bar_begins_on_its_own_line(seconds, monkeypatch):
     *bars, last, end = terminal.getvalue().split("\n")
     assert (last, end) == ("next", "")
     assert [line.endswith("val_accuracy=0.9700]") for line in bars] == [True] * (seconds > 0)
+
+
+COMMAND = "mnistlin train --resume runs/20260114T093012Z_a-run-with-a-long-name"
+
+
+@pytest.mark.parametrize("say", [log, lambda text: echo_value("note", text), echo_wrapped])
+@pytest.mark.parametrize("command", [f"run `{COMMAND}` to resume it", f"resume with: {COMMAND}"])
+def test_long_lines_fit_the_terminal_and_commands_can_be_copied(say, command, monkeypatch):
+    terminal = screen(monkeypatch)
+    say(f"a line with {'many ' * 20}words, of which 5 % are followed by a command; {command}")
+    assert max(map(len, terminal.getvalue().splitlines())) <= 80
+    assert COMMAND in terminal.getvalue()
+    assert "5 %" in terminal.getvalue()
+
+
+def test_the_margin_of_a_line_is_kept():
+    """Also where its first word is too long."""
+    assert wrapped(f"  {'x' * 30}: two words\n    kept", 30, hanging="  ").splitlines() == [
+        f"  {'x' * 30}:",
+        "    two words",
+        "    kept",
+    ]
+
+
+def test_a_line_is_never_wrapped_in_a_pipe(capsys):
+    """Whoever reads it finds each key and value in one line."""
+    echo_value("note", "words " * 50)
+    log("words " * 50)
+    out, err = capsys.readouterr()
+    assert out.count("\n") == err.count("\n") == 1
 
 
 def test_text_of_a_folder_cannot_control_the_terminal(mnistlin, tiny_run):
