@@ -1,4 +1,4 @@
-"""The words on figures: titles, settings and footers, labels that distinguish runs, and numbers."""
+"""The text of figures: titles, settings and footers, labels that distinguish runs, and numbers."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -101,7 +101,7 @@ def _label(config: dict[str, Any], keys: Sequence[str]) -> str:
 
 
 def _text(config: dict[str, Any], path: str) -> str:
-    """Return a value as YAML has it."""
+    """Return a value as in YAML."""
     value = config.get(path, "absent")
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
@@ -113,7 +113,7 @@ MAX_NAMES = 110
 
 
 def plain(text: str, limit: int = MAX_NAME) -> str:
-    """Return text that others wrote as one line of at most `limit` letters that means only itself.
+    """Return untrusted text as one line of at most `limit` characters without markup.
 
     matplotlib would read $...$ as mathematics, and leave out of a legend what begins with _.
     """
@@ -169,13 +169,13 @@ def _number(value: Any) -> str:
 
 
 def title(what: str, run: Run) -> str:
-    """Return such as "Loss of softmax regression on mnist, 0–9"."""
+    """Return a title such as "Loss of softmax regression on mnist, 0–9"."""
     dataset = plain(PurePath(run.config.data.dataset).name or run.config.data.dataset)
     return f"{what} of {run.head.title} on {dataset}, {classes_text(run)}"
 
 
 def classes_text(run: Run) -> str:
-    """Return such as "0–9", "2 against 3", "1, 4 and 7" or "26 classes"."""
+    """Return the classes as "0–9", "2 against 3", "1, 4 and 7" or "26 classes"."""
     classes = run.classes
     if run.weights_shape[1] == 1:  # one output for two classes
         return " against ".join(plain(name, 14) for name in run.class_names)
@@ -187,7 +187,7 @@ def classes_text(run: Run) -> str:
 
 
 def settings(run: Run) -> list[str]:
-    """Return the settings that decide a run's numbers, in words."""
+    """Describe the settings that determine a run's numbers."""
     training, stopping = run.config.training, run.config.early_stopping
     words = [
         _n_images(run),

@@ -28,7 +28,7 @@ from mnistlin.runs.folder import Run
 __all__ = ["Counts", "accuracy", "confusion_figure", "counts_figure", "recall", "row_shares"]
 
 GAMMA = 0.5
-"""Colours follow the square root of the share, or all errors would look like none."""
+"""Exponent of the colour scale: in proportion to the share, errors would be invisible."""
 
 CLASSES_PER_PAGE = 14
 """With more classes than this the page grows."""
@@ -36,13 +36,13 @@ CLASSES_PER_PAGE = 14
 MAX_HEIGHT, HEIGHT_PER_CLASS = 9.0, 0.2
 MAX_TICKS = 30
 MAX_NAME = 14
-"""Letters of a class's name; longer ones are cut."""
+"""Maximum length of a class name; longer ones are cut."""
 
 LARGEST_TYPE = 9.5
-"""Points; what would have to be smaller still is not written."""
+"""Font size in points of the counts in large cells; it shrinks with the cells."""
 
 CELLS_WIDTH, CELLS_HEIGHT = 4.4, 1.7
-"""About how many inches the cells have: their width, and what the page's height has more."""
+"""Approximate width of all cells in inches, and by how much the page is higher than they are."""
 
 Counts: TypeAlias = NDArray[np.integer[Any]]
 """(n_classes, n_classes): how often class i (row) was predicted as class j (column)."""

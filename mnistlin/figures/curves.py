@@ -46,10 +46,10 @@ __all__ = [
 ]
 
 BLOCK_STEPS = 10
-"""Number of batch losses that are averaged: single ones are noisy."""
+"""Number of batch losses that are averaged, since single ones are noisy."""
 
 MAX_BLOCKS = 10_000
-"""With more blocks than this, each has more steps."""
+"""With more blocks than this, blocks are made longer."""
 
 PARTS = {"train": ("training set", BLUE), "val": ("validation set", VERMILION)}
 
@@ -99,7 +99,7 @@ def log_loss_figure(run: Run) -> Figure:
 
 
 def _figure(what: str, run: Run, draw: Callable[[Axes], None], lack: str) -> Figure:
-    """Draw one panel over the steps of a run, or say what it lacks."""
+    """Draw one panel over the steps of a run, or say why there is nothing to draw."""
     with page(captions.of_run(what, run)) as figure:
         if lack:
             say_instead(figure, lack, captions.ending(run))
@@ -210,7 +210,7 @@ def _draw_runs(axes: Axes, runs: Sequence[Run], column: str) -> list[Curve]:
 
 
 def _end(values: NDArray[Any], n_runs: int) -> str:
-    """Return what the legend adds to the label of one of some runs."""
+    """Return what the legend adds to the label of a run, given how many runs there are."""
     if not len(values):
         return "no check"
     has_space = n_runs <= FEW_RUNS and not is_for_paper()
@@ -218,7 +218,7 @@ def _end(values: NDArray[Any], n_runs: int) -> str:
 
 
 def _looks(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return the look of each run's line; colours follow values, if these have an order."""
+    """Return the style of each run's line; colours follow the values of an ordered key."""
     values = captions.ordered_values(runs)
     if values is not None and len(set(values)) > 2:
         colors = dict(zip(sorted(set(values)), sequential_colors(len(set(values))), strict=True))

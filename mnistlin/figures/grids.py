@@ -230,7 +230,7 @@ def _is_log(key: str, values: Sequence[Any]) -> bool:
 
 
 def _positions(key: str, values: Sequence[Any]) -> NDArray[np.float64]:
-    """Return where values stand on an axis: by logarithm, by size, or one after another.
+    """Return the positions of values on an axis: by logarithm, by value, or evenly spaced.
 
     On a log axis 0 stands one step left of the smallest number; null, which means all, one step
     right of the largest.
@@ -257,7 +257,7 @@ def _positions(key: str, values: Sequence[Any]) -> NDArray[np.float64]:
 
 
 def _label_axis(axes: Axes, values: Sequence[Any], x: NDArray[np.float64]) -> None:
-    """Write the values below the axis, those that would overlap left out."""
+    """Write the values below the axis, except those that would overlap."""
     order = np.argsort(x)
     labels = {i: _label(values[i]) for i in order}
     span = float(np.ptp(x)) or 1.0

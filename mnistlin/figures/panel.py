@@ -43,7 +43,7 @@ Curve: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 """Steps and values of equal length."""
 
 MAX_VALUE = 1e30
-"""No measured value is larger, and no axis can show larger ones."""
+"""Largest value that an axis can show; no measured value is larger."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _fluctuation(curve: Curve) -> float:
 
 
 def off_scale(curves: Sequence[Curve], limits: Limits, fmt: str) -> str:
-    """Return in words which values the limits hide, written in `fmt`; nothing if they hide none."""
+    """Describe which values the limits hide, formatted by `fmt`; empty if they hide none."""
     if limits.is_log:
         return ""
     points, (low, high) = _points(curves), limits.padded
@@ -154,13 +154,13 @@ MANY_CHECKS = 400
 """From this many checks on, lines are thin, or their fluctuation becomes a ribbon."""
 
 LEGEND_LETTERS, LEGEND_LINES = 24, 24
-"""Labels are wrapped at this many letters, and set smaller if they take more lines."""
+"""Labels are wrapped at this many characters, and set smaller if they take more lines."""
 
 SMALLEST_LABEL = 6.5
 """Points."""
 
 STEPS_BELOW, EPOCHS_BELOW = 5, 19
-"""How far the rows of numbers stand below a panel, in points."""
+"""Distances of the rows of tick labels below a panel, in points."""
 
 
 def step_axes(axes: Axes, y_title: str, runs: Sequence[Run]) -> None:
@@ -343,7 +343,7 @@ def _apart(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
 
 
 def add_legend(axes: Axes) -> None:
-    """Put a legend of all that has a label to the right of a panel; long labels are wrapped."""
+    """Put a legend of everything with a label to the right of a panel; long labels are wrapped."""
     handles, labels = axes.get_legend_handles_labels()
     lines = [[part for line in label.split("\n") for part in _wrap(line)] for label in labels]
     n_lines = sum(len(label) + 0.8 for label in lines)

@@ -1,4 +1,4 @@
-"""The look that all figures share: colours, type, page and saving.
+"""The style that all figures share: colours, fonts, layout and saving.
 
 matplotlib, which is slow to import, is imported when something is drawn, so that the modules of
 questions can use the names of this module.
@@ -32,7 +32,7 @@ PAPER_WIDTH = 3.4
 """Inches: a column of a journal with two."""
 
 SMALLEST, SMALLEST_ON_PAPER, LARGEST_ON_PAPER = 6.0, 7.0, 8.0
-"""Points of the type."""
+"""Font sizes in points."""
 
 MARGIN = 0.4
 HEADER, FOOTER, NOTE = 0.80, 0.45, 0.30
@@ -42,16 +42,16 @@ PART_TITLE = 0.3
 """Height of the title of a part of a page."""
 
 LABEL_LINES = (0, 1, 2, 3, 4, 5, -2, -3, -4, -5)
-"""In which lines above or below its place the label of a point may stand."""
+"""Offsets, in lines up or down, at which the label of a point may be placed."""
 
 LETTERS_ON_PAPER = 56
-"""How many letters of a title are as wide as a column of a paper."""
+"""Characters of a title that fit in a column of a paper."""
 
 LETTERS_PER_INCH = 13.0
-"""Of a legend."""
+"""Characters per inch of text in a legend."""
 
 LEGEND_BELOW = 36
-"""Points between a panel and a legend below it, for the numbers and the name of x."""
+"""Points between a panel and a legend below it, for the tick labels and the title of x."""
 
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#e4e4e4"
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
@@ -64,13 +64,13 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
     "#000000",
 )
 OKABE_ITO = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
-"""Colours for things without an order (Okabe and Ito 2008); their yellow is too pale for lines."""
+"""Colours for unordered things (Okabe and Ito 2008), without yellow: it is too pale for lines."""
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)))
 """Line styles, in order, for more lines than colours can distinguish."""
 
 _RC: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so all machines set the same type
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so all machines draw the same text
     "font.size": 9.5,
     "text.color": INK,
     "axes.edgecolor": MUTED,
@@ -88,8 +88,8 @@ _RC: Any = {
     "lines.solid_joinstyle": "round",
     "svg.hashsalt": "mnistlin",  # else the ids in an SVG file are random
     "pdf.fonttype": 42,  # TrueType, which publishers ask for
-    "ps.fonttype": 42,  # matplotlib 3.11 takes the number of letters in a font of a PDF from it
-    "axes.formatter.useoffset": False,  # "+1" in a corner is overlooked
+    "ps.fonttype": 42,  # matplotlib 3.11 uses it for the number of characters in a PDF font
+    "axes.formatter.useoffset": False,  # "+1" in a corner is easily overlooked
 }
 
 _FALLBACK_FONTS = (
@@ -101,7 +101,7 @@ _FALLBACK_FONTS = (
     "WenQuanYi Zen Hei",
     "Arial Unicode MS",
 )
-"""Fonts for letters that DejaVu Sans lacks, used if they are installed; DejaVu is always first."""
+"""Fonts for characters that DejaVu Sans lacks, used if installed; DejaVu is always first."""
 
 _log = logging.getLogger("mnistlin.figures")
 
@@ -119,7 +119,7 @@ _is_for_paper: ContextVar[bool] = ContextVar("is_for_paper", default=False)
 
 @contextmanager
 def drawn_for_paper() -> Iterator[None]:
-    """Draw for a column of a paper inside: PAPER_WIDTH wide, large type, nothing but the panels."""
+    """In the block, draw for one column of a paper: PAPER_WIDTH wide, large type, panels alone."""
     token = _is_for_paper.set(True)
     try:
         yield
@@ -133,16 +133,16 @@ def is_for_paper() -> bool:
 
 
 def smallest_type() -> float:
-    """Return in points below which size nothing is written."""
+    """Return the smallest font size, in points."""
     return SMALLEST_ON_PAPER if is_for_paper() else SMALLEST
 
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw in our style inside, whatever the user's matplotlibrc says; also a decorator.
+    """In the block, draw in this style, whatever the user's matplotlibrc says; also a decorator.
 
-    It gives no warnings: a run from elsewhere may hold numbers that overflow, which no axis
-    can show, and names in a script that no font here has, which `save` reports.
+    There are no warnings: an untrusted run may hold numbers that overflow, which no axis can show,
+    and names in a script for which no font is installed, which `save` reports.
     """
     import matplotlib as mpl
 
@@ -156,7 +156,7 @@ def house_style() -> Iterator[None]:
 
 @contextmanager
 def page(words: tuple[str, str, str], note: str = "", height: float = HEIGHT) -> "Iterator[Figure]":
-    """Yield a page to draw on in our style; its axes stay between the header and the footer.
+    """Yield a page to draw on in this style; its axes stay between the header and the footer.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def page(words: tuple[str, str, str], note: str = "", height: float = HEIGHT) ->
 
 
 def _write_around(figure: "Figure", words: tuple[str, str, str], note: str) -> None:
-    """Write the words of a page above and below its axes, and keep those between them."""
+    """Write the texts of a page above and below its axes, and keep the axes between them."""
     height, (title, settings, footer) = figure.get_figheight(), words
     _write_line(figure, title, height - 0.40, fontsize=14, fontweight="bold")
     _write_line(figure, settings, height - 0.65, fontsize=9.5, color=MUTED)
@@ -200,24 +200,24 @@ def _write_around(figure: "Figure", words: tuple[str, str, str], note: str) -> N
 
 
 def _set_type_for_paper(figure: "Figure") -> None:
-    """Keep all type between the smallest and the largest size on paper, in one weight."""
+    """Keep all font sizes between the smallest and the largest on paper."""
     from matplotlib.text import Text
 
-    figure.draw_without_rendering()  # makes the numbers of the axes
+    figure.draw_without_rendering()  # creates the tick labels
     texts: list[Any] = figure.findobj(Text)
     for text in texts:
         text.set_fontsize(np.clip(text.get_fontsize(), SMALLEST_ON_PAPER, LARGEST_ON_PAPER))
 
 
 def _height_of_legends(figure: "Figure") -> float:
-    """Return how many inches the legends below the panels take."""
+    """Return the height in inches of the legends below the panels."""
     of_panels = [legend for axes in figure.axes if (legend := axes.get_legend())]
     legends = [*figure.legends, *of_panels]
     return sum(legend.get_window_extent().height for legend in legends) / figure.dpi
 
 
 def stacked(figure: "Figure", heights: Sequence[float]) -> "list[SubFigure]":
-    """Divide a page into parts of these relative heights, from the top down."""
+    """Divide a page into parts of these relative heights, the top one first."""
     parts: Any = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
     return list(parts.ravel())
 
@@ -246,7 +246,7 @@ def space(axes: "Axes") -> tuple[float, float]:
 
 
 def in_lines(words: str) -> str:
-    """Return words in as many lines as they need to be no wider than a column of a paper."""
+    """Return text wrapped to the width of a column of a paper."""
     if not is_for_paper():
         return words
     return "\n".join(fill(line, LETTERS_ON_PAPER) for line in words.split("\n"))
@@ -254,7 +254,7 @@ def in_lines(words: str) -> str:
 
 def name_axes(axes: "Axes", y_title: str, x_title: str = "") -> None:
     """Name the y axis above the upper left corner, where it is read first, and x below."""
-    # With y given, matplotlib does not search for numbers above the panel, which takes long.
+    # With y given, matplotlib does not search for tick labels above the panel, which is slow.
     axes.set_title(in_lines(y_title), loc="left", y=1.0, fontsize="medium")
     axes.set_xlabel(in_lines(x_title))
 
@@ -266,7 +266,7 @@ def end_at_one(axes: "Axes", axis: str = "y") -> None:
 
 
 def legend_beside(axes: "Axes", **look: Any) -> None:
-    """Put a legend of all that has a label to the right of a panel; on paper, below all panels.
+    """Put a legend of everything with a label to the right of a panel; on paper, below all panels.
 
     On paper, the first legend of a figure is its only one.
     """
@@ -291,7 +291,7 @@ def legend_beside(axes: "Axes", **look: Any) -> None:
 
 
 def _let_reach_down(axes: "Axes", legend: Any) -> None:
-    """Let a legend pass the panels below, which the layout would squeeze to make space for it."""
+    """Let a legend extend beside the panels below, which the layout would squeeze otherwise."""
     from matplotlib.transforms import Bbox
 
     place: Any = axes.get_subplotspec()
@@ -307,7 +307,7 @@ def _let_reach_down(axes: "Axes", legend: Any) -> None:
 
 
 def legend_below(axes: "Axes") -> None:
-    """Put a legend of all that has a label below a panel, where it covers no curve."""
+    """Put a legend of everything with a label below a panel, where it covers no curve."""
     from matplotlib.transforms import ScaledTranslation
 
     figure: Any = axes.get_figure(root=True)
@@ -320,12 +320,12 @@ def legend_below(axes: "Axes") -> None:
 
 
 def _write_line(figure: "Figure", words: str, y: float, fontsize: float, **look: Any) -> None:
-    """Write a line at the left margin, smaller than asked for if it would pass the right one."""
+    """Write a line at the left margin, smaller than asked for if it would exceed the right one."""
     width, height = figure.get_size_inches()
     line = figure.text(MARGIN / width, y / height, words, fontsize=fontsize, **look)
     available = (width - 2 * MARGIN) * DPI
     while words and (taken := line.get_window_extent().width) > available:
-        if fontsize > SMALLEST:  # small type runs a little wider than its size would have it
+        if fontsize > SMALLEST:  # small type is a little wider than in proportion to its size
             fontsize = max(SMALLEST, 0.99 * fontsize * available / taken)
             line.set_fontsize(fontsize)
         else:
@@ -340,11 +340,11 @@ def say_instead(figure: "Figure", *lines: str) -> None:
 
 
 def sequential_colors(n: int) -> list[tuple[float, float, float, float]]:
-    """Return n colours for values in increasing order, from dark to light."""
+    """Return n colours, from dark to light, for values in increasing order."""
     import matplotlib as mpl
 
     viridis = mpl.colormaps["viridis"]
-    return [viridis(0.88 * i / max(1, n - 1)) for i in range(n)]  # its end is too pale for lines
+    return [viridis(0.88 * i / max(1, n - 1)) for i in range(n)]  # the end is too pale for lines
 
 
 def is_dark(color: tuple[float, ...]) -> bool:
@@ -358,7 +358,7 @@ def is_dark(color: tuple[float, ...]) -> bool:
 
 
 def save(figure: "Figure", out_dir: Path, name: str, fmt: str = "png") -> Path:
-    """Write a figure to <out_dir>/<name>.<fmt>, making the folder if need be.
+    """Write a figure to <out_dir>/<name>.<fmt>, making the folder if needed.
 
     Parameters
     ----------
@@ -379,7 +379,7 @@ def save(figure: "Figure", out_dir: Path, name: str, fmt: str = "png") -> Path:
     Raises
     ------
     RunError
-        If the format is another one, or the file cannot be written.
+        If there is no such format, or the file cannot be written.
     """
     if fmt not in FORMATS:
         raise RunError(f"cannot draw figures as {fmt!r}; it may be {', '.join(FORMATS)}")
@@ -406,9 +406,9 @@ def _rendered(figure: "Figure", fmt: str) -> bytes:
 
 
 def _find_fonts(figure: "Figure") -> None:
-    """Use fallback fonts for letters that DejaVu Sans lacks; warn of those that no font has.
+    """Use fallback fonts for characters that DejaVu Sans lacks; warn of those that no font has.
 
-    Texts have only the fonts they need, since matplotlib looks for each one again and again.
+    Texts get only the fonts that they need, since matplotlib looks up each one repeatedly.
     """
     from matplotlib.font_manager import findfont, fontManager, get_font
     from matplotlib.text import Text
@@ -431,30 +431,30 @@ def _find_fonts(figure: "Figure") -> None:
             text.set_family(needed)
     if missing:
         _log.warning(
-            "warning: no font here has the letters %s, which are drawn as boxes; "
+            "warning: no installed font has the characters %s, which are drawn as boxes; "
             "install one that has them, such as Noto Sans CJK",
             "".join(sorted(missing)),
         )
 
 
 def _fix_layout(figure: "Figure") -> None:
-    """Lay the page out now, to places that are rounded: the solver's last bits vary."""
+    """Run the layout now and round the positions, since the solver's last bits vary."""
     engine = figure.get_layout_engine()
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
         if not axis.get_label_text():
             axis.set_label_coords(0, 0)  # anywhere; else matplotlib measures all tick labels
     if engine is not None and figure.axes:
         engine.execute(figure)
-        if is_for_paper():  # where an axis may get other numbers with its new size
+        if is_for_paper():  # where an axis may get other tick labels at its new size
             engine.execute(figure)
     figure.set_layout_engine("none")
     for axes in figure.axes:
-        _leave_out_covered_numbers(axes)
+        _hide_overlapping_tick_labels(axes)
         _place_labels_apart(axes)
         axes.set_position(np.round(axes.get_position(original=True).bounds, 6).tolist())
 
 
-def _leave_out_covered_numbers(axes: "Axes") -> None:
+def _hide_overlapping_tick_labels(axes: "Axes") -> None:
     """Hide tick labels of an x axis that would touch the previous one; their ticks stay."""
     shown: list[Bbox] = []
     for label in axes.get_xticklabels():
@@ -465,7 +465,7 @@ def _leave_out_covered_numbers(axes: "Axes") -> None:
 
 
 def _place_labels_apart(axes: "Axes") -> None:
-    """Move labels of points apart, up or down; say which have no space at all."""
+    """Move labels of points apart, up or down; warn of those without space."""
     from matplotlib.text import Annotation, Text
 
     shown: list[Bbox] = []

@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 MAX_TICKS = 6
-"""Numbers below an axis of λ that is as wide as half a figure or more."""
+"""Maximum number of tick labels of an axis of λ that is at least half a figure wide."""
 
 FEW_LAMBDAS = 6
 """Up to this many λ have their last values in the legend, or beside their points."""
@@ -161,7 +161,7 @@ def weight_norm_figure(sweep: Sweep) -> Figure:
 def lambda_axis(axes: Axes, l2_lambdas: Sequence[float], max_ticks: int = MAX_TICKS) -> None:
     """Make x logarithmic in λ, with a break between λ = 0, which has no logarithm, and the rest.
 
-    Up to `max_ticks` λ each have their number below; with more, powers of ten have.
+    Up to `max_ticks` λ are all labelled; with more, powers of ten are.
     """
     positive = sorted(value for value in l2_lambdas if value > 0) or [1.0]
     decades = math.log10(positive[-1] / positive[0]) or 1.0
@@ -209,7 +209,7 @@ def _mark_break(axes: Axes, x: float) -> None:
 def over_seeds(
     runs: Sequence[Run], column: str
 ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
-    """Return steps, mean and standard deviation of a column, as far as all runs reach."""
+    """Return steps, mean and standard deviation of a column, up to the end of the shortest run."""
     n = min(len(run.metrics["step"]) for run in runs)
     values = np.stack([run.metrics[column][:n] for run in runs])
     sd = values.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(n)
@@ -296,7 +296,7 @@ def lambda_weights_figure(sweep: Sweep) -> Figure:
 
 
 def root_scale(weights: NDArray[Any]) -> Normalize:
-    """Return a colour scale, centred on 0, on which colours go with the square root of weights.
+    """Return a colour scale, centred on 0, that follows the square root of the weights.
 
     The weights of a large λ are many times smaller than those of λ = 0; on a scale in proportion
     to the latter, they would be white.

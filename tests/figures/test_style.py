@@ -91,15 +91,15 @@ def test_a_folder_that_cannot_be_made_is_a_run_error(tmp_path):
         save(empty(), tmp_path / "plots", "loss")
 
 
-def test_letters_that_no_font_has_are_reported_where_the_figure_is_written(tmp_path, caplog):
+def test_characters_that_no_font_has_are_reported_where_the_figure_is_written(tmp_path, caplog):
     """They are drawn as boxes; the message names them, and what to install."""
     with page(("softmax", "", "")) as figure:
         figure.text(0.5, 0.5, "\U00012000")
     assert save(figure, tmp_path, "loss").stat().st_size
-    assert "the letters \U00012000" in caplog.text
+    assert "the characters \U00012000" in caplog.text
 
 
-def test_letters_that_the_font_has_are_no_warning(tmp_path, caplog):
+def test_characters_that_the_font_has_cause_no_warning(tmp_path, caplog):
     """The names of λ and of the norm are in the font that comes with matplotlib."""
     with page(("‖W‖ at λ = 0.1", "", "")) as figure:
         pass
