@@ -1,4 +1,4 @@
-"""Where does the noise of a validation curve come from? Its size against that of the batches.
+"""Where does the noise of a validation curve come from? How it depends on the batch size.
 
 If the noise comes from the batches, its standard deviation falls with 1 / √batch size. Runs are
 compared over the same steps: the validation loss of their checks minus a running mean.
@@ -217,7 +217,7 @@ class BatchClasses(Result):
 
     @property
     def p_value(self) -> float:
-        """Probability of classes spread so unevenly, or more so, by chance (χ² test)."""
+        """Probability of a spread at least as uneven by chance (χ² test)."""
         return float(scipy.stats.chi2_contingency(self.counts).pvalue)
 
     def values(self) -> Values:

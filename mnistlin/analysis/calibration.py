@@ -122,7 +122,7 @@ def calibration(
     Parameters
     ----------
     probabilities : ndarray of shape (n_samples, n_classes)
-        Of each class; rows sum up to 1.
+        Of each class; rows add up to 1.
     targets : ndarray of shape (n_samples,)
         Class indices.
     seed : int
@@ -135,7 +135,7 @@ def calibration(
     starts = np.linspace(0, n, min(N_BINS, n), endpoint=False).astype(int)
     samples = [np.sort(rng.integers(0, n, n)) for _ in range(N_RESAMPLES)]
     ece = _ece(confidence, correct, starts)
-    # Resampling adds noise, which makes every resampled error larger: only their spread counts.
+    # Resampling adds noise, which makes every resampled error larger, so only their spread is used.
     resampled = np.array([_ece(confidence[rows], correct[rows], starts) for rows in samples])
     gap = confidence - correct
     gaps = [gap[rows].mean() for rows in samples]
@@ -236,7 +236,7 @@ def _roc(
 
 
 def _auc(ours: NDArray[np.float64], others: NDArray[np.float64]) -> float:
-    """Return how often a score of ours is above one of the others; equal ones count half."""
+    """Return how often a score of the class is above one of the others; ties count half."""
     others = np.sort(others)
     below = np.searchsorted(others, ours, "left") + np.searchsorted(others, ours, "right")
     return float(below.mean() / (2 * len(others)))

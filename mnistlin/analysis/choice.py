@@ -266,7 +266,7 @@ def explain_choice(
     sweep : Sweep
         A sweep with members that have ended.
     by : {"accuracy", "loss"}
-        The validation score by which is chosen.
+        The validation score to choose by.
     reference : mapping, optional
         Dotted key and value of the settings that all others are tested against; by default λ = 0
         in a sweep over λ alone, and otherwise the best.
@@ -276,7 +276,7 @@ def explain_choice(
     ConfigError
         If the reference is not one setting of the sweep.
     DataError
-        If the test set is needed, and missing or not what it was.
+        If the test set is needed, and is missing or has changed.
     """
     sweep = with_unstable_members(sweep)
     excluded = _excluded(sweep)
@@ -316,7 +316,7 @@ def _rank(summary: SettingSummary, field: str, sign: int, is_excluded: bool) -> 
 
 
 def _excluded(sweep: Sweep) -> dict[Key, str]:
-    """Return the settings of which a run diverged or is unstable, and which of both."""
+    """Return the settings of which a run diverged or is unstable, and which of the two."""
     diverged: dict[Key, list[int]] = {}
     for (*values, seed), run in sweep.members.items():
         if run.status == "diverged":

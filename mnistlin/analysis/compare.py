@@ -151,7 +151,7 @@ class Comparison(Result):
         return {"runs": runs, "pairs": [pair.row(*names) for names, pair in named]}
 
     def explanation(self) -> str:
-        """Return which differences are more than chance, and that the others are undecided."""
+        """Describe which differences are more than chance, and which are undecided."""
         return (_of_pair if len(self.pairs) == 1 else _of_pairs)(self)
 
     def records(self) -> Tables:

@@ -74,13 +74,13 @@ class Dips(Result):
 
     @property
     def dip_positions(self) -> list[int]:
-        """Positions in the epoch, from 0, of the deepest dips; each once."""
+        """Distinct positions in the epoch, from 0, of the deepest dips."""
         positions = self.measured.deepest_dips() % self.predicted.steps_per_epoch
         return [int(position) for position in np.unique(positions)]
 
     @property
     def is_near_return(self) -> bool:
-        """Whether checks a measured period apart are closer in the epoch than two neighbours."""
+        """Whether checks a measured period apart are closer in the epoch than consecutive ones."""
         if self.measured.period is None:
             return False
         length = self.predicted.steps_per_epoch
@@ -298,7 +298,7 @@ def _listed(numbers: Sequence[int]) -> str:
 
 
 def _draw_accuracy(axes: "Axes", dips: Dips) -> None:
-    """Draw the accuracy, with its deepest dips, on a scale that the first checks do not squash."""
+    """Draw the accuracy, with its deepest dips, on a scale that leaves out the first checks."""
     from mnistlin.figures.style import name_axes
 
     steps, accuracy = dips.run.metrics["step"], dips.run.metrics["val_accuracy"]

@@ -36,7 +36,7 @@ SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How well one class is recognised; a fraction of nothing is None."""
+    """How well one class is recognised; a fraction without images is None."""
 
     label: int
     n_samples: int
@@ -90,7 +90,7 @@ class Evaluation(Result):
         return self.run.path
 
     def warnings(self) -> Sequence[str]:
-        """Return those of the run; that it was selected on these images, only if it was."""
+        """Return those of the run; that about model selection only for its validation images."""
         is_selected = self.is_own_data and self.split_name == "val"
         return [each for each in self.run.warnings if is_selected or each != SELECTION_ON_TEST_DATA]
 
@@ -128,7 +128,7 @@ class Evaluation(Result):
 
     @cached_property
     def calibration(self) -> Calibration:
-        """How the probabilities agree with what is correct."""
+        """How well the probabilities agree with the fraction that is correct."""
         return calibration(self.predictions.probability, self.split.targets)
 
     def class_scores(self) -> Iterator[ClassScore]:
@@ -287,7 +287,7 @@ def evaluate(
 
 
 def caption(evaluation: Evaluation, sample: int) -> tuple[str, str]:
-    """Return such as ("3 → 5", "0.97") for a sample; with long names two lines at the left."""
+    """Return the captions of a sample, such as ("3 → 5", "0.97"); long names take two lines."""
     named, names = int(evaluation.predictions.class_index[sample]), evaluation.run.class_names
     probability = f"{evaluation.predictions.probability[sample, named]:.2f}"
     true, predicted = (

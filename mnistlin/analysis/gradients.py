@@ -21,7 +21,7 @@ from mnistlin.training.segments import MemberState
 from mnistlin.training.sgd import Stack
 
 _DIFFERENCE = 1e-5
-"""Step h of the differences; its error, h² J''' / 6, is then about that of rounding, ε J / h."""
+"""Step h of the differences: their error, h² J''' / 6, is then about that of rounding, ε J / h."""
 
 _MODELS_AT_ONCE = 200
 _L2_LAMBDAS = (0.0, 0.01, 1.0)
@@ -90,7 +90,7 @@ class GradientChecks(Result):
 def check_gradients(data: DataConfig) -> GradientChecks:
     """Check the gradient of each head on the first images of a training set, for λ 0, 0.01 and 1.
 
-    A head that has fewer classes than the data takes the first ones.
+    A head with a maximum number of classes takes the first ones.
 
     Raises
     ------

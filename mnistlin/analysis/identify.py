@@ -1,4 +1,4 @@
-"""Which protocol gives a published number? Compares it with those of many protocols.
+"""Which protocol reproduces a published number? Compares it with those of many protocols.
 
 A protocol says which rows a model is trained and validated on, how they are scaled, and in which
 order they come. `protocols` trains each once and finds where each rule of early stopping ends it;
@@ -32,7 +32,7 @@ N_NEAR_MISSES = 3
 
 @dataclass(frozen=True)
 class Answer:
-    """One way to the numbers: a config, where its training ends, and what it gives there."""
+    """A possible protocol: a config, where its training ends, and its numbers there."""
 
     config: ExperimentConfig
     ending: Ending
@@ -48,7 +48,7 @@ class Answer:
         return self.ending.rule
 
     def value(self, name: Quantity) -> Any:
-        """Return what it gives for a number that is published."""
+        """Return its value of a published number."""
         return getattr(self.ending, FIELDS[name])
 
     @property
@@ -232,7 +232,7 @@ def identify(  # noqa: PLR0913 (one for each number that may be published)
         Numbers of the last check, as they were published: "97.60" has two decimals, 97.60 has one.
         Accuracies above 1 are percentages, others fractions; the loss is in nats.
     on_trained : callable, optional
-        Called with how many protocols were just trained, where results are not cached.
+        Called with the number of protocols just trained, if results are not cached.
 
     Raises
     ------

@@ -36,7 +36,7 @@ L2_LAMBDAS = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)
 FEWER_IMAGES = (500, 2000)
 
 MAX_SETS, MIN_SETS = 5, 4
-"""How many sets of fewer images are used at most, and how many a test over the sets needs."""
+"""Maximum number of sets of fewer images, and how many a test over the sets needs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +227,7 @@ def _minima(run: Run, sets: Sequence[Split], val: Split, l2_lambdas: Sequence[fl
             for l2_lambda, found in minima_of(objective, l2_lambdas)
         }
 
-    # Small sets have no use for several threads each.
+    # Small sets do not profit from several threads each.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(max_helpers() + 1) as pool:
         predictions = list(pool.map(predictions_on_val, sets))
     return Minima(
@@ -241,7 +241,7 @@ def _minima(run: Run, sets: Sequence[Split], val: Split, l2_lambdas: Sequence[fl
 
 
 def _named(of: Minima) -> str:
-    """Return such as "500 training images (mean of 5 sets)"."""
+    """Return the data of a minimum as "500 training images (mean of 5 sets)"."""
     sets = f" (mean of {of.n_sets} sets)" if of.n_sets > 1 else ""
     return f"{of.n_images:,} training images{sets}"
 

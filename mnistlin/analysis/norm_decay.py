@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MIN_LAMBDAS = 5
-"""λ > 0 that a comparison needs: two parameters are fitted to all but one of them."""
+"""Minimum number of λ > 0: two parameters are fitted to all but one of them."""
 
 
 class Law(NamedTuple):

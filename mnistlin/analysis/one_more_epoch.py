@@ -1,8 +1,8 @@
-"""What does each step of an epoch do to validation accuracy? By experiment, without shuffling.
+"""What does each step of an epoch do to validation accuracy? An experiment without shuffling.
 
 From the last weights of a run one more epoch is trained in the same order, and evaluated after
 every step. If the run has stopped within an epoch, the rest of that one is trained first. The loss
-of a batch before its update is no such evidence: it depends on the step before it as much as on the
+of a batch before its update does not show this: it depends on the previous step as much as on the
 batch.
 """
 
@@ -25,7 +25,7 @@ from mnistlin.training.segments import MemberState
 from mnistlin.training.sgd import Stack, train
 
 N_STEPS = 3
-"""Steps that are looked into: those that lower accuracy most."""
+"""Number of steps that are examined: those that lower accuracy most."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class OneMoreEpoch:
 
 
 def one_more_epoch(run: Run, splits: Splits, losses: LossByPosition) -> OneMoreEpoch:
-    """Train one more epoch after the last weights, and look into its worst steps."""
+    """Train one more epoch from the last weights, and examine its worst steps."""
     n_steps = len(losses.mean)
     how = run.config.training.model_copy(update={"epochs": 1, "checks_per_epoch": n_steps})
     config = run.config.model_copy(update={"training": how, "early_stopping": None})

@@ -252,7 +252,7 @@ def _gap_opens(evidence: Evidence) -> Finding:
 def _gap_finding(
     early: NDArray[np.float64], late: NDArray[np.float64], when: str, *, is_one_run: bool
 ) -> Finding:
-    """Judge the change of a gap over seeds; without shuffling, all seeds are one run."""
+    """Test the change of a gap over seeds; without shuffling, all seeds are one run."""
     if not len(late):
         return Finding("inconclusive", "the experiments share no seed")
     change = late - early

@@ -1,4 +1,4 @@
-"""After how many steps does the fluctuation of a run repeat? Predicted by its config, and measured.
+"""After how many steps does the fluctuation of a run repeat? Predicted by config, and measured.
 
 Without shuffling every epoch has the same batches in the same order. A check comes every few steps
 only, so a check follows the same batch again when both counts coincide: every lcm(steps per epoch,
@@ -19,7 +19,7 @@ from mnistlin.runs.folder import Run
 from mnistlin.training.schedule import Schedule
 
 FIRST_CHECKS = 31
-"""Checks at the start that are left out: everything changes quickly there."""
+"""Checks at the start that are left out, because everything changes quickly there."""
 
 WINDOW = 31
 """Checks in the running mean that is subtracted, so that only the fluctuation is left."""
@@ -28,7 +28,7 @@ REPEATS = 4
 """How often a period must fit into the checks to be found."""
 
 MIN_CHECKS = 120
-"""Checks that the fluctuation must have: of fewer, chance alone gives high correlations."""
+"""Minimum number of checks: with fewer, chance alone gives high correlations."""
 
 MIN_CORRELATION = 0.6
 """If no lag has more than this, there is no period. A repeated order gives 0.9 or more; moving

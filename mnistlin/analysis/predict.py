@@ -39,7 +39,7 @@ _GREY: Any = {"cmap": "gray", "vmin": 0, "vmax": 255}
 
 @dataclass(frozen=True, eq=False)
 class PredictedImage:
-    """An image file, what the model is shown of it, and what the model answers."""
+    """An image file, the image as the model gets it, and the prediction."""
 
     file: str
     grey: NDArray[np.float64]
@@ -59,7 +59,7 @@ class PredictedImage:
 
 @dataclass(frozen=True)
 class Prediction(Result):
-    """The answers of one run for some images."""
+    """The predictions of one run for some images."""
 
     run: Run
     weights: WeightsName
@@ -75,7 +75,7 @@ class Prediction(Result):
 
     @cached_property
     def classifier(self) -> Classifier:
-        """The model that answers."""
+        """The model that predicts."""
         return self.run.classifier(self.weights)
 
     @property
@@ -96,7 +96,7 @@ class Prediction(Result):
         return {"class": label} | ({"class_name": name} if name != str(label) else {})
 
     def values(self) -> Values:
-        """Return which weights answer, and of a single image the class and its probability."""
+        """Return which weights are used and, for a single image, the class and its probability."""
         values: dict[str, Any] = {"run": str(self.run.path), "weights": self.weights}
         if len(self.images) == 1:
             (image,) = self.images
@@ -156,7 +156,7 @@ class Prediction(Result):
 
         shown = self.images[:MAX_DRAWN]
         note = (
-            "Evidence: weight × input of each pixel; red speaks for the class, blue against it. "
+            "Evidence: weight × input of each pixel; red supports the class, blue opposes it. "
             "Its sum and the bias are the logit."
         )
         if len(shown) < len(self.images):
@@ -220,9 +220,9 @@ def predict(
 ) -> Prediction:
     """Classify image files with the model of a run.
 
-    Each is brought into the form of MNIST's images, or of Fashion-MNIST's if the run was trained
-    on these, see `mnistlin.data.drawing`. A file that has the size of the training images already
-    is taken to be in their form, up to its polarity.
+    Each is converted to the form of MNIST's images, or of Fashion-MNIST's if the run was trained
+    on these; see `mnistlin.data.drawing`. A file of the size of the training images is assumed to
+    be in their form already, except for its polarity.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ LENGTHS = (50, 500)
 """Epochs after which trainings without early stopping end, as far as MAX_EPOCHS allows."""
 
 MAX_EPOCHS: Mapping[str, int] = {"logistic": 250, "softmax": 50}
-"""How long a protocol is trained at most to see where rules of early stopping end it."""
+"""Maximum number of epochs of a protocol, within which early-stopping rules may end it."""
 
 OVER_FITTED = "binary"
 """The shipped config whose rows are trained for 500 epochs too, as in part 2d of the report."""
@@ -141,7 +141,7 @@ def all_endings(model: str, dataset: str, on_trained: OnTrained | None = None) -
 
 
 def _fingerprint(configs: Sequence[ExperimentConfig], dataset: str) -> str:
-    """Return a hash of all that decides the endings: version, protocols, and data files."""
+    """Return a hash of everything that determines the endings: version, protocols, data files."""
     digest = hashlib.sha256(f"{__version__} {LENGTHS}".encode())
     for config in configs:
         digest.update(config.model_dump_json().encode())
@@ -239,7 +239,7 @@ def _read(path: Path) -> list[list[Ending]]:
 
 
 def _write(path: Path, found: Sequence[Sequence[Ending]]) -> None:
-    """Keep endings for the next question; where that is not possible, it only takes longer."""
+    """Cache endings for the next question, which takes longer if that fails."""
     rows = [(i, *_row(ending)) for i, endings in enumerate(found) for ending in endings]
     shape = np.array([len(found), len(rows)])
     try:

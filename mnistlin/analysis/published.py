@@ -1,4 +1,4 @@
-"""Published numbers as somebody typed them, and whether an ending of a training gives them."""
+"""Published numbers as they were typed, and whether the end of a training run matches them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from mnistlin.errors import ConfigError
 from mnistlin.text import written
 
 LOSS_TOLERANCE = 1e-12
-"""Losses with many decimals are compared up to this, in nats: sums round differently."""
+"""Tolerance for losses with many decimals, in nats, since sums round differently."""
 
 NEAR_COUNT = {"epoch": 1, "step": 6}
 NEAR_ACCURACY = Fraction(1, 200)
@@ -44,7 +44,7 @@ FIELDS = {name: name.removeprefix("stop_") for name in NAMES}
 
 @dataclass(frozen=True)
 class TypedNumber:
-    """A decimal number as somebody typed it, with as many decimals as were typed."""
+    """A decimal number as it was typed, with all its decimals."""
 
     value: Decimal
 
@@ -104,7 +104,7 @@ class Published:
         return {name: value for name in NAMES if (value := getattr(self, name)) is not None}
 
     def misses(self, ending: Ending) -> list[str] | None:
-        """Return in words what differs; None if a number is not even near."""
+        """Describe what differs; None if a number is not even near."""
         found = [
             _COMPARISONS[name](value, getattr(ending, FIELDS[name]))
             for name, value in self.given().items()

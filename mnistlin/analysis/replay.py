@@ -1,4 +1,4 @@
-"""`replay`: does a run trained again by its own config give the same bits?
+"""`replay`: does a run give the same bits when it is trained again from its own config?
 
 Nothing is written: the second run is kept in memory.
 """
@@ -118,7 +118,7 @@ def replay(run: Run, on_segment: Callable[[range], bool] | None = None) -> Repla
     RunError
         If the run has not ended, was modified since, or is damaged.
     DataError, ConfigError
-        If its data is missing, or is something else now.
+        If its data is missing, or has changed.
     """
     if run.status not in ENDED:
         raise RunError(
@@ -177,7 +177,7 @@ def stack_of(run: Run) -> tuple[ExperimentConfig, ...]:
 
 @dataclass(frozen=True)
 class _Table:
-    """A table of the run, and its rows as they are now."""
+    """A table of the run, and its rows in the replay."""
 
     file: str
     before: Mapping[str, NDArray[Any]]

@@ -22,7 +22,7 @@ Scores: TypeAlias = Mapping[Key, Mapping[int, float]]
 
 @dataclass(frozen=True)
 class Choice:
-    """The settings that a sweep speaks for."""
+    """The settings that a sweep favours."""
 
     best: Key
     similar: tuple[Key, ...]

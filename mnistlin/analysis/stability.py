@@ -55,7 +55,7 @@ _NEGLIGIBLE = 1e-3
 """A fluctuation below this fraction of the loss needs no explanation."""
 
 _CLOSE = 0.8
-"""From this fraction of the limit on, a learning rate is close to it."""
+"""Fraction of the limit from which on a learning rate is close to it."""
 
 Verdict: TypeAlias = Literal["noise", "overshoot", "inconclusive", "no fluctuation"]
 
@@ -132,7 +132,7 @@ class Stability(Result):
         return {self.stem: rows}
 
     def explanation(self) -> str:
-        """Compare the learning rate with the limits, and say what the experiment shows."""
+        """Compare the learning rate with the limits, and describe what the experiment shows."""
         return f"{self._about_limits()} {self._about_experiment()}"
 
     def _about_limits(self) -> str:

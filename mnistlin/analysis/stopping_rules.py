@@ -1,4 +1,4 @@
-"""The rules of early stopping that people use, and where each of them stops a training."""
+"""Common rules of early stopping, and where each of them stops training."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

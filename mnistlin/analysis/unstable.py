@@ -1,4 +1,4 @@
-"""Learning rates that are too large: the members of a sweep that they made, and divergence.
+"""Learning rates that are too large: unstable members of a sweep, and divergence.
 
 A run cannot stay at its minimum where the learning rate times the sharpness there is 2 or more. A
 sweep is tested once, when it has ended, and sweep.json keeps the result, so that figures can name
@@ -153,7 +153,7 @@ def objective_on_some(split: Split, head: Head) -> Objective:
 
 
 def stable_rate_like(learning_rate: float, objective: Objective) -> float:
-    """Divide a learning rate by 10 until training is stable at its start; return it.
+    """Return a learning rate divided by 10 until training is stable at its start.
 
     Training begins at W = 0, where all samples are uncertain and the sharpness is near its largest.
     """

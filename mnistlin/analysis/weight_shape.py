@@ -1,4 +1,4 @@
-"""What shape do the weights of a sweep have? How rough they are as images, and how evenly used.
+"""What shape do the weights of a sweep have? How rough they are as images, and how equal in size.
 
 Roughness is ‖∇W‖² / ‖W‖², where ∇ takes the differences of neighbouring pixels in both directions:
 nearly 4 for white noise, and near 0 for a smooth image. The participation ratio (Σ w²)² / (n Σ w⁴)

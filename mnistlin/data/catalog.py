@@ -21,7 +21,7 @@ _MAX_NAME = 60
 
 @dataclass(frozen=True)
 class KnownFile:
-    """One file of a known dataset; its content decides, whether it is raw or compressed again."""
+    """One file of a known dataset, identified by its content, raw or compressed in any way."""
 
     title: str
     part: str
@@ -58,9 +58,9 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     """Names of the labels 0, 1, ...; empty if the labels are the names."""
     fills_image: bool = False
-    """Whether what is shown fills the image; else it is placed as MNIST's digits are."""
+    """Whether objects fill the image; otherwise they are placed like MNIST's digits."""
     hint: str = ""
-    """Another way to get it, as a sentence."""
+    """Another way to get the dataset, as a sentence."""
 
     @property
     def gzip_bytes(self) -> int:
@@ -232,7 +232,7 @@ def describe(found: IdxFile) -> str:
 
 
 def find_candidates(folder: Path) -> dict[str, list[Path]]:
-    """Return the files of each of `PARTS` that a folder holds, the one to use first.
+    """Return the files in a folder for each of `PARTS`, the one to use first.
 
     A file may be raw or .gz and have MNIST's name (`train-images-idx3-ubyte`) or the variant with
     a dot (`train-images.idx3-ubyte`). Raw goes first: it is memory-mapped instead of decompressed.
@@ -283,7 +283,9 @@ def class_names_in(folder: Path) -> tuple[str, ...]:
     if len(names) > _MAX_NAMES:
         problem = f"{len(names)} lines; there are at most {_MAX_NAMES} labels"
     elif bad := [name for name in names if len(name) > _MAX_NAME or not name.isprintable()]:
-        problem = f"the name {bad[0][:_MAX_NAME]!r}; a name has 1 to {_MAX_NAME} printable letters"
+        problem = (
+            f"the name {bad[0][:_MAX_NAME]!r}; a name has 1 to {_MAX_NAME} printable characters"
+        )
     elif repeated := [name for name in names if name and names.count(name) > 1]:
         problem = f"{repeated[0]!r} twice"
     if problem:

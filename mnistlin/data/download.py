@@ -1,4 +1,4 @@
-"""Keep the user's cache of datasets complete: check it by content, download what is missing.
+"""Completing the user's cache of datasets: check it by content, download what is missing.
 
 The only module that uses pooch, requests and filelock, which are imported when they are needed.
 Downloads are limited in time and size, verified before they replace anything, and made by one
@@ -277,7 +277,7 @@ def _needs_work(folder: Path, file: KnownFile) -> bool:
 
 
 def _right(folder: Path, file: KnownFile) -> Path | None:
-    """Return the first file of a folder that has the content of a known one."""
+    """Return the first file in a folder that has the content of a known one."""
     candidates = find_candidates(folder).get(file.part, [])
     return next((path for path in candidates if _holds(path, file)), None)
 

@@ -1,4 +1,4 @@
-"""A drawing or a photo, read from a file and brought into the form of the training images.
+"""A drawing or a photo, read from a file and converted to the form of the training images.
 
 MNIST's digits were black-and-white scans. They were scaled to fit into a box of 20 x 20 pixels with
 their aspect ratio kept, which gave them grey edges, and placed in 28 x 28 pixels by their centre of
@@ -27,10 +27,10 @@ _WORKING_SIDE = 600
 """An image with a side of twice this many pixels or more is averaged over blocks of pixels."""
 
 _BOX_PART = 20 / 28
-"""The part of an image's height and width that a digit may fill."""
+"""The fraction of an image's height and width that a digit may fill."""
 
 _FLAT, _FLAT_PART = 2.0, 0.75
-"""In a drawing, this part of the border is within this many grey levels of the paper."""
+"""In a drawing, this fraction of the border is within this many grey levels of the paper."""
 
 _MIN_CONTRAST = 12.0
 """Minimum difference between ink and paper, in grey levels."""
@@ -42,13 +42,13 @@ _EDGE_PIXELS = 0.75
 """How far inside its outermost ink, in pixels of the result, a digit is taken to have full ink."""
 
 _LINE_PART = 0.4
-"""On a photo, what has less than this part of the strokes' ink is a printed line or a shadow."""
+"""On a photo, ink below this fraction of the strokes' ink is a printed line or a shadow."""
 
 _SPECK_PART = 0.05
-"""Marks with less than this part of the largest mark's ink are dirt on a photographed paper."""
+"""On a photo, marks with less than this fraction of the largest mark's ink are dirt."""
 
 _MARK_PART, _MARK_INK = 0.1, 50.0
-"""A mark that counts has this part of all ink, in pixels above this value."""
+"""A mark counts if its pixels above this value have this fraction of all ink."""
 
 
 def read_image(path: str | Path) -> NDArray[np.float64]:

@@ -158,13 +158,13 @@ def encode_idx(values: NDArray[np.uint8]) -> bytes:
 
 
 def by_text(shape: tuple[int, ...]) -> str:
-    """Return a shape in words: `60000 x 28 x 28`."""
+    """Return a shape as text: `60000 x 28 x 28`."""
     return " x ".join(str(size) for size in shape)
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[BufferedReader]:
-    """Open a regular file; nothing else, since a pipe or a device may never end."""
+    """Open a regular file only, since a pipe or a device may never end."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise IdxError(path, "a folder" if path.is_dir() else "not a regular file")
@@ -226,7 +226,7 @@ def _fill(stream: gzip.GzipFile, target: memoryview, digest: "hashlib._Hash") ->
 
 @contextmanager
 def _gzip_faults(path: Path) -> Iterator[None]:
-    """Turn the errors of gzip into what they say of the file."""
+    """Turn errors of gzip into errors that describe the file."""
     try:
         yield
     except EOFError:

@@ -1,4 +1,4 @@
-"""Find the four files of a dataset, and say by their content what files really are.
+"""Finding the four files of a dataset, and identifying files by their content.
 
 A known dataset is looked for in MNISTLIN_DATA_DIR, in the cache, in the folder that a run recorded,
 and at last on its mirrors. Files are found by name; whoever reads them checks the content.
@@ -155,7 +155,7 @@ def _own_folder(dataset: str, recorded: Path | None = None) -> Location:
 
 
 def _check_same_content(paths: list[Path]) -> None:
-    """Refuse files of one name, raw and .gz, that hold different things."""
+    """Reject files of one name, raw and .gz, with different contents."""
     if len(paths) < 2:
         return
     first, *others = paths
@@ -295,7 +295,7 @@ def list_datasets() -> list[DatasetStatus]:
 
 
 def verify(target: str) -> list[FileCheck]:
-    """Check what files really are.
+    """Identify files by their content.
 
     Parameters
     ----------

@@ -114,7 +114,7 @@ class Splits:
     class_names : mapping of int to str
         Names of labels, where the dataset has them.
     warnings : tuple of str
-        What is unusual about the rows, in sentences.
+        Sentences about what is unusual about the rows.
     drawn_from : tuple of int
         With `training.order: legacy`, how many rows there were each time that rows were sampled:
         the stream of the run has drawn a permutation of each.
@@ -315,7 +315,7 @@ def _chosen(
 
 
 def _scaling(name: str, train: Split) -> Scaling:
-    """Return the scaling that a config names; `standard` is that of all pixels of a split."""
+    """Return the scaling that a config names; `standard` is measured on all pixels of a split."""
     if name != "standard":
         return FIXED_SCALINGS[name]
     n, total, squares = train.n_samples * train.n_features, 0, 0
@@ -374,7 +374,7 @@ def _check_same_shape(train: _Labelled, test: _Labelled) -> None:
 
 
 def _check_same_dataset(*files: _Labelled) -> None:
-    """Refuse an own folder with files of different known datasets, or of different parts."""
+    """Reject a user's folder with files of different known datasets, or of different parts."""
     known = {path: each for file in files for path, each in file.known.items()}
     halves = [{each.part.split("-")[0] for each in file.known.values()} for file in files]
     if len({each.title for each in known.values()}) > 1 or any(len(half) > 1 for half in halves):
@@ -410,7 +410,7 @@ def _labels_in(*label_arrays: NDArray[np.uint8]) -> tuple[int, ...]:
 
 
 def _check_sizes(data: "DataConfig", sizes: "Iterable[_Size]") -> None:
-    """Refuse sizes that the rows of their files do not have, all together."""
+    """Reject sizes larger than the rows of their files allow; report all of them together."""
     problems = [_size_problem(key, getattr(data, key), file, rows) for key, file, rows in sizes]
     if any(problems):
         raise ConfigError("\n".join(filter(None, problems)))
@@ -440,7 +440,7 @@ _Size: TypeAlias = tuple[str, _Labelled, NDArray[np.intp]]
 def _check_classes(
     data: "DataConfig", classes: tuple[int, ...], cuts: Sequence[tuple[_Labelled, NDArray[np.intp]]]
 ) -> Iterator[str]:
-    """Refuse training rows that lack a class, and yield a warning for other rows that do."""
+    """Reject training rows that lack a class, and yield a warning for other rows that do."""
     counts = [_count_labels(file.labels[rows]) for file, rows in cuts]
     (train_file, train_rows), in_train = cuts[0], counts[0]
     needed = data.classes or tuple(np.flatnonzero(sum(counts)).tolist())

@@ -81,7 +81,7 @@ def make_page(
     ConfigError
         If a part asks for something that its experiments do not have.
     DataError
-        If data is missing, or not what a run was trained with.
+        If data is missing, or is not what a run was trained with.
     """
     sections = sections_of(report, experiments, out_dir / "sections", on_row)
     return Page(report, sections, experiments)
@@ -130,7 +130,7 @@ def render(page: Page, name: str) -> str:
 
 
 def _label(key: str) -> str:
-    """Return a key of summary.json in words; `best` is the check with the lowest loss."""
+    """Describe a key of summary.json; `best` is the check with the lowest loss."""
     if key == "best_val_loss":
         return "lowest validation loss"
     words = key.replace("_", " ").replace("val ", "validation ").replace("train ", "training ")
@@ -162,7 +162,7 @@ def _srcset(svg: str) -> str:
 
 
 def _tied(text: str) -> str:
-    """Return text in which no line ends between a number and its sign or unit."""
+    """Return text without line breaks between a number and its sign or unit."""
     return re.sub("(?<=[λ=±]) | (?=[=±%])", "\u00a0", text)
 
 
@@ -174,11 +174,11 @@ def _size(svg: str) -> tuple[int, int]:
 
 
 def markdown_text(text: str) -> str:
-    """Return text in which no character means anything to Markdown or HTML."""
+    """Escape text for Markdown and HTML."""
     line = " ".join(str(text).split())
     return re.sub(r"([\\`*_{}\[\]<>#|~&$])", r"\\\1", line)
 
 
 def fence_for(text: str) -> str:
-    """Return a fence for a block of code: longer than any row of backticks in it."""
+    """Return a fence for a code block: longer than any run of backticks in it."""
     return "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))

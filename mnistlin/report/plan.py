@@ -112,7 +112,7 @@ class NumberClaim(_Section):
 
 
 class StatementClaim(_Section):
-    """A published statement, and the name of the test that it is put to.
+    """A published statement, and the name of its test.
 
     `tolerance` and `l2_lambda` are options of those tests that have them; `note` is shown unless
     the claim agrees.
@@ -204,7 +204,7 @@ class Report:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How much there is of everything."""
+        """Numbers of experiments, runs, parts and claims."""
         return {
             "experiments": len(self.configs),
             "runs": sum(_n_runs(config) for each in self.configs.values() for config in each),
@@ -285,7 +285,7 @@ def _configs(
 
 
 def _wrong_kinds(part: Part, configs: Mapping[str, Sequence[ExperimentConfig]]) -> Iterator[str]:
-    """Yield where a part asks of a sweep what only a run has, or the other way round."""
+    """Yield problems of parts that ask of a sweep what only a run has, or vice versa."""
     for name in part.experiments:
         if name not in configs:  # its config has problems of its own
             continue

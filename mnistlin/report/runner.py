@@ -54,7 +54,7 @@ def train_all(
     on_progress: OnProgress | None = None,
     loader: SplitLoader | None = None,
 ) -> Experiments | None:
-    """Return all experiments trained, reusing and resuming what the runs folder has of them.
+    """Train all experiments, reusing and resuming what the runs folder has of them.
 
     Parameters
     ----------

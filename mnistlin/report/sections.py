@@ -254,7 +254,7 @@ def _rounded(number: re.Match[str]) -> str:
 
 
 def _alt(experiment: TrainedExperiment) -> str:
-    """Return the numbers at the end of an experiment, in words."""
+    """Describe an experiment by its numbers at the end."""
     if experiment.sweep:
         ends = [
             f"λ = {value:g}: validation accuracy "

@@ -175,7 +175,7 @@ class DaskCluster:
         return error.allowed_failures + 1 if isinstance(error, KilledWorker) else 0
 
     def watch(self) -> list[str]:
-        """Look at the workers; return warnings about those that stopped answering.
+        """Check the workers; return warnings about those that stopped answering.
 
         Raises
         ------

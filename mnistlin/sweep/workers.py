@@ -135,7 +135,7 @@ class Workers(Protocol):
         """Start to train a stack."""
 
     def deaths(self, result: Result) -> int:
-        """Return how many workers died while they trained a stack, whose result is there."""
+        """Return how many workers died while they trained a stack that is done."""
 
     def watch(self) -> list[str]:
         """Return new warnings about workers.
@@ -143,7 +143,7 @@ class Workers(Protocol):
         Raises
         ------
         WorkersLostError
-            If no stack can be trained any more.
+            If no more stacks can be trained.
         """
 
 
@@ -170,7 +170,7 @@ class ThisProcess:
         return result
 
     def deaths(self, result: Result) -> int:  # noqa: ARG002
-        """Return 0: if this process dies, there is nobody to ask."""
+        """Return 0: if this process dies, nothing remains to ask."""
         return 0
 
     def watch(self) -> list[str]:
@@ -260,7 +260,7 @@ def _process_errors() -> Iterator[None]:
 
 @contextmanager
 def processes(n_jobs: int, function: Callable[[Configs], _T]) -> Iterator[Processes[_T]]:
-    """Have processes of this machine while inside, which call a function of configs.
+    """Provide processes of this machine, which call a function of configs.
 
     Raises
     ------
@@ -300,7 +300,7 @@ def _exit_with(lifeline: Connection) -> None:
 
 
 def _check_main_guard() -> None:
-    """Refuse a main script that is not guarded: the processes that it spawns import it again."""
+    """Reject a main script that is not guarded: the processes that it spawns import it again."""
     frame: FrameType | None = sys._getframe()  # noqa: SLF001 (CPython has it; inspect uses it)
     while frame and (frame.f_globals.get("__name__"), frame.f_code.co_name) != _MAIN:
         frame = frame.f_back

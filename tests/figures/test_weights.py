@@ -74,7 +74,7 @@ def test_tiles_are_titled_by_class_and_tell_the_bias(softmax_run):
 
 
 def test_a_logistic_model_has_one_tile_that_says_which_class_is_positive(stopped_run):
-    """Red speaks for the first named class, the target y = 1."""
+    """Red supports the first named class, the target y = 1."""
     figure = weights_figure(stopped_run)
     (tile,) = tiles_of(figure)
     (bar,) = (axes for axes in figure.axes if axes is not tile.axes)
