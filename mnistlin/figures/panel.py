@@ -307,17 +307,20 @@ def mark_early_stop(axes: Axes, run: Run) -> None:
 
 
 def label_ends(axes: Axes, curves: Sequence[Curve], labels: Sequence[str]) -> None:
-    """Write the label of each line of a panel beside its end, as near to it as space allows."""
+    """Write the label of each line of a panel beside its end, as near to it as space allows.
+
+    The end of a line that is below the panel is taken to be at its lower edge: a pointer that left
+    the figure would leave no room for the panel.
+    """
     to_panel = axes.transData + axes.transAxes.inverted()
-    ends = [(steps[-1], values[-1]) for steps, values in curves]
-    heights = np.clip(to_panel.transform(ends)[:, 1], 0, 1)
-    for line, end, place, label in zip(
-        axes.lines, ends, _apart(heights, 0.085 if is_for_paper() else 0.055), labels, strict=True
-    ):
+    ends = to_panel.transform([(steps[-1], values[-1]) for steps, values in curves])
+    places = _apart(ends[:, 1], 0.085 if is_for_paper() else 0.055)
+    for line, (x, y), place, label in zip(axes.lines, ends, places, labels, strict=True):
         axes.annotate(
-            label,
-            end,
+            f"{label}, below" if y < 0 else label,
+            (x, np.clip(y, 0, 1)),
             (1.04, place),
+            xycoords="axes fraction",
             textcoords="axes fraction",
             va="center",
             fontsize=8.5,
@@ -333,10 +336,10 @@ def label_ends(axes: Axes, curves: Sequence[Curve], labels: Sequence[str]) -> No
 
 
 def _apart(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
-    """Return the places in [0, 1] that are at least a gap apart and closest to these."""
+    """Return places in [0, 1], at least a gap apart, in the order of these and closest to them."""
     steps = gap * np.arange(len(places))
     order = np.argsort(places, kind="stable")
-    nearest = scipy.optimize.isotonic_regression(places[order] - steps).x
+    nearest = scipy.optimize.isotonic_regression(np.clip(places[order], 0, 1) - steps).x
     apart = np.empty_like(places)
     apart[order] = np.clip(nearest, 0, max(0.0, 1 - steps[-1])) + steps
     return apart

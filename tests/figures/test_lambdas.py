@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from mnistlin.config import ExperimentConfig, SweepConfig
 from mnistlin.errors import RunError
 from mnistlin.figures.draw import draw_sweep
+from mnistlin.figures.panel import label_ends
 from mnistlin.figures.style import page, save
 from mnistlin.figures.sweeps import (
     final_accuracy_figure,
@@ -170,6 +171,19 @@ class TestCurves:
         assert labels[:2] == ["λ = 0", "λ = 0.0001"]
         assert len(labels) == 9
         assert axes.get_legend() is None
+
+    def test_ends_below_the_panel_are_named_within_the_figure(self, assert_readable, smallest):
+        """The one furthest below has the lowest label."""
+        curves = [(np.arange(10), np.full(10, level)) for level in (-90.0, 0.9, 0.91, 0.92, -9.0)]
+        with page(("Title", "settings", "run")) as figure:
+            axes = figure.subplots()
+            for steps, values in curves:
+                axes.plot(steps, values)
+            axes.set_ylim(0.89, 0.93)
+            label_ends(axes, curves, [*"abcde"])
+        assert_readable(figure, smallest)
+        heights = {text.get_text(): text.xyann[1] for text in axes.texts}
+        assert sorted(heights, key=heights.__getitem__) == ["a, below", "e, below", "b", "c", "d"]
 
 
 class TestPoints:
