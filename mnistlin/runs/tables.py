@@ -64,20 +64,29 @@ def fitted(
 ) -> list[str]:
     """Return the lines of `aligned`, or those of several tables that are no wider than `width`.
 
-    Each of them begins with the first column; a single column may still be wider.
+    Each of them begins with the first columns that distinguish the rows; a table with a single
+    column after these may still be wider.
     """
     lines = aligned(rows, justify)
-    if width is None or max(map(len, lines)) <= width or len(rows[0]) < 3:
-        return lines
     columns = list(zip(*rows, strict=True))
-    n_fit = 2
+    n_keys = _n_keys(columns)
+    if width is None or max(map(len, lines)) <= width or len(columns) < n_keys + 2:
+        return lines
+    n_fit = n_keys + 1
     while n_fit < len(columns) - 1:
         if max(map(len, aligned(list(zip(*columns[: n_fit + 1], strict=True)), justify))) > width:
             break
         n_fit += 1
     first = aligned(list(zip(*columns[:n_fit], strict=True)), justify)
-    rest = list(zip(columns[0], *columns[n_fit:], strict=True))
+    rest = list(zip(*columns[:n_keys], *columns[n_fit:], strict=True))
     return [*first, "", *fitted(rest, width, justify)]
+
+
+def _n_keys(columns: Sequence[Sequence[str]]) -> int:
+    """Return how many columns from the left distinguish the rows; 1 if not even all of them do."""
+    n_rows = len(columns[0])
+    distinct = (len(set(zip(*columns[:n], strict=True))) for n in range(1, len(columns)))
+    return next((n for n, count in enumerate(distinct, 1) if count == n_rows), 1)
 
 
 def html_table(rows: Iterable[Sequence[Any]]) -> str:

@@ -125,6 +125,19 @@ def test_a_table_that_is_too_wide_is_split_between_columns():
     assert len(fitted(rows, 1)) == 8  # three parts, with the first column and one more
 
 
+def test_each_part_of_a_split_table_has_the_columns_that_distinguish_its_rows():
+    rows = [["a", "b", "difference", "p_value"], ["A", "B", "0.1", "1"], ["A", "C", "0.2", "0.5"]]
+    assert fitted(rows, 20) == [
+        "a  b  difference",
+        "A  B  0.1",
+        "A  C  0.2",
+        "",
+        "a  b  p_value",
+        "A  B  1",
+        "A  C  0.5",
+    ]
+
+
 def test_a_long_table_is_read_whole_and_a_wrong_line_is_found_in_it(tmp_path):
     path, n_rows = tmp_path / "steps.csv", 20_000
     lines = [f"{step},{step // 31},{1 / (step + 1)!r}\r\n" for step in range(n_rows)]
