@@ -343,7 +343,8 @@ def _fetch_from_any(  # noqa: PLR0913, PLR0917
 
 def _by_hand(dataset: Dataset, folder: Path, elsewhere: str) -> str:
     advice = [f"Files from elsewhere can be put into {folder}, {elsewhere}.", dataset.hint]
-    return " ".join([*filter(None, advice), "`dataset: mnist-5k` needs no download."])
+    advice.append("`--config quickstart` needs no download: its dataset is mnist-5k.")
+    return " ".join(filter(None, advice))
 
 
 class _FilesProgress:
