@@ -6,7 +6,6 @@ compared over the same steps: the validation loss of their checks minus a runnin
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -209,11 +208,6 @@ class BatchClasses(Result):
 
     title = "Classes in the batches"
     stem = "batch-classes"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the run."""
-        return self.run.path
 
     @property
     def p_value(self) -> float:

@@ -7,7 +7,6 @@ for a single check moves with the last few batches. `selection` chooses by these
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -68,11 +67,6 @@ class SweepChoice(Result):
 
     title = "The choice"
     stem = "choice"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the sweep."""
-        return self.sweep.path
 
     def named(self, key: Key) -> str:
         """Return such as "learning_rate 0.1, λ 0.01"."""

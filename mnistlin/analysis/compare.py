@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlin.analysis.evaluate import SPLITS, Evaluation, WeightsName, caption, evaluate
+from mnistlin.analysis.evaluate import SPLITS, Evaluation, caption, evaluate
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import CONFIDENCE, POWER, PairedCounts, holm, holm_levels
 from mnistlin.errors import DataError, RunError
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, FAINT, HEIGHT, INK, MUTED, VERMILION
+from mnistlin.runs.classifier import WeightsName
 from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import differences, load_own_splits
 from mnistlin.runs.records import SplitRecord

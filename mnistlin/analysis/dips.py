@@ -6,7 +6,6 @@ last weights of an unshuffled run, one more epoch in the same order, evaluated a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,11 +55,6 @@ class Dips(Result):
 
     title = "Dips of the validation accuracy"
     stem = "dips"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the run."""
-        return self.run.path
 
     @property
     def is_too_long(self) -> bool:

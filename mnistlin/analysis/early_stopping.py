@@ -6,7 +6,6 @@ A rule needs the losses of the checks only, so any rule can be applied to a fini
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate, cycle, groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,11 +53,6 @@ class EarlyStopping(Result):
 
     title = "Other rules of early stopping"
     stem = "early-stopping"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the run."""
-        return self.run.path
 
     @property
     def lowest_val_loss(self) -> float:

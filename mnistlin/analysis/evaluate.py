@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from mnistlin.data.idx import by_text
 from mnistlin.data.splits import Split, Splits, load_splits
 from mnistlin.errors import ConfigError, DataError
 from mnistlin.figures import captions
+from mnistlin.runs.classifier import WeightsName
 from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import SELECTION_ON_TEST_DATA, load_own_splits
 from mnistlin.training.evaluation import Predictions, confusion_counts, predict
@@ -28,7 +29,6 @@ from mnistlin.training.evaluation import Predictions, confusion_counts, predict
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WeightsName: TypeAlias = Literal["last", "best"]
 
 N_ROWS = 3
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
@@ -83,11 +83,6 @@ class Evaluation(Result):
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.name)[:40]
         identity = (os.fsencode(path), *map(str.encode, self.split.sha256().values()))
         return f"{name}-{hashlib.sha256(b'/'.join(identity)).hexdigest()[:8]}"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the run."""
-        return self.run.path
 
     def warnings(self) -> Sequence[str]:
         """Return those of the run; that about model selection only for its validation images."""

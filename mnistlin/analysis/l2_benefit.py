@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -118,11 +117,6 @@ class L2Benefit(Result):
 
     title = "When L2 helps"
     stem = "l2-benefit"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the run."""
-        return self.run.path
 
     def values(self) -> Values:
         """Return the best λ with all images."""

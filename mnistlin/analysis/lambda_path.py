@@ -6,7 +6,6 @@ For each λ > 0 of a sweep the exact minimum is found and compared with what tra
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -151,11 +150,6 @@ class LambdaPath(Result):
 
     title = "Is it λ, or is it training?"
     stem = "lambda-path"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the sweep."""
-        return self.sweep.path
 
     @property
     def trained(self) -> dict[float, Model]:

@@ -7,7 +7,6 @@ sweep, the first two to their logarithms. They are compared by leave-one-out cro
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -69,11 +68,6 @@ class NormDecay(Result):
 
     title = "Norm of the weights against λ"
     stem = "norm-decay"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the sweep."""
-        return self.sweep.path
 
     def errors(self, law: str) -> NDArray[np.float64]:
         """Return the relative error of each prediction."""

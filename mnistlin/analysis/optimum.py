@@ -5,13 +5,11 @@ J is convex, so its minimum can be computed, starting from the run's own weights
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistlin.analysis.evaluate import WeightsName
 from mnistlin.analysis.result import Result, Values
 from mnistlin.analysis.statistics import CONFIDENCE, POWER, PairedCounts
 from mnistlin.data.splits import Splits
@@ -23,6 +21,7 @@ from mnistlin.model.linear import squared_norm
 from mnistlin.model.objective import Objective, Point
 from mnistlin.model.optimum import minimise
 from mnistlin.model.products import Floats
+from mnistlin.runs.classifier import WeightsName
 from mnistlin.runs.folder import Run
 from mnistlin.runs.provenance import load_own_splits
 from mnistlin.text import written
@@ -118,11 +117,6 @@ class Optimum(Result):
     def stem(self) -> str:
         """optimum-last or optimum-best."""
         return f"optimum-{self.weights}"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the run."""
-        return self.run.path
 
     @property
     def l2_lambda(self) -> float:

@@ -6,7 +6,6 @@ the same images, the rise is biased upwards; its p-value is corrected for the nu
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,11 +37,6 @@ class OverFitting(Result):
         return self.last.run
 
     stem = "over-fitting"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the run."""
-        return self.run.path
 
     @property
     def train_loss_falls(self) -> bool:

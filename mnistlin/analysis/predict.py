@@ -68,11 +68,6 @@ class Prediction(Result):
     title = "Prediction"
     stem = "prediction"
 
-    @property
-    def folder(self) -> Path:
-        """The folder of the run."""
-        return self.run.path
-
     @cached_property
     def classifier(self) -> Classifier:
         """The model that predicts."""

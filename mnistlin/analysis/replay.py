@@ -57,11 +57,6 @@ class Replay(Result):
     stem = "replay"
 
     @property
-    def folder(self) -> Path:
-        """The folder of the run."""
-        return self.run.path
-
-    @property
     def is_identical(self) -> bool:
         """Whether every bit is the same."""
         return not self.differing

@@ -18,6 +18,9 @@ from mnistlin.runs.writer import write_table, write_weights
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from mnistlin.runs.folder import Run
+    from mnistlin.runs.sweep_folder import Sweep
+
 Values: TypeAlias = Mapping[str, Any]
 Tables: TypeAlias = Mapping[str, Sequence[Values]]
 """Rows by the name of their table; the rows of one table have the same keys."""
@@ -44,8 +47,9 @@ class Result:
 
     @property
     def folder(self) -> Path | None:
-        """The run folder that the result belongs to; None if it belongs to several runs."""
-        return None
+        """The folder of the run or sweep that the result is about; None if there are several."""
+        subject = self._subject
+        return None if subject is None else subject.path
 
     def values(self) -> Values:
         """Return scalars, and lists or tuples of them, by key."""
@@ -65,7 +69,7 @@ class Result:
 
     def warnings(self) -> Sequence[str]:
         """Return what limits the result: the warnings of its run or sweep, by default."""
-        subject = getattr(self, "run", None) or getattr(self, "sweep", None)
+        subject = self._subject
         return () if subject is None else subject.warnings
 
     def figure(self) -> "Figure | None":
@@ -84,6 +88,12 @@ class Result:
     def arrays(self) -> Mapping[str, Floats]:
         """Return weights, each (n_features + 1, n_outputs), to be saved as one .npz file."""
         return {}
+
+    @property
+    def _subject(self) -> "Run | Sweep | None":
+        """The field `run` or `sweep` of a subclass."""
+        subject: Run | Sweep | None = getattr(self, "run", None) or getattr(self, "sweep", None)
+        return subject
 
     def __init_subclass__(cls) -> None:
         cls.__repr__ = Result.__repr__  # type: ignore[method-assign]  # a dataclass prints all fields

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,11 +40,6 @@ class SeedSpread(Result):
 
     title = "How results vary between seeds"
     stem = "seeds"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the sweep."""
-        return self.sweep.path
 
     def values(self) -> Values:
         """Return the number of runs."""

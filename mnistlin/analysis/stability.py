@@ -8,7 +8,6 @@ batch noise is gone and overshoot stays.
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -76,11 +75,6 @@ class Stability(Result):
 
     title = "Overshoot or noise"
     stem = "stability"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the run."""
-        return self.run.path
 
     @property
     def learning_rate(self) -> float:

@@ -102,8 +102,8 @@ POWER = 0.80
 def proportion_interval(n_correct: int, n: int) -> tuple[float, float]:
     """Return the exact interval of a fraction (Clopper and Pearson 1934).
 
-    It holds the true fraction with a probability of at least CONFIDENCE, whatever that fraction
-    and n are. Wilson's interval, 0 to 15 % shorter, holds 0.999 in 92 % of samples of 1,000.
+    It contains the true fraction with a probability of at least CONFIDENCE, whatever that fraction
+    and n are. Wilson's interval, 0 to 15 % shorter, contains 0.999 in 92 % of samples of 1,000.
 
     Parameters
     ----------

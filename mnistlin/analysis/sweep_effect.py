@@ -7,7 +7,6 @@ checks of the last epoch: a single check moves with the last few batches.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -86,11 +85,6 @@ class SweepEffect(Result):
 
     title = "What λ does"
     stem = "lambda-effect"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the sweep."""
-        return self.sweep.path
 
     @property
     def trained(self) -> list[LambdaSummary]:

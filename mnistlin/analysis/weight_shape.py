@@ -8,7 +8,6 @@ normally distributed. The biases are left out of both.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,11 +33,6 @@ class WeightShape(Result):
 
     title = "Shape of the weights"
     stem = "weight-shape"
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the sweep."""
-        return self.sweep.path
 
     def values(self) -> Values:
         """Return the sweep and its size."""

@@ -18,7 +18,7 @@ from mnistlin.cli.show import (
 from mnistlin.cli.terminal import fetch_data, log
 
 if TYPE_CHECKING:
-    from mnistlin.analysis.evaluate import WeightsName
+    from mnistlin.runs.classifier import WeightsName
 
 
 @click.command()

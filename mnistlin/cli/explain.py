@@ -11,7 +11,7 @@ from mnistlin.cli.show import Output, load_with_data, output_options, weights_op
 from mnistlin.cli.terminal import fetch_data
 
 if TYPE_CHECKING:
-    from mnistlin.analysis.evaluate import WeightsName
+    from mnistlin.runs.classifier import WeightsName
 
 
 @click.group()

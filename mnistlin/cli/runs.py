@@ -40,7 +40,7 @@ def plot(
 
     The figures of one run or sweep go to its folder plots/; those of several runs to a new folder
     in --runs-dir, such as runs/20260114T093512Z_overlay. Several runs are labelled by the config
-    keys in which they differ. Among several folders, sweeps and folders that are no runs are left
+    keys in which they differ. Among several folders, sweeps and folders that are not runs are left
     out, with a note.
 
     \b

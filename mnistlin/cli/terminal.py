@@ -184,7 +184,7 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """128 and the number of the signal, as the shell has it."""
+        """128 plus the number of the signal, as in a shell."""
         return 128 + self.signal if self.signal else 0
 
     def _take(self, number: int, _: FrameType | None) -> None:

@@ -31,7 +31,8 @@ WITHOUT_EFFECT = frozenset({"name", "training.checkpoint_seconds"})
 Value = TypeVar("Value")
 
 
-def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
+def distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Return values that are all different; raise a ValueError that names those that are not."""
     repeated = sorted({str(value) for value in values if values.count(value) > 1})
     if repeated:
         raise ValueError(f"each value may be named once, but {', '.join(repeated)} is repeated")
@@ -48,17 +49,17 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Classes = Annotated[
     tuple[Label, ...],
     Field(strict=False, min_length=2, json_schema_extra=_UNIQUE),
-    AfterValidator(_distinct),
+    AfterValidator(distinct),
 ]
 Lambdas = Annotated[
     tuple[Lambda, ...],
     Field(strict=False, min_length=1, json_schema_extra=_UNIQUE),
-    AfterValidator(_distinct),
+    AfterValidator(distinct),
 ]
 Seeds = Annotated[
     tuple[Seed, ...],
     Field(strict=False, min_length=1, json_schema_extra=_UNIQUE),
-    AfterValidator(_distinct),
+    AfterValidator(distinct),
 ]
 
 
@@ -242,7 +243,7 @@ def _swept_values(over: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]
             problems.append(f"{key} cannot be swept over: {why}")
             continue
         try:
-            found[key] = _distinct(tuple(_swept_value(key, value) for value in values))
+            found[key] = distinct(tuple(_swept_value(key, value) for value in values))
         except ValidationError as error:
             first = error.errors()[0]
             problems.append(f"{key}: found {first['input']!r}; {first['msg']}")

@@ -1,5 +1,5 @@
 """Image datasets: the IDX format, known sets, finding, downloading and splitting them.
 
-Nothing here knows of models or training. The way in is `splits.load_splits`; `inventory` answers
-what lies on this machine.
+Nothing here knows of models or training. `splits.load_splits` is the way in; `locate` lists
+and verifies what is on this machine.
 """

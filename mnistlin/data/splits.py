@@ -426,7 +426,7 @@ def _size_problem(key: str, size: int | None, file: _Labelled, rows: NDArray[np.
     if size is None or size <= len(rows):
         return ""
     is_rest = len(rows) < file.n_rows
-    rest = f", of which {len(rows)} are no training rows" if is_rest else ""
+    rest = f", of which {len(rows)} are not training rows" if is_rest else ""
     return (
         f"data.{key}: found {size}, but {file.path} has {file.n_rows} images{rest};"
         f" it may be 1 to {len(rows)}, or null for all"

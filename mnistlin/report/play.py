@@ -71,7 +71,7 @@ def members_by_lambda(sweep: Sweep, seed: int | None = None) -> list[Run]:
         If the sweep is not over λ alone, has no such seed, or no member that has ended well.
     """
     if not sweep.by_lambda:
-        raise RunError(f"{sweep.path} is no sweep over λ alone; name one of its run folders")
+        raise RunError(f"{sweep.path} is not a sweep over λ alone; name one of its run folders")
     seeds = sweep.settings.seeds
     if seed is not None and seed not in seeds:
         raise RunError(f"{sweep.path} has no seed {seed}; it may be {', '.join(map(str, seeds))}")

@@ -146,7 +146,7 @@ def _utf8(path: str) -> str:
 
 
 def check_is_unfinished(run: Run) -> None:
-    """Check that a run can be resumed: it has not ended, and is no member of a sweep.
+    """Check that a run can be resumed: it has not ended, and is not a member of a sweep.
 
     Raises
     ------

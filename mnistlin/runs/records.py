@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_core import from_json
 
 from mnistlin.config import ExperimentConfig
+from mnistlin.config.schema import Label, Lambda, Seed, distinct
 from mnistlin.errors import RunError
 from mnistlin.runs.files import read_bytes
 
@@ -23,7 +24,6 @@ Status: TypeAlias = Literal[
     "running", "finished", "early_stopped", "interrupted", "diverged", "failed"
 ]
 SweepStatus: TypeAlias = Literal["running", "finished", "partly_failed", "interrupted", "failed"]
-SplitName: TypeAlias = Literal["train", "val", "test"]
 ResultFile: TypeAlias = Literal[
     "metrics.csv", "steps.csv", "weights.npz", "summary.json", "confusion.csv"
 ]
@@ -32,18 +32,10 @@ MAX_STACK = 1000
 """Maximum number of members in a stack; each takes memory when it is trained again."""
 
 
-def _distinct(labels: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(labels)) < len(labels):
-        raise ValueError("each label may occur once")
-    return labels
-
-
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 _Step = Annotated[int, Field(ge=-1, lt=2**63)]  # -1: training diverged in the first step
-_Label = Annotated[int, Field(ge=0, le=255)]
 _Pixels = Annotated[int, Field(ge=1, lt=2**16)]
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-_Lambda = Annotated[float, Field(ge=0)]
 
 
 class _Record(BaseModel):
@@ -88,7 +80,7 @@ class DataRecord(_Record):
     dataset: str
     folder: str | None = None  # unknown to 0.1.0
     classes: Annotated[
-        tuple[_Label, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)
+        tuple[Label, ...], Field(strict=False, min_length=1), AfterValidator(distinct)
     ]
     class_names: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """In the order of `classes`; empty if the labels are the names."""
@@ -122,10 +114,10 @@ class StackRecord(_Record):
 
     sweep: str
     l2_lambdas: Annotated[
-        tuple[_Lambda, ...], Field(strict=False, min_length=1, max_length=MAX_STACK)
+        tuple[Lambda, ...], Field(strict=False, min_length=1, max_length=MAX_STACK)
     ]
-    learning_rates: Annotated[tuple[_Lambda, ...], Field(strict=False)] = ()
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    learning_rates: Annotated[tuple[Lambda, ...], Field(strict=False)] = ()
+    seed: Seed
 
     @model_validator(mode="after")
     def _has_rates_of_all(self) -> Self:
@@ -146,9 +138,9 @@ class Resumption(_Record):
 class FailureRecord(_Record):
     """Members of a sweep that could not be trained, by the names of their folders."""
 
-    l2_lambdas: Annotated[tuple[_Lambda, ...], Field(strict=False)] = ()
+    l2_lambdas: Annotated[tuple[Lambda, ...], Field(strict=False)] = ()
     runs: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed
     error: str
 
 

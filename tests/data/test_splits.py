@@ -187,7 +187,7 @@ def test_the_hash_does_not_depend_on_the_blocks(folder, monkeypatch):
         ({"val_size": 6}, r"data.val_size: found 6, but .*t10k-images.* has 5 images"),
         (
             {"val_from": "train", "train_size": 8, "val_size": 3},
-            r"data.val_size: found 3, but .* 10 images, of which 2 are no training rows",
+            r"data.val_size: found 3, but .* 10 images, of which 2 are not training rows",
         ),
         ({"val_from": "train"}, r"data.val_size: no rows are left.*all 10 images"),
         (
