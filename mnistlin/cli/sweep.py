@@ -224,11 +224,12 @@ def run(
         raise click.UsageError("--jobs is for this machine, --scheduler for a cluster; choose one.")
     overrides = _overrides(options.overrides, changes, how.seeds)
     options = replace(options, overrides=overrides)
-    is_new = not how.resume
-    experiment = _config_from(configs, options) if is_new else _config_of(how, configs, options)
+    unfinished = _sweep_of(how.resume, configs, options) if how.resume else None
+    experiment = unfinished.config if unfinished else _config_from(configs, options)
+    recorded = unfinished.recorded_folder if unfinished else None
     swept = experiment.sweep.swept if experiment.sweep else {}
     for dataset in swept.get("data.dataset", [experiment.data.dataset]):
-        fetch_data(dataset, quiet=options.quiet, recorded=_recorded_folder(how.resume))
+        fetch_data(dataset, quiet=options.quiet, recorded=recorded)
     with stop_request() as request:
         found = _sweep_with_bar(experiment, options, request, how)
     if not found.settings.swept:
@@ -291,17 +292,8 @@ def _config_from(configs: Sequence[str], options: TrainingOptions) -> "Experimen
     return experiment
 
 
-def _recorded_folder(sweep_dir: str | None) -> "Path | None":
-    """Return where a sweep that is resumed found its data, which may be elsewhere now."""
-    from mnistlin.runs.sweep_folder import load_sweep
-
-    return None if sweep_dir is None else load_sweep(sweep_dir).info.data.recorded_folder
-
-
-def _config_of(
-    how: SweepOptions, configs: Sequence[str], options: TrainingOptions
-) -> "ExperimentConfig":
-    """Return the config of a sweep that is to be resumed."""
+def _sweep_of(sweep_dir: str, configs: Sequence[str], options: TrainingOptions) -> "Sweep":
+    """Return a sweep that is to be resumed."""
     from mnistlin.runs.sweep_folder import load_sweep
 
     if configs or options.overrides:
@@ -309,7 +301,7 @@ def _config_of(
             "--resume uses the sweep's own config; leave out --config, --over, --lambdas, --seeds, "
             "--set, --seed, --name."
         )
-    return load_sweep(str(how.resume)).config
+    return load_sweep(sweep_dir)
 
 
 def _sweep_with_bar(

@@ -53,6 +53,8 @@ def load_config(
         message lists every problem.
     """
     if isinstance(source, ExperimentConfig):
+        if not overrides:
+            return source
         layers = [_Layer("the config", source.model_dump(mode="json"))]
     else:
         sources = [source] if isinstance(source, str | Path) else source

@@ -152,6 +152,11 @@ class Sweep:
         return sweep_resume_command(self.path)
 
     @property
+    def recorded_folder(self) -> Path | None:
+        """The folder in which the data was found; None if the members have different data."""
+        return None if "data.dataset" in self.settings.swept else self.info.data.recorded_folder
+
+    @property
     def failures(self) -> list[dict[str, Any]]:
         """Stacks that failed and members that diverged: l2_lambdas, seed and error of each."""
         return [failure.model_dump(mode="json") for failure in self.info.failures]

@@ -367,9 +367,7 @@ def resume_sweep(
     with sole_writer(path):
         sweep = load_sweep(path)
         check_config_is_unchanged(path, sweep.info, sweep.config)
-        finds_data = "data.dataset" not in sweep.settings.swept
-        recorded = sweep.info.data.recorded_folder if finds_data else None
-        work = _Work.checked(sweep.config, jobs, scheduler, recorded)
+        work = _Work.checked(sweep.config, jobs, scheduler, sweep.recorded_folder)
         info = resumed_info(path, sweep.info, work.origin)
         complete = [task for task in work.tasks if _is_complete(task, sweep)]
 
