@@ -1,4 +1,4 @@
-"""Mini-batch gradient descent as a textbook writes it: the judge of the package's trainer.
+"""Mini-batch gradient descent as in a textbook: the reference for the package's trainer.
 
 It shares no code and no trick with the package: inputs are scaled first, samples are rows, all is
 float64, and every check evaluates both whole sets at once.

@@ -205,7 +205,7 @@ class TestDivergence:
         assert list(calm.info.warnings) == others
 
     def test_at_the_first_check_zero_weights_are_kept(self, make_config, tmp_path):
-        """There is no last or best check to tell of."""
+        """There is no last or best check to report."""
         run = run_experiment(make_config(learning_rate=1e30), tmp_path)
         assert run.status == "diverged"
         assert not run.weights["last"].any()
@@ -218,7 +218,7 @@ class TestDivergence:
     def test_a_penalty_beyond_all_floats_is_divergence_too(
         self, make_config, write_dataset, tmp_path
     ):
-        """White and black are told apart at once by weights of 1e150: all but λ Σ W² is finite."""
+        """Weights of 1e150 separate white from black at once: all but λ Σ W² is finite."""
         labels = np.array([7, 2] * 8)
         part = np.where(labels == 7, 255, 0)[:, None, None] * np.ones((4, 5)), labels
         folder = write_dataset(tmp_path / "black-and-white", part, part)
@@ -233,7 +233,7 @@ class TestWhileItRuns:
     """What others see, and what they can do."""
 
     def test_rows_are_on_disk_when_an_epoch_is_reported(self, make_config, tmp_path):
-        """With run.json saying that the run goes on."""
+        """With run.json saying that the run is still training."""
         seen = []
 
         def look(progress):
@@ -359,7 +359,7 @@ class TestWhileItRuns:
         assert len((path / "steps.csv").read_text().splitlines()) == 1 + 7
 
     def test_a_folder_that_vanishes_is_told(self, make_config, tmp_path):
-        """And not made anew in parts."""
+        """And not made again in parts."""
 
         def vanish(_):
             shutil.rmtree(next(tmp_path.iterdir()), ignore_errors=True)
@@ -388,7 +388,7 @@ class TestRefusals:
         assert not (tmp_path / "runs").exists()
 
     def test_a_softmax_of_one_class(self, make_config, write_dataset, tmp_path):
-        """With one label in both files there is nothing to tell apart."""
+        """With one label in both files there is nothing to classify."""
         part = np.zeros((9, 4, 5)), np.full(9, 3)
         folder = write_dataset(tmp_path / "one-class", part, part)
         config = make_config(data={"dataset": str(folder)})

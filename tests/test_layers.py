@@ -106,7 +106,7 @@ def test_modules_import_their_own_package_and_earlier_layers_only():
 
 
 def test_no_module_imports_the_package_as_a_whole():
-    """Which stands above all of them."""
+    """Which is above all of them."""
     assert not [name for name in MODULES if "mnistlin" in IMPORTS[name]]
 
 

@@ -1,4 +1,4 @@
-"""Runs that were broken off go on to the bytes of an unbroken run, or are left as they are."""
+"""Interrupted runs resume, bit-identical to an uninterrupted run, or are left unchanged."""
 
 import json
 import multiprocessing
@@ -104,7 +104,7 @@ def test_a_killed_run_resumes_to_the_bytes_of_an_unbroken_one(options, config_of
 
 
 def test_a_run_that_is_interrupted_again_and_again_comes_to_the_same_end(config_of, tmp_path):
-    """Each time it goes on with the very next epoch."""
+    """Each time it continues with the very next epoch."""
     config = config_of()
     unbroken = run_experiment(config, tmp_path)
     run = run_experiment(config, tmp_path, lambda _: True)
@@ -116,7 +116,7 @@ def test_a_run_that_is_interrupted_again_and_again_comes_to_the_same_end(config_
 
 
 def test_a_run_that_failed_resumes(config_of, tmp_path):
-    """An exception out of the caller's hook marks the run as failed, and it can go on."""
+    """An exception in the caller's hook marks the run as failed, and it can be resumed."""
 
     def fail(progress):
         if progress.epoch == 3:
@@ -145,7 +145,7 @@ def test_what_was_written_after_the_checkpoint_is_cut_off(name, config_of, kille
 
 
 def test_what_a_killed_process_was_writing_is_cleared_away(config_of, killed):
-    """Its temporary files are gone, as is the file of its lock."""
+    """Its temporary files are removed, as is its lock file."""
     folder = killed(config_of(), 3)
     (folder / ".weights.npz.123.tmp").write_bytes(b"half")
     (folder / ".lock").touch()
@@ -186,7 +186,7 @@ def test_train_seconds_count_all_parts_of_a_run(config_of, tmp_path, monkeypatch
 
 
 def test_at_the_default_a_short_run_has_one_checkpoint(config_of, killed):
-    """It is written before the first epoch, so even a run that is killed at once can go on."""
+    """It is written before the first epoch, so even a run that is killed at once can be resumed."""
     folder = killed(config_of(checkpoint_seconds=5), 4)
     assert resume_experiment(folder).info.resumed[0].epoch == 0
 
@@ -269,7 +269,7 @@ def test_the_checkpoint_of_another_run_is_refused(config_of, killed):
 
 
 def test_other_data_is_refused(config_of, killed, dataset, tmp_path):
-    """A run that began with other images does not go on with these."""
+    """A run that began with other images is not resumed with these."""
     copy = shutil.copytree(dataset, tmp_path / "copy")
     folder = killed(config_of(data={"dataset": str(copy)}), 3)
     images = copy / "t10k-images-idx3-ubyte"

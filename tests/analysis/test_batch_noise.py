@@ -23,7 +23,7 @@ def made(run, batch_size=8, seed=0, shuffle=True, **metrics):
 
 
 def of_sizes(run, exponent):
-    """Return experiments whose noise goes with the batch size to the power of `exponent`."""
+    """Return experiments whose noise scales with the batch size to the power of `exponent`."""
     experiments = []
     for size in (8, 32, 128):
         runs = []

@@ -80,7 +80,7 @@ def held_out(make_config, dataset, tmp_path):
 
 
 def test_the_test_set_is_read_once_for_the_chosen_member_alone(held_out):
-    """Afterwards it may be gone, whatever is chosen by; no summary has anything of it."""
+    """Afterwards it may be missing, whatever the criterion; no summary contains it."""
     sweep, data = held_out
     first = explain_choice(sweep)
     low, high = first.test["test_interval"]

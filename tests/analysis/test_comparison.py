@@ -15,7 +15,7 @@ def runs(train_tiny):
 
 
 def test_a_run_compared_with_itself_shows_no_difference(runs):
-    """No image tells the two apart."""
+    """The two agree on every image."""
     (pair,) = compare([runs[0], runs[0]]).pairs
     assert (pair.counts.only_a, pair.counts.only_b, pair.p_value) == (0, 0, 1.0)
     assert not pair.is_significant
@@ -55,7 +55,7 @@ def test_several_runs_are_compared_pair_by_pair_with_corrected_p_values(runs):
 
 
 def test_runs_judged_on_other_images_are_refused(runs, train_tiny):
-    """Both numbers and hashes are told; on the training images they may still be compared."""
+    """The error has both numbers and hashes; the training images may still be compared."""
     other = train_tiny(data={"val_size": 20})
     with pytest.raises(DataError, match=r"the val images of .* not the same: 30 .* against 20 "):
         compare([runs[0], other])

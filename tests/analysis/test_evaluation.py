@@ -168,7 +168,7 @@ class TestOtherData:
         assert len(stems) == 2
 
     def test_images_of_another_shape_are_refused(self, finished_run, write_dataset, tmp_path):
-        """Both shapes are told."""
+        """The error has both shapes."""
         images, labels = self.images_of(finished_run)
         small = (images[:, :-1], labels)
         folder = write_dataset(tmp_path / "other", small, small)

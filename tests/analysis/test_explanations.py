@@ -506,7 +506,7 @@ def test_each_paragraph_says_what_its_data_hold(results):
 
 
 def test_only_the_paragraph_of_a_converged_run_says_so(optima):
-    """It is no praise for a run whose J is far above the minimum."""
+    """It must not be said of a run whose J is far above the minimum."""
     claims = [words for words, each in optima.items() if "has converged" in each.explanation()]
     assert claims == ["Training has converged for this λ"]
 

@@ -31,7 +31,7 @@ def stops_of(losses):
 
 
 def endings(losses, n_val=1000):
-    """Return the endings of a training whose accuracies tell its checks apart."""
+    """Return the endings of a training run in which every check has another accuracy."""
     rules = stops_of(losses) | {len(losses) - 1: None}
     return [
         Ending(

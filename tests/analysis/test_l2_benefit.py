@@ -48,7 +48,7 @@ def test_claims_about_l2_follow_from_the_minima(finished_run, monkeypatch, fewer
     [((9, 11, 10, 12), "agrees"), ((-9, -11, -10, -12), "differs"), ((30, -9, 8, -1), "open")],
 )
 def test_several_sets_are_judged_by_their_spread(gains, verdict):
-    """Gains of a middle λ that McNemar's test could not tell from chance in any of the sets."""
+    """Gains of a middle λ that McNemar's test does not detect in any single set."""
     found = minima(500, *((0.70 - abs(gain) / 1000, 0.80 + gain / 1000, 0.80) for gain in gains))
     assert found.n_sets == 4
     assert found.accuracy(1e-5) == pytest.approx(0.80)

@@ -1,4 +1,4 @@
-"""Laws of the norm are told apart on norms that follow one of them."""
+"""Laws of the norm are distinguished on norms that follow one of them."""
 
 from dataclasses import replace
 

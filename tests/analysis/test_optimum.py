@@ -140,7 +140,7 @@ class TestNoMinimum:
 
 @pytest.mark.parametrize("l2_lambda", [0.0, 0.001])
 def test_a_search_that_is_cut_short_claims_nothing(train_tiny, monkeypatch, l2_lambda):
-    """It tells the lowest J that it found, and never J*."""
+    """It reports the lowest J that it found, and never J*."""
     monkeypatch.setattr(analysis, "minimise", partial(minimise, max_iterations=1))
     found = find_optimum(train_tiny(epochs=1, l2_lambda=l2_lambda))
     assert found.kind == "lowest found"

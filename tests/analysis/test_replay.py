@@ -1,4 +1,4 @@
-"""A run that is trained again is the same, bit for bit; and if it is not, that is told."""
+"""A run that is trained again is bit-identical; if it is not, the difference is reported."""
 
 import json
 import shutil
@@ -168,7 +168,7 @@ def test_a_replay_can_be_ended(make_config, tmp_path):
 
 @pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
 def test_an_unfinished_run_has_nothing_to_compare_with(status, run):
-    """The message tells how to go on with it."""
+    """The message says how to resume it."""
     with pytest.raises(RunError, match=r"train --resume"):
         replay(info_changed(run, status=status))
 
@@ -223,6 +223,6 @@ def test_a_stack_that_cannot_be_is_refused(stack, run, monkeypatch):
 
 
 def test_a_run_can_be_replayed_from_elsewhere(run, tmp_path):
-    """Where its folder lies does not matter."""
+    """The location of its folder does not matter."""
     moved = shutil.move(run.path, tmp_path / "moved")
     assert replay(load_run(moved)).is_identical

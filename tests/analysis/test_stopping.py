@@ -33,7 +33,7 @@ def test_a_replayed_rule_ends_as_a_real_run_with_it(long_run, train_tiny, patien
 
 
 def test_a_rule_that_outlasts_the_run_has_not_stopped(long_run):
-    """What is told is then the end of the run."""
+    """Then the end of the run is reported."""
     (found,) = explain_early_stopping(long_run, [10_000]).rules
     assert not found.has_stopped
     assert found.step == long_run.metrics["step"][-1]

@@ -53,7 +53,7 @@ def test_figures_are_legible_on_a_phone(opened):
 
 
 def test_tables_reflow_on_a_phone(opened):
-    """Cells stand below each other, each with its label, and no table scrolls."""
+    """Cells are below each other, each with its label, and no table scrolls."""
     page = opened(390)
     hidden = (
         "return [...document.querySelectorAll('.wide')].map(e => e.scrollWidth - e.clientWidth)"

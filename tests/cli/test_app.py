@@ -147,7 +147,7 @@ def test_a_config_without_its_option_gets_that_advice(command, mnistlin):
 
 
 def test_part_of_a_key_is_understood(mnistlin):
-    """A hint names the key that it may stand for."""
+    """A hint names the key that was probably meant."""
     result = mnistlin("runs", "--sort", "val_acc")
     assert result.exit_code == 2
     assert "did you mean last_val_accuracy?" in result.stderr

@@ -78,7 +78,7 @@ def test_verify_reads_a_page_that_is_named_like_images(mnistlin, workplace):
 
 @pytest.fixture
 def moved_run(mnistlin, workplace, monkeypatch):
-    """Return a run whose config names its data by a relative path that leads nowhere now."""
+    """Return a run whose config names its data by a relative path that no longer exists."""
     shutil.copytree(BUNDLED, workplace / "mine")
     (workplace / "there").mkdir()
     monkeypatch.chdir(workplace)

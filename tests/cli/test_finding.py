@@ -156,7 +156,7 @@ def test_a_name_that_two_runs_have_is_refused_with_both(mnistlin, two_runs):
 
 
 def test_names_are_looked_up_in_the_runs_folder_that_is_given(mnistlin, two_runs):
-    """Wherever --runs-dir stands in the command."""
+    """Wherever --runs-dir appears in the command."""
     two_runs.rename(two_runs.parent / "others")
     assert mnistlin("runs", "rm", "@last", "--yes", "--runs-dir", "others").exit_code == 0
     assert mnistlin("runs", "--runs-dir", "others", "rm", "@last", "--yes").exit_code == 0
@@ -164,7 +164,7 @@ def test_names_are_looked_up_in_the_runs_folder_that_is_given(mnistlin, two_runs
 
 
 def test_without_a_terminal_removal_needs_yes(mnistlin, two_runs):
-    """Exit 2, and nothing is removed; with --yes the run is gone and the other is not."""
+    """Exit 2, and nothing is removed; with --yes this run is removed and the other is kept."""
     assert mnistlin("runs", "rm", "@last").exit_code == 2
     assert (two_runs / SECOND).is_dir()
     assert mnistlin("runs", "rm", "@last", "--yes").exit_code == 0

@@ -45,7 +45,7 @@ def row(result, l2_lambda):
 
 
 def contents(path):
-    """Return what of a sweep must be the same however often it was broken off."""
+    """Return what must be the same of a sweep, however often it was interrupted."""
     members = [folder / name for folder in path.glob("lambda-*") for name in TABLES]
     return {file.relative_to(path): file.read_bytes() for file in [path / "sweep.csv", *members]}
 
@@ -184,7 +184,7 @@ class TestConfig:
 
 
 class TestEnds:
-    """How it ends, and how it goes on."""
+    """How it ends, and how it is resumed."""
 
     def test_a_member_that_diverged_is_exit_5_and_has_its_cause_named(self, mnistlin):
         """The others are finished and in the table."""

@@ -120,7 +120,7 @@ def test_closed_streams_do_not_stop_a_run(closed, workplace, only_run):
 
 
 def test_ctrl_c_while_commands_are_imported_is_no_traceback(workplace):
-    """The import of click stands for all of them."""
+    """The import of click represents all of them."""
     code = (
         "import sys, os, signal\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"

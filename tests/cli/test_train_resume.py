@@ -1,4 +1,4 @@
-"""`mnistlin train --resume`: a run that was broken off goes on."""
+"""`mnistlin train --resume`: an interrupted run is resumed."""
 
 import json
 import shutil

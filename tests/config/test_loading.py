@@ -152,7 +152,7 @@ def test_all_problems_of_a_file_are_reported_together():
 
 
 def test_rules_between_keys_are_reported_with_the_other_problems():
-    """A logistic model without classes is told beside a wrong epoch count, not after it."""
+    """A logistic model without classes is reported with a wrong epoch count, not after it."""
     message = refusal("model: logistic\ntraining: {epochs: 0}")
     assert "training.epochs" in message
     assert "data.classes" in message
@@ -168,7 +168,7 @@ def test_two_broken_rules_between_keys_are_both_reported():
 
 
 def test_a_wrong_item_of_a_list_is_one_problem():
-    """[2, 300] has two items; that one is wrong must not be told as if it were missing."""
+    """[2, 300] has two items; an invalid one must not be reported as missing."""
     assert refusal(MINIMAL + "data: {classes: [2, 300]}").startswith("my.yaml: 1 problem\n")
 
 
@@ -181,7 +181,7 @@ class TestFiles:
     """Sources that are files, and those that are not."""
 
     def test_a_file_is_read(self, tmp_path):
-        """In UTF-8, wherever it lies."""
+        """In UTF-8, wherever it is."""
         (tmp_path / "ŷ.yaml").write_text("model: softmax\nname: ŷ\n", encoding="utf-8")
         assert load_config(tmp_path / "ŷ.yaml").name == "ŷ"
 
@@ -212,7 +212,7 @@ class TestFiles:
         ],
     )
     def test_what_is_not_there_is_named(self, source, word):
-        """With the shipped configs as a way out."""
+        """With the shipped configs as alternatives."""
         with pytest.raises(ConfigError) as caught:
             load_config(source)
         assert word in str(caught.value)
@@ -493,7 +493,7 @@ class TestFuzz:
 
     @given(st.text(max_size=40))
     def test_any_source(self, source):
-        """A name that leads nowhere is told."""
+        """A name that does not exist is reported."""
         try:
             load_config(f"no-such-folder/{source}")
         except ConfigError as error:

@@ -125,7 +125,7 @@ def test_every_head_can_be_named_as_the_model_and_no_other():
 
 @pytest.mark.parametrize("section", [(), ("data",), ("training",), ("early_stopping",), ("sweep",)])
 def test_unknown_keys_are_refused_in_every_section(section):
-    """A slip of the finger must not leave a default in its place."""
+    """A typo must not leave a default in its place."""
     path = ".".join((*section, "lerning_rate"))
     with pytest.raises(ValidationError, match="extra_forbidden"):
         ExperimentConfig.model_validate(with_value(path, 1))
@@ -133,7 +133,7 @@ def test_unknown_keys_are_refused_in_every_section(section):
 
 @pytest.mark.parametrize("classes", [None, [1, 2, 3]])
 def test_logistic_needs_exactly_two_classes(classes):
-    """All, or three, cannot be told apart by one output; the message names the way out."""
+    """One output cannot distinguish all classes, or three; the message names the remedy."""
     with pytest.raises(ValidationError, match=r"data\.classes.*exactly two.*model: softmax"):
         ExperimentConfig.model_validate({"model": "logistic", "data": {"classes": classes}})
 

@@ -7,7 +7,7 @@ from mnistlin.config import load_config, shipped_configs
 
 @pytest.mark.parametrize(("name", "path"), shipped_configs().items())
 def test_each_is_valid_and_has_the_name_of_its_file(name, path):
-    """So that a run folder tells which config it came from."""
+    """So that a run folder shows which config it came from."""
     assert path.stem == name.split("/")[-1]
     assert load_config(name).name == name.replace("/", "-")
 

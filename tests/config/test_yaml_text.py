@@ -97,7 +97,7 @@ def test_numbers_of_absurd_length_raise_nothing(text):
 
 
 def test_each_repeated_key_is_reported_with_its_path():
-    """Keys that stand twice are found at every depth; of two values the first is kept."""
+    """Repeated keys are found at every depth; of two values the first is kept."""
     text = "a: 1\nb: {c: 1, c: 2}\na: 3\nd: [{e: 1, e: 2}]"
     value, repeated = parse_yaml(text)
     assert sorted(repeated) == ["a", "b.c", "d[0].e"]
@@ -105,7 +105,7 @@ def test_each_repeated_key_is_reported_with_its_path():
 
 
 def test_numbers_as_keys_are_their_text():
-    """So an unknown key 1 is told as it was written."""
+    """So an unknown key 1 is reported as it was written."""
     assert parse_yaml("0o17: x\nnull: y")[0] == {"0o17": "x", "null": "y"}
 
 
@@ -128,7 +128,7 @@ def test_broken_yaml_is_answered_with_a_remedy(broken, line, remedy, mended):
 
 @pytest.mark.parametrize("text", ["", "# only a comment", "---", "~"])
 def test_an_empty_document_is_none(text):
-    """The loader tells an empty file from an empty mapping."""
+    """The loader distinguishes an empty file from an empty mapping."""
     assert parse_yaml(text) == (None, [])
 
 
@@ -152,7 +152,7 @@ def test_windows_files_read_alike():
     ],
 )
 def test_what_is_refused_is_told_with_its_line(text, line, word):
-    """Anchors used, tags, complex keys and broken syntax say where they stand."""
+    """Aliases, tags, complex keys and broken syntax are reported with their position."""
     with pytest.raises(YamlError, match=rf"line {line}, column \d+: .*{word}"):
         parse_yaml(text)
 
@@ -194,7 +194,7 @@ def test_length_is_limited():
 
 @given(st.text(max_size=200) | st.text("[]{}:,-?&*!|>'\"%@`#\n\t a1.~", max_size=60))
 def test_any_text_gives_a_value_or_a_yaml_error(text):
-    """Nothing else is raised, whatever stands in the file."""
+    """Nothing else is raised, whatever the file contains."""
     try:
         parse_yaml(text)
     except YamlError as error:

@@ -199,7 +199,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server_state.released.wait(30)
 
     def stalling(self, body: bytes) -> None:
-        """Begin well, then fall silent, and go on when nobody waits any more."""
+        """Begin normally, then stall, and continue when nobody waits any more."""
         self.send(body[:10], len(body))
         self.server_state.released.wait(30)
         self.wfile.write(body[10:])

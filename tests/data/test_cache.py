@@ -138,7 +138,7 @@ def test_two_processes_download_once(server, tiny, tmp_path):
 
 
 def test_waiting_for_another_process_has_an_end(server, tiny, tmp_path, monkeypatch):
-    """Who waits too long for the lock is told what it waits for."""
+    """A process that waits too long for the lock reports what it waits for."""
     monkeypatch.setattr(cache, "LOCK_SECONDS", 0.1)
     with (
         filelock.FileLock(tmp_path / ".lock"),

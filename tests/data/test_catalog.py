@@ -28,7 +28,7 @@ PACKED_AT = {
 
 
 def test_every_file_has_its_own_hashes():
-    """No hash stands for two files, and all are SHA-256 in lower case."""
+    """No hash is used for two files, and all are SHA-256 in lower case."""
     files = [file for dataset in DATASETS.values() for file in dataset.files]
     hashes = [value for file in files for value in (file.sha256, file.gzip_sha256)]
     assert len(set(hashes)) == len(hashes)
@@ -104,7 +104,7 @@ def test_raw_files_go_before_compressed_ones(tiny, tmp_path):
 
 
 def test_a_folder_with_the_name_of_a_file_is_passed_over(tiny, tmp_path):
-    """An archive of MNIST that goes round has folders of these names beside the files."""
+    """A common archive of MNIST has folders of these names beside the files."""
     for part in PARTS:
         tiny.write(tmp_path, [part], ending="")
         path = find_parts(tmp_path)[part]

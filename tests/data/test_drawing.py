@@ -108,7 +108,7 @@ class TestForm:
 
     @pytest.mark.parametrize(("line", "is_found"), [(175, False), (40, True)])
     def test_faint_lines_on_paper_are_no_ink(self, line, is_found):
-        """Those as dark as the pen cannot be told from it, and reach the edge of the photo."""
+        """Those as dark as the pen look like ink, and reach the edge of the photo."""
         rng = np.random.default_rng(0)
         grey = 20 + 0.8 * ring().astype(float)
         lined = grey.copy()

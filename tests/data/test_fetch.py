@@ -66,7 +66,7 @@ def test_large_files_may_take_longer():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME is a custom of Linux")
 def test_the_cache_has_a_folder_for_each_dataset(tmp_path):
-    """Datasets lie side by side in the user's cache."""
+    """Each dataset has its own folder in the user's cache."""
     assert cache_folder("mnist") == tmp_path / "home-cache" / "mnistlin" / "mnist"
 
 

@@ -1,6 +1,6 @@
 """Whatever a file holds, the reader returns what is in it or says what it is; nothing else.
 
-The number of examples is that of the hypothesis profile in force.
+The number of examples is that of the active hypothesis profile.
 """
 
 import gzip
@@ -22,7 +22,7 @@ BUFFERS = 2 * 2**20
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    """One file that the examples write in turn."""
+    """One file that all examples write, one after another."""
     return tmp_path_factory.mktemp("fuzz") / "train-images-idx3-ubyte"
 
 

@@ -1,4 +1,4 @@
-"""Files are told by their content, whatever they are called."""
+"""Files are identified by their content, whatever their names."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_good_files_are_called_by_name(tiny, tmp_path):
 
 
 def test_files_under_each_others_names(tiny, tmp_path):
-    """Swapped files are both told, each with what it should be."""
+    """Swapped files are both reported, each with what it should be."""
     tiny.write(tmp_path)
     train, test = (find_parts(tmp_path)[part] for part in ("train-images", "t10k-images"))
     content = train.read_bytes()
@@ -65,7 +65,7 @@ def test_files_under_each_others_names(tiny, tmp_path):
 
 
 def test_a_mixture_of_datasets(tiny, make_set, monkeypatch, tmp_path):
-    """One file out of another known dataset stands out from the three of the first."""
+    """One file of another known dataset is reported, and not the three of the first."""
     tiny.write(tmp_path)
     other = make_set("another")
     monkeypatch.setitem(DATASETS, "another", other.dataset)
@@ -102,7 +102,7 @@ def test_ones_own_files_pass_if_they_can_be_read(make_set, tmp_path):
 
 
 def test_a_single_file_may_have_any_name(tiny, tmp_path):
-    """A file is told by what is in it alone."""
+    """A single file is identified by its content alone."""
     path = tmp_path / "download (1)"
     path.write_bytes(tiny.contents["t10k-labels"])
     (check,) = verify(str(path))
@@ -138,7 +138,7 @@ def test_the_bundled_files_are_intact():
 
 
 def test_real_files_under_wrong_names(debian_fashion_mnist, real_mnist, tmp_path):
-    """Fashion-MNIST's test images among MNIST's files are told as what they are."""
+    """Fashion-MNIST's test images among MNIST's files are identified."""
     for part, path in find_parts(real_mnist).items():
         (tmp_path / MNIST.file(part).file_name).symlink_to(path)
     images = tmp_path / MNIST.file("t10k-images").file_name

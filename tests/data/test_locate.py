@@ -24,7 +24,7 @@ def data_dir(tmp_path, monkeypatch) -> Path:
 
 
 def test_a_folder_of_ones_own(tiny, tmp_path):
-    """A path leads to its files, which have to be nothing in particular."""
+    """A path leads to its files, which need not be of a known dataset."""
     found = locate(str(tiny.write(tmp_path / "mine")))
     assert found.folder == tmp_path / "mine"
     assert set(found.files) == set(PARTS)
@@ -32,14 +32,14 @@ def test_a_folder_of_ones_own(tiny, tmp_path):
 
 
 def test_a_home_folder_is_expanded(tiny, tmp_path, monkeypatch):
-    """`~` stands for the home folder, as in a shell."""
+    """`~` is the home folder, as in a shell."""
     monkeypatch.setenv("HOME", str(tmp_path))
     tiny.write(tmp_path / "mine")
     assert locate("~/mine").folder == tmp_path / "mine"
 
 
 def test_a_known_name_is_never_a_folder(tiny, tmp_path, monkeypatch):
-    """A folder that happens to be called like a known dataset does not stand in for it."""
+    """A folder that happens to have the name of a known dataset does not replace it."""
     monkeypatch.chdir(tmp_path)
     tiny.write(tmp_path / "tiny")
     with pytest.raises(DataError, match="not on this machine"):
@@ -71,7 +71,7 @@ def test_half_a_dataset_in_the_data_dir_is_an_error(tiny, data_dir):
 
 
 def test_a_data_dir_that_is_no_folder_is_an_error(tiny, data_dir):
-    """A slip in the variable is told, also when the data could be had elsewhere."""
+    """A typo in the variable is reported, even if the data is available elsewhere."""
     tiny.write(cache_folder("tiny"))
     data_dir.rmdir()
     with pytest.raises(DataError, match=f"MNISTLIN_DATA_DIR is {data_dir}, which is not a folder"):
@@ -196,7 +196,7 @@ def test_debians_package_is_named(debian_fashion_mnist, monkeypatch):
 
 
 class TestFetch:
-    """`data fetch` goes by content: it repairs the cache, or says why it cannot."""
+    """`data fetch` checks the content: it repairs the cache, or says why it cannot."""
 
     @pytest.fixture
     def published(self, server, tiny, monkeypatch):

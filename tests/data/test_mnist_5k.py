@@ -55,7 +55,7 @@ def test_there_are_4000_and_1000_images():
 
 
 def test_any_first_rows_are_balanced():
-    """The digits come in turn, so whoever takes the first rows gets each equally often."""
+    """The digits alternate, so the first rows have each of them equally often."""
     _, train_labels, _, test_labels = values_in(MNIST_5K.bundled_folder)
     for labels in (train_labels, test_labels):
         np.testing.assert_array_equal(labels, np.arange(len(labels)) % 10)

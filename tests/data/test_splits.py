@@ -303,7 +303,7 @@ class TestClassNames:
     """Names of labels that a dataset brings."""
 
     def test_fashion_mnist_has_names(self, debian_fashion_mnist, monkeypatch):
-        """By name, and as a folder of one's own that is recognised."""
+        """By name, and as a user's folder that is recognised."""
         monkeypatch.setenv("MNISTLIN_DATA_DIR", str(debian_fashion_mnist.parent))
         for dataset in ("fashion-mnist", debian_fashion_mnist):
             names = load(dataset, classes=(9, 0), train_size=100, val_size=100).class_names
@@ -386,7 +386,7 @@ def test_all_images_must_have_the_same_shape(folder):
 
 
 def test_labels_in_the_place_of_images_are_refused(folder):
-    """In a folder of one's own the number of dimensions tells the two apart."""
+    """In a user's folder the number of dimensions distinguishes the two."""
     files = find_parts(folder)
     files["train-images"].write_bytes(files["train-labels"].read_bytes())
     with pytest.raises(DataError, match=f"{files['train-images']} is an IDX file of 10 unsigned"):
@@ -471,7 +471,7 @@ def test_a_data_dir_with_another_dataset_does_not_hide_the_cache(
 
 @pytest.fixture
 def two_classes(make_set, tmp_path):
-    """Make a folder of 10 training and 5 test images of classes 0 and 1 in turn."""
+    """Make a folder of 10 training and 5 test images of alternating classes 0 and 1."""
     made = make_set("two", [0, 1] * 5, [0, 1, 0, 1, 0])
     return made.write(tmp_path / "two")
 

@@ -1,4 +1,4 @@
-"""What a run or a sweep leaves behind that must be the same however it came about."""
+"""The files of a run or a sweep that must be the same however it was trained."""
 
 RESULTS = ("metrics.csv", "steps.csv", "weights.npz", "confusion.csv")
 

@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or gone: one clear error, and all that was written is readable."""
+"""Disks that are full, read-only or missing: one clear error, and all that was written is kept."""
 
 import os
 import resource
@@ -80,7 +80,7 @@ def smallest_disk(disk, config, runs):
 
 
 class TestFullDisk:
-    """Wherever the disk gets full, all rows are readable, and the run can go on."""
+    """Wherever the disk gets full, all rows are readable, and the run can be resumed."""
 
     def test_at_every_size(self, disk, config, unbroken):
         """Enlarged, the disk takes the same bytes as if there had been room from the beginning."""

@@ -1,4 +1,4 @@
-"""Runs and sweeps that are killed at any moment go on to the bytes of unbroken ones."""
+"""Runs and sweeps killed at any moment resume, bit-identical to uninterrupted ones."""
 
 import itertools
 import random
@@ -117,7 +117,7 @@ class TestRandomMoments:
     """Kills at moments that have nothing to do with what is being done just then."""
 
     def test_runs(self, write, tmp_path, moments, times):
-        """100 of 100 end in the same bytes, and at least 80 go on from a later epoch than 0."""
+        """100 of 100 end in the same bytes, and at least 80 resume from a later epoch than 0."""
         train = ("train", "--config", write(RUN), "--no-plots", "--runs-dir")
         assert run(*train, tmp_path / "unbroken") == 0
         expected = bytes_of_run(only(tmp_path / "unbroken"))
@@ -170,7 +170,7 @@ class TestEveryWrite:
 
     @pytest.mark.parametrize("death", [DieBefore, DieWithinPiece])
     def test_of_a_run(self, death, config, write, tmp_path, times):
-        """Before it has a run.json it is no run yet; from then on it can always go on."""
+        """Before it has a run.json it is not a run yet; from then on it can always be resumed."""
         expected = bytes_of_run(run_experiment(config, tmp_path / "unbroken").path)
         n_resumed = 0
         command = ("train", "--config", write(config), "--no-plots")
@@ -184,7 +184,7 @@ class TestEveryWrite:
 
     @pytest.mark.parametrize("death", [DieBefore, DieWithinPiece])
     def test_of_a_resumption(self, death, config, tmp_path, times):
-        """A run that is killed while it goes on can go on again."""
+        """A run that is killed while it resumes can be resumed again."""
         expected = bytes_of_run(run_experiment(config, tmp_path / "unbroken").path)
         broken_off = run_experiment(config, tmp_path / "broken", lambda _: True).path
 

@@ -27,7 +27,7 @@ def test_fifty_runs_that_begin_in_one_second_have_fifty_folders(make_config, tmp
 
 
 def test_of_many_that_resume_one_run_one_does(make_config, tmp_path, times):
-    """The others are told that it is being written, or that it has just ended."""
+    """The others report that it is being written, or that it has just ended."""
     config = make_config(early_stopping={"patience": 999}, checkpoint_seconds=0.0)
     expected = bytes_of_run(run_experiment(config, tmp_path / "unbroken").path)
     broken_off = run_experiment(config, tmp_path / "broken", lambda _: True).path

@@ -1,4 +1,4 @@
-"""Processes that run a command of mnistlin, many at once, or are killed at the worst of moments.
+"""Processes that run a command of mnistlin, many at once, or are killed at critical moments.
 
 They are forked from a server that has imported everything already, so that a hundred of them take
 no longer than they train.
@@ -60,7 +60,7 @@ def started(*arguments, prepare=None):
 
 
 def kill_when(process, is_time, delay):
-    """Kill a process `delay` seconds after something has come about, if it still lives then."""
+    """Kill a process `delay` seconds after an event, if it is still running."""
     end = time.monotonic() + PATIENCE_SECONDS
     while process.is_alive() and not is_time():
         assert time.monotonic() < end, "what was waited for did not come about"

@@ -94,7 +94,7 @@ def with_info():
 
 @pytest.fixture(scope="session")
 def words_of():
-    """Return a function that gives all words that stand on a figure outside its panels."""
+    """Return a function that returns all text of a figure outside its panels."""
     return lambda figure: [text.get_text() for text in figure.texts]
 
 

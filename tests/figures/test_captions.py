@@ -39,7 +39,7 @@ def test_a_logistic_model_tells_two_classes_apart(stopped_run):
 
 
 def test_settings_are_told_in_words(softmax_run):
-    """The seed is told where it decides something."""
+    """The seed is given where it has an effect."""
     assert captions.settings(softmax_run) == [
         "60 training images",
         "learning rate 0.02",

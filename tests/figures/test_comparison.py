@@ -31,7 +31,7 @@ def test_the_interval_is_drawn_at_the_difference(runs):
 
 
 def test_images_on_which_only_one_is_correct_are_shown(runs, words_of):
-    """Their numbers are told for both, and the page has room for exactly these."""
+    """Their numbers are given for both, and the page has space for exactly these."""
     comparison = compare([runs[0], runs[2]])
     (pair,) = comparison.pairs
     figure = comparison.figure()
@@ -68,7 +68,7 @@ def test_each_pair_is_a_cell_and_its_mirror(runs):
 
 
 def test_each_run_has_its_accuracy_with_the_interval(runs):
-    """In the order of the runs, with what tells them apart."""
+    """In the order of the runs, with what distinguishes them."""
     comparison = compare(runs)
     accuracies, _ = comparison.figure().axes
     points = [line.get_xdata()[0] for line in accuracies.get_lines() if line.get_marker() == "o"]

@@ -41,7 +41,7 @@ def test_accuracy_lines_are_the_columns_of_metrics(softmax_run):
 
 
 def test_the_batch_loss_is_a_mean_over_ten_steps(softmax_run):
-    """Each point stands in the middle of its ten steps."""
+    """Each point is in the middle of its ten steps."""
     (axes,) = loss_figure(softmax_run).axes
     x, y = lines_of(axes)["batch loss"]
     losses = softmax_run.steps["batch_loss"]
@@ -82,7 +82,7 @@ def test_the_best_check_is_ringed(stopped_run, draw, column):
 
 @pytest.mark.parametrize("draw", [loss_figure, accuracy_figure])
 def test_an_early_stop_is_marked(stopped_run, draw, legend_of):
-    """A line stands at the last check, and the legend says where that is."""
+    """A line marks the last check, and the legend says where that is."""
     (axes,) = draw(stopped_run).axes
     last, epoch = stopped_run.metrics["step"][-1], stopped_run.metrics["epoch"][-1]
     np.testing.assert_array_equal(lines_of(axes)["early stop"][0], last)
@@ -110,7 +110,7 @@ def test_the_legend_names_the_curves_and_their_ends(softmax_run, legend_of):
 
 @pytest.mark.parametrize("draw", [loss_figure, accuracy_figure])
 def test_the_legend_covers_no_data(stopped_run, draw):
-    """It stands beside the panel, and ends on the page."""
+    """It is beside the panel, and ends on the page."""
     figure = draw(stopped_run)
     figure.canvas.draw()
     (axes,) = figure.axes

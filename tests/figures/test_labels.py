@@ -1,4 +1,4 @@
-"""How runs on one figure are told apart."""
+"""How runs on one figure are distinguished."""
 
 from dataclasses import replace
 from pathlib import Path

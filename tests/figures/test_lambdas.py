@@ -1,4 +1,4 @@
-"""Figures of a sweep: what is drawn of each λ, and where λ = 0 stands."""
+"""Figures of a sweep: what is drawn of each λ, and where λ = 0 is."""
 
 from itertools import pairwise
 
@@ -73,7 +73,7 @@ def lambda_panel(l2_lambdas):
 
 
 def places(axes, values):
-    """Return where values of λ stand, as fractions of the axis."""
+    """Return the positions of values of λ, as fractions of the axis."""
     points = axes.transData.transform([(value, 0) for value in values])
     return axes.transAxes.inverted().transform(points)[:, 0]
 
@@ -97,14 +97,14 @@ class TestAxis:
 
     @pytest.mark.parametrize("l2_lambdas", [[0.0], [0.5], [0.0, 0.5]])
     def test_one_or_two_values_are_enough(self, l2_lambdas):
-        """They stand apart, within the limits."""
+        """They are apart, within the limits."""
         x = places(lambda_panel(l2_lambdas), l2_lambdas)
         assert (x > 0.01).all()
         assert (x < 0.99).all()
         assert (np.diff(x) > 0.05).all()
 
     def test_a_few_lambdas_are_written_below(self):
-        """Each where it stands."""
+        """Each at its position."""
         l2_lambdas = [0.0, 0.003, 0.1, 1.0]
         axes = lambda_panel(l2_lambdas)
         assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "0.003", "0.1", "1"]
@@ -117,7 +117,7 @@ class TestAxis:
         assert labels == ["0", "0.0001", "0.001", "0.01", "0.1", "1"]
 
     def test_many_lambdas_within_a_power_of_ten_have_their_ends_written(self):
-        """No power of ten lies between them."""
+        """No power of ten is between them."""
         axes = lambda_panel(list(np.geomspace(0.2, 0.8, 12)))
         assert [label.get_text() for label in axes.get_xticklabels()] == ["0.2", "0.8"]
 
@@ -164,7 +164,7 @@ class TestCurves:
         assert steps[-1] == min(ends)
 
     def test_many_lambdas_are_named_at_the_ends_of_their_curves(self, make_sweep):
-        """In a legend they could hardly be told apart."""
+        """In a legend they could hardly be distinguished."""
         sweep = make_sweep([0.0, *np.geomspace(1e-4, 1, 8).tolist()], seeds=(0,))
         (axes, *_) = val_accuracy_figure(sweep).axes
         labels = [text.get_text() for text in axes.texts if text.get_text().startswith("λ")]

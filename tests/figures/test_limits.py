@@ -9,7 +9,7 @@ STEPS = np.arange(100)
 
 
 def falling(start):
-    """Return a curve that stays at `start` for five steps and then lies between 1 and 2."""
+    """Return a curve that stays at `start` for five steps and then between 1 and 2."""
     return STEPS, np.where(STEPS < 5, start, np.minimum(2, 2.1 - STEPS / 90))
 
 
@@ -30,7 +30,7 @@ def test_few_points_are_all_shown():
 
 
 def test_each_curve_has_its_own_beginning():
-    """The settled part of a short run is shown, though it lies in the first tenth of a long one."""
+    """The settled part of a short run is shown, although it is in the first tenth of a long one."""
     long = (np.arange(1000), np.ones(1000))
     assert robust_limits([long, falling(50.0)]).high > 1.8
 
@@ -75,7 +75,7 @@ def test_constant_values_have_room_around_them():
 
 
 def test_what_is_left_out_is_told():
-    """The note names the extreme and the steps in which it lies."""
+    """The note names the extreme and the steps in which it occurs."""
     curve = falling(50.0)
     note = off_scale([curve], robust_limits([curve]), ".1f")
     assert note == "not shown: up to 50.0 in steps 0 to 4"

@@ -36,7 +36,7 @@ def test_the_way_is_the_distance_of_each_check_from_the_minimum(minimum):
 
 
 def test_on_every_line_through_the_minimum_it_is_the_lowest_point(minimum):
-    """And the marked weights lie on their lines, all of it within the panel."""
+    """And the marked weights are on their lines, all of it within the panel."""
     _, valley = minimum.figure().axes
     curves = [line for line in valley.get_lines() if len(line.get_xdata()) > 1]
     assert len(curves) == 2

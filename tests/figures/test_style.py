@@ -61,7 +61,7 @@ def test_axes_stay_between_the_settings_and_the_note():
 
 @pytest.mark.parametrize("n", [1, 2, 9])
 def test_sequential_colours_go_from_dark_to_light(n):
-    """Lightness alone tells their order, in print and to the colour-blind."""
+    """Lightness alone shows their order, in print and to the colour-blind."""
     lightness = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b, _ in sequential_colors(n)]
     assert len(set(lightness)) == n
     assert lightness == sorted(lightness)
@@ -85,7 +85,7 @@ def test_an_unknown_format_is_refused(tmp_path):
 
 
 def test_a_folder_that_cannot_be_made_is_a_run_error(tmp_path):
-    """A file stands in its place."""
+    """A file is in its place."""
     (tmp_path / "plots").write_text("")
     with pytest.raises(RunError, match="plots"):
         save(empty(), tmp_path / "plots", "loss")

@@ -84,7 +84,7 @@ def test_a_logistic_model_has_one_tile_that_says_which_class_is_positive(stopped
 
 
 def test_weights_of_many_classes_fit_on_a_page(make_run, make_dataset, words_of):
-    """26 tiles do not overlap; their biases, which have no room, are told below."""
+    """26 tiles do not overlap; their biases, for which there is no space, are given below."""
     run = make_run(dataset=make_dataset(26, shape=(8, 5)), epochs=1)
     figure = weights_figure(run)
     tiles = tiles_of(figure)

@@ -76,7 +76,7 @@ def test_the_page_needs_no_other_file(html, reader):
 
 
 def test_every_link_leads_to_a_part(reader):
-    """And no id stands twice."""
+    """And no id occurs twice."""
     ids = [attrs["id"] for _, attrs in reader.tags if "id" in attrs]
     assert len(set(ids)) == len(ids)
     targets = {attrs["href"][1:] for attrs in reader.attributes("a")}

@@ -73,7 +73,7 @@ def test_sizes_that_do_not_fit_are_all_reported_before_anything_is_trained(make_
 
 
 def test_a_run_is_no_sweep_and_a_sweep_no_run(experiments, finished_run):
-    """A part that mistakes one for the other is told so."""
+    """A part that takes one for the other is an error that says so."""
     with pytest.raises(ConfigError, match="sweep is a sweep"):
         _ = experiments["sweep"].run
     with pytest.raises(ConfigError, match="plain is a run"):

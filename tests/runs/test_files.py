@@ -91,7 +91,7 @@ class TestGrowing:
         assert file.length == len("step,λ\n0,1\n".encode())
 
     def test_what_follows_the_given_length_is_cut_off(self, tmp_path):
-        """A run that goes on begins with the rows that its checkpoint vouches for."""
+        """A resumed run begins with the rows that its checkpoint refers to."""
         (tmp_path / "a.csv").write_text("kept\ncut off\n")
         GrowingFile(tmp_path / "a.csv", length=5).append("new\n")
         assert (tmp_path / "a.csv").read_text() == "kept\nnew\n"

@@ -167,7 +167,7 @@ class TestReading:
         assert run.summary["stop_step"] == 27
 
     def test_a_folder_that_was_moved_is_still_a_run(self, damaged, finished_run):
-        """Nothing in it depends on where it lies."""
+        """Nothing in it depends on its location."""
         run = load_run(damaged)
         assert run.config == finished_run.config
         np.testing.assert_array_equal(run.weights["last"], finished_run.weights["last"])

@@ -1,4 +1,4 @@
-"""The list of runs, whatever lies in their folder."""
+"""The list of runs, whatever else is in their folder."""
 
 import json
 import os

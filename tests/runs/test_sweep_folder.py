@@ -84,7 +84,7 @@ def test_what_is_not_the_folder_of_a_sweep_is_refused(name, content, sweep):
 
 
 def test_members_that_are_not_complete_do_not_count(sweep):
-    """Neither a folder that is gone, nor a run that has not ended, nor a damaged one."""
+    """Neither a missing folder, nor a run that has not ended, nor a damaged one."""
     gone, running, damaged, *others = sweep.members
     shutil.rmtree(sweep.members[gone].path)
     info = sweep.members[running].info.updated(status="running", files=None)

@@ -63,7 +63,7 @@ def test_a_folder_in_the_way_is_told(tmp_path):
 
 
 def test_a_folder_that_vanished_is_told(tmp_path):
-    """As when someone tidies up while a run goes on."""
+    """As when someone tidies up while a run is training."""
     with pytest.raises(RunError, match="gone"):
         write_bytes(tmp_path / "gone" / "file", b"new")
 

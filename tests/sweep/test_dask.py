@@ -32,7 +32,7 @@ def cluster():
 def test_a_cluster_gives_the_same_bits_without_our_files(
     cluster, sweep_config, contents, unbroken, dataset, tmp_path
 ):
-    """The pixels go with the task: the data is gone before the first stack is handed out."""
+    """The pixels are sent with the task: the data is removed before the first stack is sent."""
     mine = shutil.copytree(dataset, tmp_path / "mine")
     sweep = run_sweep(
         sweep_config(data={"dataset": str(mine)}),

@@ -49,7 +49,7 @@ def over_config(make_config):
 
 
 def contents(sweep):
-    """Return what must be the same whoever trains a sweep."""
+    """Return what must be the same whichever workers train a sweep."""
     names = ("sweep.csv", "metrics.csv", "steps.csv", "weights.npz", "confusion.csv")
     files = [path for path in sweep.path.rglob("*") if path.name in names]
     return {str(path.relative_to(sweep.path)): path.read_bytes() for path in files}

@@ -181,7 +181,7 @@ class TestBegun:
 
 
 class TestSameBits:
-    """The bytes of a sweep do not depend on who trained it, nor on how often it was broken off."""
+    """The bytes of a sweep depend neither on its workers nor on how often it was interrupted."""
 
     def test_with_processes_and_a_dataset_that_is_relative_to_another_folder(
         self, sweep_config, after_stacks, dataset, tmp_path, monkeypatch

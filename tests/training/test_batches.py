@@ -56,7 +56,7 @@ def test_without_shuffling_the_order_is_that_of_the_file(epoch):
 
 @given(st.integers(1, 5000), st.integers(0, 2**32 - 1), st.integers(0, 3))
 def test_legacy_orders_are_those_of_a_script_that_shuffles_with_numpy(n_samples, seed, skipped):
-    """One stream, of which some orders may be skipped, and which is drawn anew on resuming."""
+    """One stream, of which some orders may be skipped, and which is replayed on resuming."""
     stream, expected = np.random.RandomState(seed), []
     for _ in range(skipped + 3):
         indices = list(range(n_samples))
@@ -119,7 +119,7 @@ def test_the_bias_pixel_follows_the_scaling(make_split):
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_a_buffer_takes_images_of_fewer_pixels_too(order):
-    """Of any size up to its own, one after the other; pixels lie in memory as images do."""
+    """Of any size up to its own, one after the other; pixels have the memory order of images."""
     buffer = PixelBuffer(4, 5, SYMMETRIC)
     for shape in ((4, 5), (2, 3), (4, 0), (3, 5)):
         images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
