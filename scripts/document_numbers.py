@@ -125,7 +125,7 @@ def lambda_table(runs: Runs) -> str:
         p_value = "-" if pair.p_value is None else _p(pair.p_value)
         accuracy = f"{pair.trained.val_accuracy:.4f}"
         rows.append([f"λ = {pair.l2_lambda:g}", accuracy, minimum, p_value, pair.verdict])
-    return table(["2-vs-3, rate 0.05", "run", "minimum", "p (Holm)", ""], rows)
+    return table(["2-vs-3, shuffled, rate 0.05", "run", "minimum", "p (Holm)", ""], rows)
 
 
 def stability_table(runs: Runs) -> str:
@@ -145,7 +145,11 @@ def stability_table(runs: Runs) -> str:
                 found.verdict,
             ]
         )
-    heads = ["2-vs-3, rate 0.05 (limit 40)", "sharpness at the last weights", "at the minimum"]
+    heads = [
+        "2-vs-3, shuffled, rate 0.05 (limit 40)",
+        "sharpness at the last weights",
+        "at the minimum",
+    ]
     return table([*heads, "fluctuation with batches", "with a full batch", ""], rows)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mnistlin.analysis.evaluate import SPLITS, Evaluation, caption, evaluate
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.analysis.statistics import CONFIDENCE, POWER, PairedCounts, holm, holm_levels
+from mnistlin.config.yaml_text import shown
 from mnistlin.errors import DataError, RunError
 from mnistlin.figures import captions
 from mnistlin.figures.style import BLUE, FAINT, HEIGHT, INK, MUTED, VERMILION
@@ -275,7 +276,9 @@ def _of_pairs(comparison: Comparison) -> str:
 
 
 def _pair_values(pair: Pair) -> dict[str, Any]:
-    differing = [f"{key} {a} / {b}" for key, (a, b) in pair.config_differences.items()]
+    differing = [
+        f"{key} {shown(a)} / {shown(b)}" for key, (a, b) in pair.config_differences.items()
+    ]
     counts = pair.counts
     return {
         "a": str(pair.a.run.path),
