@@ -24,7 +24,7 @@ from mnistlin.cli import (
     sweep,
     train,
 )
-from mnistlin.cli.options import debug_option, wants_debug
+from mnistlin.cli.options import Group, debug_option, wants_debug
 from mnistlin.cli.terminal import log, open_closed_streams
 from mnistlin.errors import MnistlinError
 
@@ -34,7 +34,7 @@ _NOT_UTF_8 = re.compile("[\0\ud800-\udfff]")
 """NUL, and the characters that stand in Python for bytes that are not UTF-8."""
 
 
-class _Group(click.Group):
+class _Group(Group):
     """A group whose commands may raise anything; the user sees one clear error."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

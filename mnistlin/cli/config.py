@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from mnistlin.cli.completion import CONFIG
-from mnistlin.cli.options import debug_option, set_option
+from mnistlin.cli.options import Group, debug_option, set_option
 from mnistlin.cli.terminal import echo, echo_wrapped
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Show shipped configs and the keys that a config may have."""
 

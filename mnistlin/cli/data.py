@@ -3,11 +3,11 @@
 import click
 
 from mnistlin.cli.completion import DATASET
-from mnistlin.cli.options import debug_option
+from mnistlin.cli.options import Group, debug_option
 from mnistlin.cli.terminal import download_bar, echo, echo_value
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """List, fetch and verify datasets."""
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mnistlin.cli.options import WholeList
+from mnistlin.cli.options import Group, WholeList
 from mnistlin.cli.run_dirs import SWEEP, TRAINED_RUN
 from mnistlin.cli.show import Output, load_with_data, output_options, weights_option
 from mnistlin.cli.terminal import fetch_data
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mnistlin.runs.classifier import WeightsName
 
 
-@click.group()
+@click.group(cls=Group)
 def explain() -> None:
     """Explain a run with numbers, a figure and a paragraph."""
 

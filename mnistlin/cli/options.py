@@ -128,6 +128,18 @@ class TrainingOptions:
             self.log(f"warning: the {what} is written, but not all of its figures are drawn")
 
 
+class Group(click.Group):
+    """A group whose help shows the first sentence of each command as a whole."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands; click would end each sentence at the edge of the terminal."""
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, each.get_short_help_str(limit=200)) for name, each in commands if each]
+            )
+
+
 class ConfigCommand(click.Command):
     """A command that takes configs by an option, and says so if one is given without it."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mnistlin.cli.completion import Completed
-from mnistlin.cli.options import debug_option, figure_options, runs_dir_option
+from mnistlin.cli.options import Group, debug_option, figure_options, runs_dir_option
 from mnistlin.cli.run_dirs import RUN_OR_SWEEP
 from mnistlin.cli.show import json_option
 from mnistlin.cli.terminal import echo, echo_value, log
@@ -127,7 +127,7 @@ def _sort_keys(typed: str) -> list[str]:
     return [f"{'-' * typed.startswith('-')}{key}" for key in _listed_keys()]
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--verify", is_flag=True, help="Compare the SHA-256 of all result files.")
 @click.option(
     "--filter",

@@ -159,3 +159,8 @@ def test_all_sizes_that_do_not_fit_a_dataset_are_reported_together(mnistlin):
     assert result.exit_code == 2
     assert "data.train_size: found 20000" in result.stderr
     assert "data.val_size: found 10000" in result.stderr
+
+
+@pytest.mark.parametrize("group", ["", "explain", "data", "config"])
+def test_the_purpose_of_each_command_is_listed_as_a_whole(group, mnistlin):
+    assert "..." not in mnistlin(*group.split(), "--help").stdout.partition("Commands:")[2]
