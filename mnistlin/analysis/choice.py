@@ -169,7 +169,7 @@ class SweepChoice(Result):
         if not n_others:
             return ""
         if not self.choice.p_values:
-            return "One seed per setting allows no test: with other seeds the order may be another."
+            return "One seed per setting allows no test: with other seeds the order may differ."
         if not self.choice.similar:
             return "All others differ significantly from it (paired t-tests, Holm, 5 %)."
         names = "; ".join(map(self.named, self.choice.similar[:5]))
@@ -215,8 +215,8 @@ class SweepChoice(Result):
         return (
             "On the test set, which is read once and for the member chosen by "
             f"{self.test['chosen_by']} alone ({self.test['test_run']}), "
-            f"{written(self.test['test_accuracy'], '.2%')} are correctly classified (95 % interval "
-            f"{low} to {high})."
+            f"{written(self.test['test_accuracy'], '.2%')} of the images are correctly classified "
+            f"(95 % interval {low} to {high})."
         )
 
     def _usable(self) -> list[Key]:

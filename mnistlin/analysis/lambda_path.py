@@ -187,7 +187,7 @@ class LambdaPath(Result):
         of_verdict = {
             "minimum is better": "the minimum is better, so training and not λ costs accuracy",
             "run is better": "the run is better than the minimum of its own objective, so ending "
-            "training before the minimum, or its noise, regularises",
+            "training before the minimum, or its noise, acts as a regulariser",
             "inconclusive": "the images do not decide",
         }
         parts = []

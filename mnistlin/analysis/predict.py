@@ -258,7 +258,7 @@ def _predicted(
     n_marks = count_marks(pixels)
     warning = ""
     if n_marks == 0:
-        warning = "no ink was found, so the answer means nothing; is the image empty?"
+        warning = "no ink was found, so the prediction means nothing; is the image empty?"
     elif grey.shape != shape and is_photo(grey) and reaches_border(ink):
         warning = (
             "ink was found at the edge of this photo, such as lines, a shadow or another object; "

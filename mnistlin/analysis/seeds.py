@@ -79,7 +79,7 @@ class SeedSpread(Result):
         low, high = (written(end, ".2%") for end in (interval.low, interval.high))
         return (
             f"{words} (standard deviation); 95 % t-interval of the mean {low} to {high}. It covers "
-            "what the seed decides; other images would move the mean too."
+            "the effect of the seed alone; other images would change the mean too."
         )
 
     def figure(self) -> "Figure":

@@ -126,7 +126,7 @@ class SweepEffect(Result):
         return (
             f"{words} Against λ = 0 with the same seeds, by paired t-tests corrected for their "
             f"number: {verdicts}. The seeds change the order of the batches only; other validation "
-            "images would move these differences too, which the tests do not include."
+            "images would change these differences too, which the tests do not cover."
         )
 
     def lines(self, width: int | None = None) -> Iterator[str]:
@@ -191,7 +191,7 @@ def _notes(summaries: Sequence[LambdaSummary], *, compares: bool) -> Iterator[st
             "note: the t-interval is of each λ alone; p and verdict (at 5 %) are corrected for "
             f"{n_tested} λ (Holm)"
         )
-        yield "note: the interval covers the order of batches only; other images are not in it"
+        yield "note: the interval covers the order of batches only, not another choice of images"
 
 
 def explain_sweep(sweep: Sweep) -> SweepEffect:

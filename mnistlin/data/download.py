@@ -257,7 +257,7 @@ def _reason(error: Exception) -> str:
         case requests.Timeout():
             return "it did not answer in time"
         case requests.RequestException():
-            return "no connection, or one that broke off"
+            return "no connection, or it was lost"
         case ValueError():
             return "what it sent has the wrong SHA-256"
         case DataError() | TimeoutError():

@@ -369,7 +369,7 @@ def _check_same_shape(train: _Labelled, test: _Labelled) -> None:
     if train.image_shape != test.image_shape:
         raise DataError(
             f"the images of {train.path} have {by_text(train.image_shape)} pixels, those of"
-            f" {test.path} {by_text(test.image_shape)}; they must be alike"
+            f" {test.path} {by_text(test.image_shape)}; they must be equal"
         )
 
 

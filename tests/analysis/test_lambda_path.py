@@ -69,7 +69,7 @@ RIGHT, WRONG = model_with(*[1] * 60), model_with(*[0] * 60)
     ("trained", "minimum", "p_value", "verdict", "words"),
     [
         (WRONG, RIGHT, 0.01, "minimum is better", "training and not λ costs accuracy"),
-        (RIGHT, WRONG, 0.01, "run is better", "regularises"),
+        (RIGHT, WRONG, 0.01, "run is better", "acts as a regulariser"),
         (RIGHT, WRONG, 0.06, "inconclusive", "the images do not decide"),
         (RIGHT, RIGHT, 1.0, "inconclusive", "the images do not decide"),
         (RIGHT, None, None, "not tested", "the search did not converge"),

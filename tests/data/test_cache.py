@@ -20,13 +20,13 @@ QUICK = TimeLimits(
 FAILURES = {
     "missing": "it answered 404 Not Found",
     "failing": "it answered 500 Internal Server Error",
-    "truncated": "no connection, or one that broke off",
+    "truncated": "no connection, or it was lost",
     "cut": "what it sent has the wrong SHA-256",
     "page": "what it sent is a web page (HTML)",
     "other": "what it sent has the wrong SHA-256",
     "endless": "what it sent is longer than",
     "silent": "it did not answer in time",
-    "stalling": "no connection, or one that broke off",
+    "stalling": "no connection, or it was lost",
     "dripping": "it took longer than 2 seconds",
 }
 SLOW = {"stalling", "dripping"}
