@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mnistlin.runs.sweep_folder import Sweep, load_sweep
     from mnistlin.sweep import resume_sweep, run_sweep
 
-_HOMES = {
+_MODULES = {
     "ConfigError": "mnistlin.errors",
     "DataError": "mnistlin.errors",
     "ExperimentConfig": "mnistlin.config",
@@ -93,9 +93,9 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562)."""
     import importlib  # noqa: PLC0415 (kept out of start-up)
 
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'mnistlin' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

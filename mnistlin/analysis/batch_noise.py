@@ -34,7 +34,7 @@ class BatchNoise(Result):
     """The noise of the validation loss of runs with different batch sizes, in nats."""
 
     runs: tuple[tuple[Run, ...], ...]
-    """For each batch size, from the smallest, a run per seed."""
+    """A run per seed for each batch size, in increasing order."""
     noise: NDArray[np.float64]
     """Standard deviations, of shape (n_sizes, n_seeds)."""
 
@@ -204,7 +204,7 @@ class BatchClasses(Result):
 
     run: Run
     counts: NDArray[np.intp]
-    """Of shape (n_batches, n_classes)."""
+    """Numbers of images, (n_batches, n_classes)."""
 
     title = "Classes in the batches"
     stem = "batch-classes"

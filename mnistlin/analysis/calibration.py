@@ -66,13 +66,13 @@ class Calibration:
     ece_interval: Interval
     """95 % bootstrap interval, centred on the error found."""
     ece_if_calibrated: float
-    """In 95 % of samples of this size a calibrated model's ECE is at most this."""
+    """The ECE that a calibrated model does not exceed in 95 % of samples of this size."""
     over_confidence: float
     """Mean confidence minus accuracy."""
     over_confidence_interval: Interval
     brier_score: float
     roc: Roc | None
-    """With two classes, of the first."""
+    """ROC curve of the first of two classes; None with more, or if one does not occur."""
 
     def values(self) -> Mapping[str, Any]:
         """Return the scores by key."""

@@ -69,7 +69,7 @@ class SweepChoice(Result):
     stem = "choice"
 
     def named(self, key: Key) -> str:
-        """Return such as "learning_rate 0.1, λ 0.01"."""
+        """Return the name of a setting, such as "learning_rate 0.1, λ 0.01"."""
         names = [name_of(each) for each in self.sweep.settings.swept]
         parts = (f"{name} {value_text(value)}" for name, value in zip(names, key, strict=True))
         return ", ".join(parts) or "all seeds"

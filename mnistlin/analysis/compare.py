@@ -47,7 +47,7 @@ class Pair:
     b: Evaluation
     counts: PairedCounts
     p_value: float
-    """Of McNemar's exact test, corrected for the number of pairs (Holm)."""
+    """p-value of McNemar's exact test, corrected for the number of pairs (Holm)."""
     level: float = 1 - CONFIDENCE
     """The level at which Holm's method tests this pair: lower with more than one pair."""
 

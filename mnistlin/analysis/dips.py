@@ -286,7 +286,7 @@ def _repetition(found: MeasuredPeriod) -> str:
 
 
 def _listed(numbers: Sequence[int]) -> str:
-    """Return such as "1, 2 and 3"."""
+    """Return numbers as a list in a sentence: "1, 2 and 3"."""
     words = [f"{number:,}" for number in numbers]
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 

@@ -26,7 +26,7 @@ _DIFFERENCE = 1e-5
 _MODELS_AT_ONCE = 200
 _L2_LAMBDAS = (0.0, 0.01, 1.0)
 _N_IMAGES = 128
-"""As in the shipped configs: other sizes may use other code for the products."""
+"""Batch size of the shipped configs: BLAS may use other code for other sizes."""
 
 
 @dataclass(frozen=True)

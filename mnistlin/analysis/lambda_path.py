@@ -84,7 +84,7 @@ class Pair:
     trained: Model
     minimum: Model | None
     p_value: float | None
-    """Of McNemar's test, corrected for the number of λ (Holm)."""
+    """p-value of McNemar's test, corrected for the number of λ (Holm)."""
 
     @property
     def counts(self) -> PairedCounts | None:

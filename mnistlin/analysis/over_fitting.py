@@ -62,7 +62,7 @@ class OverFitting(Result):
 
     @property
     def p_value(self) -> float:
-        """Of no change, corrected for the checks among which one was chosen (Bonferroni)."""
+        """p-value of no change, corrected for the number of checks to choose from (Bonferroni)."""
         if self.interval is None:
             return 1.0
         return min(1.0, self.interval.p_value * (len(self.run.metrics["step"]) - 1))

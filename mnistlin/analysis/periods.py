@@ -211,7 +211,7 @@ class LossByPosition:
     mean: NDArray[np.float64]
     error: NDArray[np.float64]
     p_value: float
-    """Of the test that all positions have the same mean (analysis of variance)."""
+    """p-value of equal means at all positions (analysis of variance)."""
 
 
 def loss_by_position(run: Run, steps_per_epoch: int) -> LossByPosition:

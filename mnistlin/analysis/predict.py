@@ -32,7 +32,7 @@ MAX_DRAWN = 8
 """Maximum number of images in the figure, one per row."""
 
 _ROW_HEIGHT, _PAGE_EDGES = 1.95, 1.6
-"""Of each image, and of the words above and below all of them, in inches."""
+"""Height in inches of each image, and of the text above and below all of them."""
 
 _GREY: Any = {"cmap": "gray", "vmin": 0, "vmax": 255}
 
@@ -47,7 +47,7 @@ class PredictedImage:
     pixels: NDArray[np.float64]
     """The same in the form of the training images."""
     probabilities: NDArray[np.float64]
-    """Of each class, labels ascending."""
+    """Probability of each class, in ascending order of the labels."""
     warning: str
     """Why this may not be an image of one class; empty if nothing does."""
 

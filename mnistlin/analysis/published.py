@@ -146,7 +146,7 @@ _COMPARISONS: Mapping[Quantity, Callable[[Any, Any], str | None]] = {
     "val_accuracy": _compare_accuracy(NAMES["val_accuracy"]),
     "val_loss": _compare_loss,
 }
-"""For each quantity: "" if the typed number is what was found, words if it is near, else None."""
+"""For each quantity: "" if the typed number matches, a description if it is near, else None."""
 
 
 def shown(value: Any) -> str:

@@ -30,9 +30,9 @@ class Choice:
     one_standard_error: Key | None
     """The simplest setting within one standard error of the best; None with a single seed."""
     p_values: Mapping[Key, float]
-    """Of the tests against the reference, corrected for the number of tests."""
+    """p-values of the tests against the reference, corrected for their number."""
     standard_error: float | None = None
-    """Of the mean score of the best setting."""
+    """Standard error of the mean score of the best setting."""
 
 
 def choose(

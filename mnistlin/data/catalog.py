@@ -47,9 +47,9 @@ class Dataset:
     """A known dataset."""
 
     name: str
-    """In configs."""
+    """Name in configs."""
     title: str
-    """In messages."""
+    """Name in messages."""
     description: str
     files: tuple[KnownFile, ...]
     """One for each of `PARTS`, in that order."""

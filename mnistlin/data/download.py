@@ -38,7 +38,7 @@ class TimeLimits:
     silence_seconds: float = 20.0
     """Between two pieces of an answer."""
     file_seconds: float = 60.0
-    """For a file, in addition to the time that its size takes at the slowest rate."""
+    """Seconds for a file, in addition to the time that its size takes at the slowest rate."""
     slowest_rate: float = 50_000.0
     """Bytes per second."""
 

@@ -97,7 +97,7 @@ class IdxFile:
     path: Path
     shape: tuple[int, ...]
     values: NDArray[np.uint8]
-    """Of shape (n_kept, ...); a read-only memory map if the file is raw."""
+    """The first items, (n_kept, ...); a read-only memory map if the file is raw."""
     sha256: str | None
     """Hash of the whole content without gzip; None for a raw file that was not hashed."""
 

@@ -31,7 +31,7 @@ FEW_POINTS = 10
 """A curve of fewer points than this must fit whole."""
 
 WIDE = 2.0
-"""By what factor the beginning may stretch the scale and still be shown."""
+"""Factor by which the beginning may stretch the scale and still be shown."""
 
 FEW_CURVES, UNSTEADY = 4, 5.0
 """With fewer curves than this all count; from this ratio of fluctuations on, one does not."""

@@ -138,7 +138,7 @@ def smallest_type() -> float:
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
+def figure_style() -> Iterator[None]:
     """In the block, draw in this style, whatever the user's matplotlibrc says; also a decorator.
 
     There are no warnings: an untrusted run may hold numbers that overflow, which no axis can show,
@@ -170,7 +170,7 @@ def page(words: tuple[str, str, str], note: str = "", height: float = HEIGHT) ->
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with house_style():
+    with figure_style():
         figure = Figure(figsize=(WIDTH, height), dpi=DPI)
         FigureCanvasAgg(figure)
         figure.set_label(words[0])
@@ -392,7 +392,7 @@ def as_svg(figure: "Figure") -> str:
     return text[text.index("<svg") :]
 
 
-@house_style()
+@figure_style()
 def _rendered(figure: "Figure", fmt: str) -> bytes:
     _find_fonts(figure)
     _fix_layout(figure)

@@ -49,7 +49,7 @@ UNIT = Scaling(divisor=255.0, offset=0.0)
 """To [0, 1]."""
 
 FIXED_SCALINGS = {"symmetric": SYMMETRIC, "unit": UNIT}
-"""By their names in the config."""
+"""The scalings that are not measured, by their names in the config."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

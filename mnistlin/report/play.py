@@ -123,8 +123,8 @@ def write_play_page(
         )
     shown = np.linspace(0, len(runs) - 1, n_shown).round().astype(int)
     html = _render(runs, [models[i] for i in shown], classifiers[0], split)
-    home = out_dir or (runs[0].path if len(runs) == 1 else runs[0].path.parent)
-    path = write_into(home, "play.html", html.encode())
+    folder = out_dir or (runs[0].path if len(runs) == 1 else runs[0].path.parent)
+    path = write_into(folder, "play.html", html.encode())
     return PlayPage(path, tuple(runs[i] for i in shown), len(runs) - n_shown)
 
 

@@ -34,7 +34,7 @@ from mnistlin.text import written
 _PACKAGE = Path(__file__).parents[1]
 
 _MAX_BYTES = 2**28
-"""Of a file of a section: a thousand figures."""
+"""Maximum size of a file of a section: a thousand figures."""
 
 MakeFigure: TypeAlias = Callable[[], Any]
 """Draws a matplotlib figure."""
@@ -66,7 +66,7 @@ class Section:
     evidence: dict[str, Picture]
     explanations: dict[str, str]
     measured: dict[str, dict[str, str]]
-    """For each experiment its measures in words."""
+    """The measures of each experiment, as text."""
 
     @property
     def all_pictures(self) -> Iterator[Picture]:

@@ -29,9 +29,9 @@ def check_removable(path: Path) -> None:
         read_record(path / "sweep.json", SweepInfo)
     else:
         read_record(path / "run.json", RunInfo)
-    home = path.resolve()
-    inside = [each for each in home.iterdir() if each.is_dir() and not each.is_symlink()]
-    for folder in (home, *inside, *([home.parent] if is_sweep(home.parent) else [])):
+    target = path.resolve()
+    inside = [each for each in target.iterdir() if each.is_dir() and not each.is_symlink()]
+    for folder in (target, *inside, *([target.parent] if is_sweep(target.parent) else [])):
         if is_locked(folder):
             raise RunError(
                 f"{path} is in use: a process is writing {folder}; wait until it has ended, or end "
@@ -52,25 +52,25 @@ def remove_folders(paths: Sequence[Path]) -> None:
     """
     for path in paths:
         check_removable(path)
-    homes = {path.resolve() for path in paths}
-    for home in sorted(homes):
-        if homes.isdisjoint(home.parents):
-            _remove(home)
+    targets = {path.resolve() for path in paths}
+    for target in sorted(targets):
+        if targets.isdisjoint(target.parents):
+            _remove(target)
 
 
-def _remove(home: Path) -> None:
-    record = home / ("sweep.json" if is_sweep(home) else "run.json")
+def _remove(target: Path) -> None:
+    record = target / ("sweep.json" if is_sweep(target) else "run.json")
     try:
-        with sole_writer(home):
-            for path in home.iterdir():
+        with sole_writer(target):
+            for path in target.iterdir():
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
-                elif path not in {record, home / LOCK_NAME}:
+                elif path not in {record, target / LOCK_NAME}:
                     path.unlink()
             record.unlink()
-        home.rmdir()
+        target.rmdir()
     except OSError as error:
         reason = error.strerror or str(error)
         raise RunError(
-            f"cannot remove {home}: {reason}; check its permissions and repeat the command"
+            f"cannot remove {target}: {reason}; check its permissions and repeat the command"
         ) from error

@@ -9,7 +9,7 @@ from matplotlib.text import Text
 
 from mnistlin.config import ExperimentConfig
 from mnistlin.experiment import run_experiment
-from mnistlin.figures.style import drawn_for_paper, house_style, save
+from mnistlin.figures.style import drawn_for_paper, figure_style, save
 
 IMAGE_SHAPE = (4, 6)
 
@@ -127,7 +127,7 @@ def assert_readable(monkeypatch, tmp_path):
             patched.setattr(FigureCanvasAgg, "print_png", lambda *_, **__: None)
             save(figure, tmp_path, "figure")  # finds fonts and fixes the layout
         drawn.clear()
-        with monkeypatch.context() as patched, house_style():
+        with monkeypatch.context() as patched, figure_style():
             patched.setattr(Text, "draw", remember)
             figure.draw_without_rendering()  # pixels would take half of the time
         assert drawn

@@ -12,7 +12,7 @@ from mnistlin.figures.style import (
     OKABE_ITO,
     WIDTH,
     drawn_for_paper,
-    house_style,
+    figure_style,
     is_dark,
     name_axes,
     page,
@@ -30,7 +30,7 @@ def empty():
 def test_the_users_settings_neither_change_a_figure_nor_are_changed():
     """Whatever a matplotlibrc says."""
     with mpl.rc_context({"axes.facecolor": "black", "font.size": 40}):
-        with house_style():
+        with figure_style():
             assert mpl.rcParams["axes.facecolor"] == mpl.rcParamsDefault["axes.facecolor"]
             assert mpl.rcParams["font.size"] < 12
         assert mpl.rcParams["axes.facecolor"] == "black"
