@@ -17,7 +17,7 @@ from mnistlin.analysis.batch_noise import BatchClasses
 from mnistlin.analysis.calibration import calibration
 from mnistlin.analysis.claims import verdict_on_all
 from mnistlin.analysis.l2_benefit import Minima
-from mnistlin.analysis.norm_decay import NormDecay, predictions
+from mnistlin.analysis.norm_law import NormLaw, predictions
 from mnistlin.analysis.over_fitting import OverFitting
 from mnistlin.analysis.periods import loss_by_position, measure_period
 from mnistlin.analysis.selection import choose
@@ -213,9 +213,7 @@ def no_false_law(noise: float) -> Simulation:
     def draw(rng: np.random.Generator) -> bool:
         norms = 4 * np.exp(-2 * l2_lambdas) * (1 + noise * rng.standard_normal(10))
         predicted = predictions(l2_lambdas, norms)
-        return (
-            NormDecay(cast("Any", None), l2_lambdas, norms, predicted).is_exponential != "differs"
-        )
+        return NormLaw(cast("Any", None), l2_lambdas, norms, predicted).is_exponential != "differs"
 
     return draw
 

@@ -18,7 +18,7 @@ from mnistlin.analysis import (
     identify,
     l2_benefit,
     lambda_path,
-    norm_decay,
+    norm_law,
     optimum,
     over_fitting,
     replay,
@@ -38,7 +38,7 @@ from mnistlin.analysis.identify import Answer, Identification
 from mnistlin.analysis.l2_benefit import L2Benefit, Minima
 from mnistlin.analysis.lambda_path import LambdaPath, Model
 from mnistlin.analysis.lambda_path import Pair as RunAndMinimum
-from mnistlin.analysis.norm_decay import NormDecay, predictions
+from mnistlin.analysis.norm_law import NormLaw, predictions
 from mnistlin.analysis.optimum import find_optimum
 from mnistlin.analysis.over_fitting import OverFitting
 from mnistlin.analysis.protocols import Ending
@@ -367,13 +367,13 @@ def calibration_results():
 
 
 @pytest.fixture(scope="module")
-def decay_results():
+def norm_law_results():
     """Return results about the norm of the weights, each with the phrase that it must have."""
     l2_lambdas = np.geomspace(0.01, 1, 8)
 
     def result(norms, unstable=()):
         sweep = SimpleNamespace(path="sweep", unstable=dict.fromkeys(unstable, 0.1))
-        return NormDecay(sweep, l2_lambdas, norms, predictions(l2_lambdas, norms))
+        return NormLaw(sweep, l2_lambdas, norms, predictions(l2_lambdas, norms))
 
     exponential = np.exp(-l2_lambdas)
     found = {
@@ -476,7 +476,7 @@ def results(
     path_results,
     stability_results,
     calibration_results,
-    decay_results,
+    norm_law_results,
     shape_results,
     comparisons,
     identifications,
@@ -493,7 +493,7 @@ def results(
         **path_results,
         **stability_results,
         **calibration_results,
-        **decay_results,
+        **norm_law_results,
         **shape_results,
         **comparisons,
         **identifications,
@@ -523,7 +523,7 @@ def test_no_branch_is_left_without_data(results):
         identify,
         l2_benefit,
         lambda_path,
-        norm_decay,
+        norm_law,
         optimum,
         over_fitting,
         replay,

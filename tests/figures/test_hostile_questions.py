@@ -12,7 +12,7 @@ from mnistlin.analysis.early_stopping import explain_early_stopping
 from mnistlin.analysis.evaluate import evaluate
 from mnistlin.analysis.l2_benefit import l2_benefit
 from mnistlin.analysis.lambda_path import explain_lambda
-from mnistlin.analysis.norm_decay import norm_decay
+from mnistlin.analysis.norm_law import norm_law
 from mnistlin.analysis.optimum import find_optimum
 from mnistlin.analysis.over_fitting import find_over_fitting
 from mnistlin.analysis.predict import predict
@@ -166,7 +166,7 @@ OF_SWEEP = [
     (explain_lambda, "one"),
     (explain_lambda, "twelve"),
     (weight_shape, "twelve"),
-    (norm_decay, "twelve"),
+    (norm_law, "twelve"),
     (explain_seeds, "seeds"),
 ]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnistlin.analysis.claims import Evidence, TrainedExperiment, judge
-from mnistlin.analysis.norm_decay import norm_decay
+from mnistlin.analysis.norm_law import norm_law
 from mnistlin.analysis.result import TooShortError
 
 L2_LAMBDAS = np.geomspace(0.01, 1, 8)
@@ -46,19 +46,19 @@ def noisy(norm_of, rng):
 )
 def test_the_law_that_made_the_norms_is_the_nearest(sweep_with, law, norm_of, verdict):
     sweep = sweep_with(noisy(norm_of, np.random.default_rng(0)))
-    assert norm_decay(sweep).best == law
+    assert norm_law(sweep).best == law
     evidence = Evidence((TrainedExperiment("sweep", sweep=sweep),))
     assert judge("norm-decays-exponentially", evidence).verdict == verdict
 
 
 def test_a_law_without_noise_predicts_exactly(sweep_with):
     sweep = sweep_with(lambda x: 0.6 * x**-0.4)
-    assert norm_decay(sweep).errors("power law").max() < 1e-12
+    assert norm_law(sweep).errors("power law").max() < 1e-12
 
 
 def test_few_lambdas_are_inconclusive(sweep_of_three):
     with pytest.raises(TooShortError, match="too few to compare laws"):
-        norm_decay(sweep_of_three)
+        norm_law(sweep_of_three)
 
 
 def test_the_penalty_alone_removes_weights_unless_steps_are_too_large(sweep_of_three, sweep_with):

@@ -58,7 +58,7 @@ LAWS = {
 
 
 @dataclass(frozen=True)
-class NormDecay(Result):
+class NormLaw(Result):
     """The norms of a sweep at its λ > 0, and what each law predicts for the λ that is left out."""
 
     sweep: Sweep
@@ -67,7 +67,7 @@ class NormDecay(Result):
     predicted: Mapping[str, NDArray[np.float64]]
 
     title = "Norm of the weights against λ"
-    stem = "norm-decay"
+    stem = "norm-law"
 
     def errors(self, law: str) -> NDArray[np.float64]:
         """Return the relative error of each prediction."""
@@ -152,7 +152,7 @@ class NormDecay(Result):
         return figure
 
 
-def norm_decay(sweep: Sweep) -> NormDecay:
+def norm_law(sweep: Sweep) -> NormLaw:
     """Compare the laws on the mean norms of a sweep.
 
     Raises
@@ -171,7 +171,7 @@ def norm_decay(sweep: Sweep) -> NormDecay:
     norms = np.array(
         [np.mean([run.metrics["weight_norm"][-1] for run in of.values()]) for of in found.values()]
     )
-    return NormDecay(sweep, l2_lambdas, norms, predictions(l2_lambdas, norms))
+    return NormLaw(sweep, l2_lambdas, norms, predictions(l2_lambdas, norms))
 
 
 def predictions(
@@ -196,7 +196,7 @@ def _predict_left_out(
 @claim("norm-decays-exponentially")
 def _norm_decays_exponentially(evidence: Evidence) -> Finding:
     """No other law predicts the norm at a left-out λ better than an exponential in λ."""
-    found = evidence.ask(norm_decay, evidence.first.whole_sweep)
+    found = evidence.ask(norm_law, evidence.first.whole_sweep)
     own = found.errors("exponential")
     return Finding(
         found.is_exponential,
