@@ -4,7 +4,7 @@ import click
 
 from mnistlin.cli.completion import DATASET
 from mnistlin.cli.options import Group, debug_option
-from mnistlin.cli.terminal import download_bar, echo, echo_value
+from mnistlin.cli.terminal import download_bar, echo, echo_value, echo_wrapped
 
 
 @click.group(cls=Group)
@@ -67,7 +67,7 @@ def verify(ctx: click.Context, target: str) -> None:
 
     checks = verify_files(target)
     for check in checks:
-        echo(f"{'ok   ' if check.ok else 'WRONG'}  {check}")
+        echo_wrapped(f"{'ok   ' if check.ok else 'WRONG'}  {check}", hanging=" " * 7)
     ctx.exit(0 if all(check.ok for check in checks) else DataError.exit_code)
 
 

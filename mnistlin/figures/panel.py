@@ -360,7 +360,9 @@ def add_legend(axes: Axes) -> None:
 
 
 def _wrap(line: str) -> list[str]:
-    return wrap(line, LEGEND_LETTERS)
+    """Wrap a line, also after the underscores in the name of a run."""
+    parts = wrap(line.replace("_", "_ "), LEGEND_LETTERS)
+    return [part.replace("_ ", "_") for part in parts]
 
 
 def images_per_row(run: Run) -> int:

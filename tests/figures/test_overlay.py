@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mnistlin.figures.curves import accuracy_overlay, loss_overlay
-from mnistlin.figures.style import OKABE_ITO, sequential_colors
+from mnistlin.figures.panel import add_legend
+from mnistlin.figures.style import OKABE_ITO, page, sequential_colors
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,16 @@ def test_runs_are_labelled_by_what_differs(pair, legend_of):
             f"shuffle: false {ends[0]:.4f} at the end",
             f"shuffle: true {ends[1]:.4f} at the end",
         ]
+
+
+def test_the_name_of_a_run_is_broken_after_its_time():
+    """Not within a word."""
+    with page(("", "", "")) as figure:
+        axes = figure.subplots()
+        axes.plot([0, 1], label="learning_rate: 0.02\n20260114T093010Z_quickstart")
+        add_legend(axes)
+    (text,) = axes.get_legend().get_texts()
+    assert text.get_text() == "learning_rate: 0.02\n20260114T093010Z_\nquickstart"
 
 
 def test_both_panels_have_one_scale(pair):
