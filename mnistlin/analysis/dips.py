@@ -300,9 +300,10 @@ def _draw_accuracy(axes: "Axes", dips: Dips) -> None:
     at = np.isin(steps, dips.measured.deepest_dips())
     axes.plot(steps, accuracy, color=BLUE, linewidth=1.1)
     axes.plot(steps[at], accuracy[at], "o", color=DIP_COLOR, markersize=5)
+    # To the right, since above a dip its label would be on the curve.
+    look: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8}
     for step, value in zip(steps[at], accuracy[at], strict=True):
-        look: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
-        axes.annotate(f"{step:,}", (step, value), (0, 5), **look)
+        axes.annotate(f"{step:,}", (step, value), (5, 0), **look)
     pad = 0.1 * (np.ptp(settled) or 0.01)
     axes.set_ylim(settled.min() - pad, settled.max() + pad)
     axes.set_xlim(0, steps[-1])
