@@ -1,6 +1,6 @@
 """Where the time of one run goes: `python -m benchmarks.profile --config softmax`.
 
-The trainer has no timers of its own; Python's profiler is laid around it from outside. The table
+The trainer has no timers of its own; it is run under Python's profiler. The table
 shows what the training thread does, its share of evaluation included; its helpers are not in it.
 """
 

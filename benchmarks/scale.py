@@ -1,7 +1,7 @@
 """What more images cost: `python -m benchmarks.scale`.
 
 Makes raw IDX sets of 1, 3, 10 and 30 times MNIST's size, by repeating it with noise, trains one
-epoch on each in a process of its own, and shows time a step and peak anonymous memory (RssAnon,
+epoch on each in a process of its own, and shows time per step and peak anonymous memory (RssAnon,
 sampled). Pages of the mapped file are not counted: they are the kernel's cache, and it takes them
 back at need.
 """
@@ -122,7 +122,7 @@ class _PeakAnonymousMemory:
 
 def _table(rows) -> str:
     lines = [
-        "| size | training images | microseconds a step | peak anonymous MB |",
+        "| size | training images | microseconds per step | peak anonymous MB |",
         "|--:|--:|--:|--:|",
     ]
     lines += [
@@ -141,7 +141,7 @@ def _draw(rows, path: Path) -> None:
     FigureCanvasAgg(figure)
     n_images = [row["n_images"] for row in rows]
     panels = {
-        "microseconds_per_step": "time a step, evaluation included (µs)",
+        "microseconds_per_step": "time per step, evaluation included (µs)",
         "anonymous_megabytes": "peak anonymous memory (MB)",
     }
     for axes, (key, label) in zip(figure.subplots(1, 2), panels.items(), strict=True):

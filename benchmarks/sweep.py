@@ -1,6 +1,6 @@
 """What a sweep costs: `python -m benchmarks.sweep`.
 
-Prints ratios of times that are taken in turn, round after round, so that a machine whose speed
+Prints ratios of times of jobs that alternate for several rounds, so that a machine whose speed
 drifts is equally unfair to both sides; medians. Needs MNIST: `mnistlin data fetch mnist`.
 """
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--widths", action="store_true", help="also the time a model by width")
+    parser.add_argument("--widths", action="store_true", help="also the time per model by width")
     rounds, epochs, widths = vars(parser.parse_args()).values()
     config = load_config("softmax", [f"training.epochs={epochs}"])
     rarely = load_config("softmax", [f"training.epochs={epochs}", "training.checks_per_epoch=1"])
@@ -47,7 +47,7 @@ def main() -> None:
         rounds,
     )
     _print_ratio(
-        "5 λ in one stack / one λ, one check an epoch",
+        "5 λ in one stack / one λ, one check per epoch",
         lambda: train_stack(rarely, splits, L2_LAMBDAS),
         lambda: train_stack(rarely, splits, (0.0,)),
         rounds,
@@ -69,14 +69,14 @@ def train_stack(config: ExperimentConfig, splits: Splits, l2_lambdas: tuple[floa
 
 
 def sweep(config: ExperimentConfig, jobs: int) -> None:
-    """Run a sweep of two seeds into a folder that is thrown away."""
+    """Run a sweep of two seeds in a temporary folder."""
     settings = SweepConfig(l2_lambdas=L2_LAMBDAS, seeds=(0, 1))
     with tempfile.TemporaryDirectory() as runs_dir:
         run_sweep(config.model_copy(update={"sweep": settings}), runs_dir, jobs=jobs)
 
 
 def in_turn(jobs: list[Job], rounds: int) -> list[float]:
-    """Return the median seconds of each job, all of them taken in turn."""
+    """Return the median seconds of each job; the jobs alternate."""
     seconds: list[list[float]] = [[] for _ in jobs]
     for _ in range(rounds):
         for job, taken in zip(jobs, seconds, strict=True):
@@ -92,7 +92,7 @@ def _print_ratio(what: str, job: Job, other: Job, rounds: int) -> None:
 
 
 def _print_widths(config: ExperimentConfig, splits: Splits, rounds: int) -> None:
-    """Print how long a model takes in stacks of several widths, beside one alone."""
+    """Print the time per model in stacks of several widths, relative to one alone."""
 
     def job(width: int) -> Job:
         l2_lambdas = tuple(np.geomspace(1e-4, 1, width).tolist())
@@ -101,7 +101,7 @@ def _print_widths(config: ExperimentConfig, splits: Splits, rounds: int) -> None
     seconds = in_turn([job(width) for width in WIDTHS], rounds)
     a_model = [taken / width for taken, width in zip(seconds, WIDTHS, strict=True)]
     for width, taken in zip(WIDTHS, a_model, strict=True):
-        print(f"{taken / a_model[0]:.2f}  time a model, in a stack of {width} / alone")
+        print(f"{taken / a_model[0]:.2f}  time per model, in a stack of {width} / alone")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write the measured numbers of the documents: blocks between `numbers` comments are computed anew.
+"""Write the measured numbers of the documents: blocks between `numbers` comments are recomputed.
 
     python scripts/document_numbers.py                              # on MNIST, into the documents
     python scripts/document_numbers.py --dataset mnist-5k --check   # in CI: compute, write nothing

@@ -48,7 +48,7 @@ def read_csv(source: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def interleave(
     images: NDArray[np.uint8], labels: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Deal the digits out in turn, 0 to 9, so that any first rows hold every digit equally often.
+    """Order the digits 0 to 9 alternately, so that any first rows have each digit equally often.
 
     Each digit's own images stay in their order.
     """

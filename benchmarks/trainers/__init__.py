@@ -1,1 +1,1 @@
-"""The trainers that are compared: each module has `train(work) -> Result`, set-up not timed."""
+"""The trainers that are compared: each module has `train(workload) -> Result`, set-up not timed."""

@@ -9,17 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.works import Result, Work
+from benchmarks.workloads import Result, Workload
 
 
-def train(work: Work) -> Result:
-    """Train all models of a work at once, compilation included."""
-    return _timed(_prepare(work))
+def train(workload: Workload) -> Result:
+    """Train all models of a workload at once, compilation included."""
+    return _timed(_prepare(workload))
 
 
-def train_again(work: Work) -> Result:
-    """Train all models of a work at once, with what an earlier call compiled."""
-    prepared = _prepare(work)
+def train_again(workload: Workload) -> Result:
+    """Train all models of a workload at once, with what an earlier call compiled."""
+    prepared = _prepare(workload)
     _timed(prepared)
     return _timed(prepared)
 
@@ -33,12 +33,12 @@ def _timed(prepared) -> Result:
     return Result(seconds, float(last[1]), float(last[3]))
 
 
-def _prepare(work: Work):
-    X, y, X_val, y_val = map(jnp.asarray, work.arrays("float32"))
-    how, logistic = work.config.training, work.config.model == "logistic"
-    K = work.setup.weights_shape[0]
-    batches = np.concatenate([work.batches(epoch) for epoch in range(how.epochs)])
-    checked = np.array([work.has_check(step) for step in range(len(batches))])
+def _prepare(workload: Workload):
+    X, y, X_val, y_val = map(jnp.asarray, workload.arrays("float32"))
+    how, logistic = workload.config.training, workload.config.model == "logistic"
+    K = workload.setup.weights_shape[0]
+    batches = np.concatenate([workload.batches(epoch) for epoch in range(how.epochs)])
+    checked = np.array([workload.has_check(step) for step in range(len(batches))])
 
     def losses(Z, y):
         if logistic:
@@ -71,5 +71,5 @@ def _prepare(work: Work):
         return jax.lax.scan(step, jnp.zeros((X.shape[1], K)), (batches, checked))[1]
 
     run = jax.jit(jax.vmap(run_one, in_axes=(0, *[None] * 6)))
-    lambdas = jnp.asarray(work.l2_lambdas)
+    lambdas = jnp.asarray(workload.l2_lambdas)
     return run, (lambdas, X, y, X_val, y_val, jnp.asarray(batches), jnp.asarray(checked))

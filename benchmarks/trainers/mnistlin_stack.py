@@ -3,13 +3,13 @@
 import time
 from collections import deque
 
-from benchmarks.works import Result, Work
+from benchmarks.workloads import Result, Workload
 from mnistlin.training.sgd import train as train_stack
 
 
-def train(work: Work) -> Result:
-    """Train all models of a work at once."""
-    setup = work.setup
+def train(workload: Workload) -> Result:
+    """Train all models of a workload at once."""
+    setup = workload.setup
     started = time.perf_counter()
     (last,) = deque(train_stack(setup), maxlen=1)
     seconds = time.perf_counter() - started

@@ -4,22 +4,22 @@ import time
 
 import numpy as np
 
-from benchmarks.works import Result, Work
+from benchmarks.workloads import Result, Workload
 
 
-def train(work: Work) -> Result:
-    """Train the models of a work one after another."""
-    arrays = work.arrays("float64")
+def train(workload: Workload) -> Result:
+    """Train the models of a workload one after another."""
+    arrays = workload.arrays("float64")
     started = time.perf_counter()
-    for l2_lambda in work.l2_lambdas:
-        rows, _ = train_one(work, *arrays, l2_lambda)
+    for l2_lambda in workload.l2_lambdas:
+        rows, _ = train_one(workload, *arrays, l2_lambda)
     return Result(time.perf_counter() - started, rows[-1][1], rows[-1][3])
 
 
-def train_one(work, X, y, X_val, y_val, l2_lambda):
+def train_one(workload, X, y, X_val, y_val, l2_lambda):
     """Return rows of train_loss, train_accuracy, val_loss, val_accuracy; and the batch losses."""
-    how, logistic = work.config.training, work.config.model == "logistic"
-    W = np.zeros((X.shape[1], work.setup.weights_shape[0]))
+    how, logistic = workload.config.training, workload.config.model == "logistic"
+    W = np.zeros((X.shape[1], workload.setup.weights_shape[0]))
     rows, batch_losses = [], []
 
     def predict(Z):
@@ -34,12 +34,14 @@ def train_one(work, X, y, X_val, y_val, l2_lambda):
         return -np.log(P[np.arange(len(y)), y]).mean(), (P.argmax(axis=1) == y).mean()
 
     for epoch in range(how.epochs):
-        for step, b in enumerate(work.batches(epoch), epoch * work.setup.schedule.steps_per_epoch):
+        for step, b in enumerate(
+            workload.batches(epoch), epoch * workload.setup.schedule.steps_per_epoch
+        ):
             P, target = predict(X[b] @ W), y[b]
             batch_losses.append(-np.log(P[np.arange(len(b)), target]).mean())
             P[np.arange(len(b)), target] -= 1
             residual = P[:, 1:] if logistic else P
             W -= how.learning_rate * (X[b].T @ residual / len(b) + 2 * l2_lambda * W)
-            if work.has_check(step):
+            if workload.has_check(step):
                 rows.append((*score(X, y), *score(X_val, y_val)))
     return rows, batch_losses

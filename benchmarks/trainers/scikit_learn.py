@@ -10,14 +10,14 @@ import warnings
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.works import Result, Work
+from benchmarks.workloads import Result, Workload
 
 
-def train(work: Work) -> Result:
-    """Fit the models of a work one after another."""
-    X, y, X_val, y_val = work.arrays("float32")
+def train(workload: Workload) -> Result:
+    """Fit the models of a workload one after another."""
+    X, y, X_val, y_val = workload.arrays("float32")
     started = time.perf_counter()
-    for l2_lambda in work.l2_lambdas:
+    for l2_lambda in workload.l2_lambdas:
         C = 1 / (2 * len(X) * l2_lambda) if l2_lambda else np.inf
         with warnings.catch_warnings(action="ignore"):  # 100 iterations are not always enough
             model = LogisticRegression(C=C, fit_intercept=False, max_iter=100).fit(X, y)

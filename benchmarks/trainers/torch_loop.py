@@ -7,20 +7,20 @@ import time
 
 import torch
 
-from benchmarks.works import Result, Work
+from benchmarks.workloads import Result, Workload
 
 
 @torch.inference_mode()
-def train(work: Work) -> Result:
-    """Train all models of a work at once."""
-    X, y, X_val, y_val = map(torch.from_numpy, work.arrays("float32"))
-    how, logistic = work.config.training, work.config.model == "logistic"
-    L, K = len(work.l2_lambdas), work.setup.weights_shape[0]
+def train(workload: Workload) -> Result:
+    """Train all models of a workload at once."""
+    X, y, X_val, y_val = map(torch.from_numpy, workload.arrays("float32"))
+    how, logistic = workload.config.training, workload.config.model == "logistic"
+    L, K = len(workload.l2_lambdas), workload.setup.weights_shape[0]
     W = torch.zeros(X.shape[1], L * K)
-    decay = 2 * torch.tensor(work.l2_lambdas).repeat_interleave(K)
+    decay = 2 * torch.tensor(workload.l2_lambdas).repeat_interleave(K)
     Y = y[:, None].float() if logistic else torch.nn.functional.one_hot(y, K).float()
     # One tensor for all: small ones that live on between large ones that do not fill the memory.
-    batch_losses = torch.empty(how.epochs * work.setup.schedule.steps_per_epoch, L)
+    batch_losses = torch.empty(how.epochs * workload.setup.schedule.steps_per_epoch, L)
     rows = []
 
     def losses(Z, y):
@@ -37,7 +37,7 @@ def train(work: Work) -> Result:
     started = time.perf_counter()
     step = 0
     for epoch in range(how.epochs):
-        for b in torch.from_numpy(work.batches(epoch)):
+        for b in torch.from_numpy(workload.batches(epoch)):
             X_b = X[b]
             Z = X_b @ W
             batch_losses[step] = losses(Z, y[b]).mean(0)
@@ -45,7 +45,7 @@ def train(work: Work) -> Result:
             P = torch.sigmoid(Z) if logistic else torch.softmax(Z, -1)
             R = (P - Y[b][:, None]).view(-1, L * K)
             W -= how.learning_rate * (X_b.T @ R / len(b) + decay * W)
-            if work.has_check(step):
+            if workload.has_check(step):
                 rows.append((score(X, y), score(X_val, y_val)))
             step += 1
     (_, train_accuracy), (_, val_accuracy) = rows[-1]

@@ -9,24 +9,24 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.works import Result, Work
+from benchmarks.workloads import Result, Workload
 
 
-def train(work: Work) -> Result:
-    """Train the models of a work one after another."""
-    X, y, X_val, y_val = map(torch.from_numpy, work.arrays("float32"))
+def train(workload: Workload) -> Result:
+    """Train the models of a workload one after another."""
+    X, y, X_val, y_val = map(torch.from_numpy, workload.arrays("float32"))
     sets = TensorDataset(X, y), TensorDataset(X_val, y_val)
     started = time.perf_counter()
-    for l2_lambda in work.l2_lambdas:
-        accuracies = _train_one(work, *sets, l2_lambda)
+    for l2_lambda in workload.l2_lambdas:
+        accuracies = _train_one(workload, *sets, l2_lambda)
     return Result(time.perf_counter() - started, *accuracies)
 
 
 def _train_one(
-    work: Work, train_set: TensorDataset, val_set: TensorDataset, l2_lambda: float
+    workload: Workload, train_set: TensorDataset, val_set: TensorDataset, l2_lambda: float
 ) -> tuple[float, float]:
-    how, n_outputs = work.config.training, work.setup.weights_shape[0]
-    logistic = work.config.model == "logistic"
+    how, n_outputs = workload.config.training, workload.setup.weights_shape[0]
+    logistic = workload.config.model == "logistic"
     model = nn.Linear(train_set.tensors[0].shape[1], n_outputs, bias=False)
     nn.init.zeros_(model.weight)
     optimizer = torch.optim.SGD(
@@ -42,7 +42,7 @@ def _train_one(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            if work.has_check(step):
+            if workload.has_check(step):
                 scores = [_score(model, each, loss_of, logistic) for each in (train_set, val_set)]
             step += 1
     return scores[0][1], scores[1][1]

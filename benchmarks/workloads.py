@@ -1,4 +1,4 @@
-"""The works that all trainers are given, and the data for them."""
+"""The workloads of the benchmarks, the same for all trainers, and their data."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from mnistlin.training.schedule import Setup
 
 @dataclass(frozen=True)
 class Result:
-    """What a trainer came to: training time, and final accuracies of its last model."""
+    """The result of a trainer: training time, and final accuracies of its last model."""
 
     seconds: float
     train_accuracy: float
@@ -22,7 +22,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """One training job: a config, and the λ of the models that are trained with it."""
 
     name: str
@@ -31,7 +31,7 @@ class Work:
 
     @cached_property
     def setup(self) -> Setup:
-        """The job as our trainer takes it."""
+        """The workload as a setup of our trainer."""
         return setup_for(stacked(self.config, self.l2_lambdas), load_splits(self.config.data))
 
     def batches(self, epoch: int) -> np.ndarray:
@@ -44,7 +44,7 @@ class Work:
         return order[: steps * how.batch_size].reshape(steps, how.batch_size)
 
     def has_check(self, step: int) -> bool:
-        """Say whether both whole sets are evaluated after this step."""
+        """Return whether the full sets are evaluated after this step."""
         schedule = self.setup.schedule
         return (
             step % schedule.check_every == 0
@@ -77,17 +77,17 @@ class Work:
         )
 
 
-def all_works(dataset: str = "mnist") -> dict[str, Work]:
-    """Return the three works: softmax, binary without early stopping, and five λ at once."""
+def all_workloads(dataset: str = "mnist") -> dict[str, Workload]:
+    """Return the three workloads: softmax, binary without early stopping, and five λ at once."""
     softmax = _on(load_config("softmax"), dataset)
     binary = _on(load_config("binary-early-stopping", ["early_stopping=null"]), dataset)
     five = (1.0, 0.1, 0.01, 0.001, 0.0)
-    works = (
-        Work("softmax", softmax, (0.0,)),
-        Work("binary", binary, (0.0,)),
-        Work("five-lambdas", softmax, five),
+    workloads = (
+        Workload("softmax", softmax, (0.0,)),
+        Workload("binary", binary, (0.0,)),
+        Workload("five-lambdas", softmax, five),
     )
-    return {work.name: work for work in works}
+    return {workload.name: workload for workload in workloads}
 
 
 def _on(config: ExperimentConfig, dataset: str) -> ExperimentConfig:
