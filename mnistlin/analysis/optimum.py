@@ -391,6 +391,7 @@ def _draw_excess(axes: "Axes", optimum: Optimum) -> None:
     axes.locator_params("y", subs=(1, 2, 5) if few_decades else (1,))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.minorticks_off()
+    axes.locator_params("x", nbins=5)
     axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
