@@ -136,10 +136,10 @@ class SweepChoice(Result):
     def explanation(self) -> str:
         """Describe what was chosen, and what limits trust in it."""
         if self.choice is None:
-            return (
-                "No setting of this sweep can be chosen: every one failed, diverged or is "
-                f"unstable. {self._left_out()}"
-            )
+            reason = "every one failed, diverged or is unstable"
+            if self._usable():
+                reason = "those that could be have no finished run yet"
+            return f"No setting of this sweep can be chosen: {reason}. {self._left_out()}".rstrip()
         return " ".join(
             filter(
                 None,

@@ -5,7 +5,7 @@ import click
 from mnistlin.cli.options import ConfigCommand, config_option, debug_option
 from mnistlin.cli.run_dirs import TRAINED_RUN
 from mnistlin.cli.show import json_option, show
-from mnistlin.cli.terminal import bar, echo_value, stop_request
+from mnistlin.cli.terminal import bar, echo_value, log, stop_request
 
 EXIT_DIFFERS = 5
 
@@ -65,6 +65,7 @@ def replay(ctx: click.Context, run_dir: str, quiet: bool, as_json: bool) -> None
 
         result = replay_run(run, on_segment)
     if result is None:
+        log("interrupted; nothing was compared")
         ctx.exit(request.exit_code)
     show(result, as_json=as_json)
     if not as_json:

@@ -233,7 +233,8 @@ def choice_results():
         "test_interval": (0.8, 0.95),
     }
     return {
-        "No setting of this sweep can be chosen": result(None, {a: "failed", b: "failed"}),
+        "can be chosen: every one failed": result(None, {a: "failed", b: "failed"}),
+        "those that could be have no finished run yet": result(None, {a: "failed"}),
         "Best by mean validation loss": result(Choice(a, (), None, clear), by="loss"),
         "with 0.9000 ± 0.0100. Excluded": result(Choice(a, (), None, {}), {b: "failed"}),
         "One seed per setting allows no test": result(Choice(a, (), None, {})),
