@@ -1,6 +1,7 @@
 """The files that come with the package: configs, report files and the JSON Schema of configs."""
 
 import json
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ def shipped_reports() -> dict[str, Path]:
     """Return the report files that come with the package, by name."""
     paths = {name: _folder() / f"{name}.yaml" for name in REPORTS}
     return {name: path for name, path in paths.items() if path.is_file()}
+
+
+def purpose(config: Path) -> str:
+    """Return the first paragraph of a config's comments, which says what it shows."""
+    text = config.read_text(encoding="utf-8")
+    comments = (line.removeprefix("#").strip() for line in text.splitlines())
+    rest = dropwhile(lambda line: line.startswith("yaml-language-server"), comments)
+    return " ".join(takewhile(bool, rest))
 
 
 def shipped_schema() -> Path:

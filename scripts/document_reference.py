@@ -21,6 +21,7 @@ from mnistlin.runs.checkpoint import CHECKPOINT_NAME
 from mnistlin.runs.records import ResultFile, RunInfo, Summary, SweepInfo
 from mnistlin.runs.sweep_folder import csv_columns
 from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS
+from mnistlin.shipped import purpose
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 
@@ -223,12 +224,6 @@ def _command(words: str, command: click.Command) -> str:
     return "\n\n".join(parts)
 
 
-def _purpose(path: Path) -> str:
-    """Return the first comment of a shipped config."""
-    comments = (line.removeprefix("#").strip() for line in path.read_text("utf-8").splitlines())
-    return next(line for line in comments if line and not line.startswith("yaml-language-server"))
-
-
 def _public(name: str) -> tuple[str, str]:
     first = (getattr(mnistlin, name).__doc__ or "").strip().split("\n\n")[0]
     return f"`{name}`", " ".join(first.split())
@@ -258,7 +253,7 @@ def reference() -> str:
         "## Shipped configs",
         table(
             ["name", "purpose"],
-            ((f"`{name}`", _purpose(path)) for name, path in shipped_configs().items()),
+            ((f"`{name}`", purpose(path)) for name, path in shipped_configs().items()),
         ),
         "## A run folder",
         described("file", FILES, FILES),

@@ -1,7 +1,6 @@
 """Commands about configs: `config show`, `config schema`."""
 
 import json
-from itertools import dropwhile, takewhile
 from typing import Any
 
 import click
@@ -31,23 +30,16 @@ def show(configs: tuple[str, ...], settings: tuple[tuple[str, Any], ...]) -> Non
       mnistlin config show softmax --set training.seed=1 > mine.yaml
     """
     from mnistlin.config import dump_yaml, editor_line, load_config, shipped_configs
+    from mnistlin.shipped import purpose
 
     if not configs:
         shipped = shipped_configs()
         margin = max(map(len, shipped)) + 2
         for name, path in shipped.items():
-            purpose = _purpose(path.read_text(encoding="utf-8"))
-            echo_wrapped(f"{name:<{margin}}{purpose}", hanging=" " * margin)
+            echo_wrapped(f"{name:<{margin}}{purpose(path)}", hanging=" " * margin)
         return
     values = load_config(configs, dict(settings)).model_dump(mode="json")
     echo(f"{editor_line()}\n{dump_yaml(values)}", nl=False)
-
-
-def _purpose(text: str) -> str:
-    """Return the first paragraph of a config's comments, which says what it shows."""
-    comments = (line.removeprefix("#").strip() for line in text.splitlines())
-    rest = dropwhile(lambda line: line.startswith("yaml-language-server"), comments)
-    return " ".join(takewhile(bool, rest))
 
 
 @config.command()

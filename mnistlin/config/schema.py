@@ -278,7 +278,9 @@ class SweepConfig(Section):
         description="Dotted keys of model, data, training or early_stopping, and the values of "
         "each; the members of the sweep are all combinations.",
     )
-    seeds: Seeds = Field((0,), description="The seeds; more than one needs training.shuffle: true.")
+    seeds: Seeds = Field(
+        (0,), description="The seeds; more than one needs training.shuffle: true or sampled rows."
+    )
 
     @model_validator(mode="after")
     def _has_members(self) -> Self:
