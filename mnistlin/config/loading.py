@@ -129,11 +129,11 @@ class _Problem:
 
 
 def _read(source: str | Path) -> tuple[str, str]:
-    """Return the path of a config and its text."""
+    """Return a config's path, or its name if it is a shipped one, and its text."""
     with unreadable_as_config_error(f"the config {source}"):
         path = _find(source)
         with path.open("rb") as file:  # of a longer file, enough to see that it is too long
-            return str(path), file.read(4 * MAX_CHARACTERS + 1).decode()
+            return str(source), file.read(4 * MAX_CHARACTERS + 1).decode()
 
 
 def _find(source: str | Path) -> Path:
