@@ -92,7 +92,7 @@ class Objective:
 
         return times
 
-    def curvatures(self, weights: Floats) -> Iterator[NDArray[np.float64]]:
+    def curvatures(self, weights: Floats) -> Iterator[Floats]:
         """Yield an estimate of the Hessian of J for each output, (n_features + 1) square.
 
         It is Xᵀ diag(m) X / n + 2 λ with the m of `Head.curvature_of_outputs`, in float32.
@@ -119,7 +119,7 @@ class Objective:
             list(pool.map(add_blocks, parts))
         for of_output in PP:
             XP = input_products(of_output.reshape(n_weights, n_weights), self.samples.scaling).T
-            yield self._mean_product(XP.astype(np.float64), np.eye(n_weights))
+            yield self._mean_product(XP, np.eye(n_weights, dtype=np.float32))
 
     def map(
         self, work: Callable[..., _Result], W: Floats, dtype: str, *others: Sequence[Any]

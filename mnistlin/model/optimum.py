@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy
+import scipy.linalg  # at once: `threadpool_limits` limits a BLAS only if it has been loaded
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -222,13 +223,13 @@ class _Search:
         return v
 
 
-def _inverse_factors(curvatures: Iterable[NDArray[np.float64]]) -> NDArray[np.float32]:
+def _inverse_factors(curvatures: Iterable[Floats]) -> NDArray[np.float32]:
     """Return L⁻¹ of each L Lᵀ, which may be rounded: it only scales the search."""
 
-    def inverse_factor(H: NDArray[np.float64]) -> NDArray[np.float32]:
-        ridge = _RIDGE * max(1.0, H.diagonal().max())
-        L = scipy.linalg.cholesky(H + ridge * np.eye(len(H)), lower=True)
-        inverse: NDArray[np.float64] = scipy.linalg.lapack.dtrtri(L, lower=True)[0]
-        return inverse.astype(np.float32)
+    def inverse_factor(H: Floats) -> NDArray[np.float32]:
+        H = H + _RIDGE * max(1.0, H.diagonal().max()) * np.eye(len(H), dtype=H.dtype)
+        L = scipy.linalg.cholesky(H, lower=True, overwrite_a=True)
+        inverse: NDArray[np.float32] = scipy.linalg.lapack.strtri(L, lower=True)[0]
+        return inverse
 
     return np.stack([inverse_factor(H) for H in curvatures])

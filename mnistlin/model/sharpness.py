@@ -6,6 +6,7 @@ Near a minimum, gradient descent multiplies the distance along an eigenvector wi
 
 import numpy as np
 import scipy
+import scipy.linalg  # at once: `threadpool_limits` limits a BLAS only if it has been loaded
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 

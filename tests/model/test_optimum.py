@@ -1,5 +1,8 @@
 """The minimum of the objective: found, proven, and agreed on by scikit-learn."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -83,6 +86,34 @@ class TestBlocks:
         found = np.stack([H @ d for H, d in zip(objective.curvatures(0 * D.T), D, strict=True)])
         hessian = dense_hessian(objective, zeros(objective))
         np.testing.assert_allclose(head.centre(found).T.ravel(), hessian @ D.T.ravel(), atol=1e-4)
+
+
+THREADS_OF_A_SEARCH = """
+from threadpoolctl import threadpool_info
+from mnistlin.model.heads import HEADS
+from mnistlin.model.optimum import minimise
+from model.objectives import objective_of, zeros
+
+def note():
+    libraries = [each for each in threadpool_info() if each["user_api"] == "blas"]
+    n_threads.extend(each["num_threads"] for each in libraries)
+
+n_threads = []
+objective = objective_of(HEADS["softmax"])[0]
+minimise(objective, zeros(objective), on_pass=note)
+print(len(n_threads), max(n_threads))
+"""
+
+
+def test_no_blas_has_more_than_one_thread(monkeypatch):
+    """Neither NumPy's nor SciPy's, which is another library, in the first search of a process."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    command = [sys.executable, "-c", THREADS_OF_A_SEARCH]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    n_seen, most = map(int, done.stdout.split())
+    assert n_seen > 1
+    assert most == 1
 
 
 @cross_entropy_heads
