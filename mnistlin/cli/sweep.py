@@ -238,12 +238,12 @@ def run(
     from mnistlin.analysis.choice import explain_choice
 
     choice = explain_choice(found, how.choose_by, dict(how.reference) or None)
-    if options.with_plots and any(found.by_setting.values()):
+    _print_result(found, choice, as_json=options.as_json)
+    if options.with_plots and any(found.by_setting.values()):  # after the result: it takes seconds
         plots = found.path / "plots"
         options.draw_with_warning(
             "sweep", lambda: draw(choice.sweep, plots, options.file_format, choice=choice)
         )
-    _print_result(found, choice, as_json=options.as_json)
     if found.status == "interrupted":
         options.log(f"resume with: {found.resume_command}")
     ctx.exit(_exit_code(found, request))
@@ -255,18 +255,18 @@ def _show_seeds(sweep: "Sweep", options: TrainingOptions) -> None:
     from mnistlin.cli.show import show
 
     spread = explain_seeds(sweep)
-    if options.with_plots and spread.runs:
-        plots = sweep.path / "plots"
-        options.draw_with_warning("sweep", lambda: draw(sweep, plots, options.file_format))
     ends = {"status": sweep.status, "run": str(sweep.path)}
     if options.as_json:
         warnings, failures = sweep.warnings, sweep.failures
         found = {**ends, **spread.tables(), "warnings": warnings, "failures": failures}
         echo(json.dumps(found))
-        return
-    show(spread, as_json=False)
-    for key, value in ends.items():
-        echo_value(key, value)
+    else:
+        show(spread, as_json=False)
+        for key, value in ends.items():
+            echo_value(key, value)
+    if options.with_plots and spread.runs:
+        plots = sweep.path / "plots"
+        options.draw_with_warning("sweep", lambda: draw(sweep, plots, options.file_format))
     if sweep.status == "interrupted":
         options.log(f"resume with: {sweep.resume_command}")
 

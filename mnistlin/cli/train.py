@@ -89,9 +89,9 @@ def train(  # noqa: PLR0913 (one for each option)
     with stop_request() as request:
         run = _train_with_bar(experiment, resume, data, options, request)
     _warn_of_changes(run, options)
-    if options.with_plots and run.status != "diverged":
-        options.draw_with_warning("run", lambda: _draw(run, options))
     _print_result(run, as_json=options.as_json)
+    if options.with_plots and run.status != "diverged":  # after the result: it takes seconds
+        options.draw_with_warning("run", lambda: _draw(run, options))
     if run.status == "interrupted":
         options.log(f"resume with: {run.resume_command}")
     ctx.exit(_exit_code(run, request))

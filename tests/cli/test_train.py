@@ -40,6 +40,27 @@ def test_figures_are_drawn_unless_they_are_not_wanted(mnistlin, workplace, tiny_
     assert names == {f"{name}.png" for name in RUN_FIGURES}
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", "--config", "tiny.yaml"),
+        ("train", "--config", "tiny.yaml", "--seeds", "0,1"),
+        ("sweep-lambda", "--config", "tiny.yaml", "--lambdas", "0,1"),
+    ],
+)
+def test_the_result_is_printed_before_figures_are_drawn(mnistlin, monkeypatch, command):
+    """Drawing takes seconds, for which nobody has to wait to read the numbers."""
+    printed = []
+
+    def write(path, *_):
+        printed.append(sys.stdout.buffer.getvalue().decode())
+        return path
+
+    monkeypatch.setattr("mnistlin.figures.style.write_into", write)
+    assert mnistlin(*command).exit_code == 0
+    assert "\nrun: " in printed[0]
+
+
 def test_figures_have_the_format_and_the_style_that_are_asked_for(mnistlin, workplace):
     """A page for a paper is 3.4 inches wide: 244.8 points."""
     look = ("--format", "svg", "--style", "paper")
