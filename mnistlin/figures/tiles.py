@@ -67,7 +67,7 @@ class Tiles:
         if fills_width:
             self._column = max(self._column, total_width / pixel / self.n_columns)
         self._pad = PAD / pixel
-        axes.set_anchor("NW")
+        axes.set_anchor("NW" if fills_width else "N")
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0, labelcolor=INK)
