@@ -26,6 +26,7 @@ TRAINERS = {
     "mnistlin": ("mnistlin_stack", "train", "float32, one stack, no black pixels in evaluation"),
     "plain NumPy": ("plain_numpy", "train", "float64, row-major, BLAS threads at default"),
     "PyTorch, by hand": ("torch_loop", "train", "float32 tensors in memory, no autograd"),
+    "PyTorch, tuned": ("torch_tuned", "train", "one thread for steps, checks of an epoch at once"),
     "PyTorch, tutorial": ("torch_tutorial", "train", "DataLoader, autograd, SGD, .item()"),
     "JAX": ("jax_scan", "train", "jit(vmap(scan)), compilation included"),
     "JAX, second call": ("jax_scan", "train_again", "the same, already compiled"),

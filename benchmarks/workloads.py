@@ -34,6 +34,11 @@ class Workload:
         """The workload as a setup of our trainer."""
         return setup_for(stacked(self.config, self.l2_lambdas), load_splits(self.config.data))
 
+    @property
+    def n_outputs(self) -> int:
+        """Number of logits of one model: of a logistic model, one."""
+        return self.setup.weights_shape[1]
+
     def batches(self, epoch: int) -> np.ndarray:
         """Return the samples of each batch of an epoch, (steps, batch_size): the same for all."""
         how, n = self.config.training, self.setup.train.n_samples

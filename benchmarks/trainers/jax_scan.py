@@ -36,7 +36,7 @@ def _timed(prepared) -> Result:
 def _prepare(workload: Workload):
     X, y, X_val, y_val = map(jnp.asarray, workload.arrays("float32"))
     how, logistic = workload.config.training, workload.config.model == "logistic"
-    K = workload.setup.weights_shape[0]
+    K = workload.n_outputs
     batches = np.concatenate([workload.batches(epoch) for epoch in range(how.epochs)])
     checked = np.array([workload.has_check(step) for step in range(len(batches))])
 

@@ -19,7 +19,7 @@ def train(workload: Workload) -> Result:
 def train_one(workload, X, y, X_val, y_val, l2_lambda):
     """Return rows of train_loss, train_accuracy, val_loss, val_accuracy; and the batch losses."""
     how, logistic = workload.config.training, workload.config.model == "logistic"
-    W = np.zeros((X.shape[1], workload.setup.weights_shape[0]))
+    W = np.zeros((X.shape[1], workload.n_outputs))
     rows, batch_losses = [], []
 
     def predict(Z):

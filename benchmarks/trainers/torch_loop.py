@@ -15,7 +15,7 @@ def train(workload: Workload) -> Result:
     """Train all models of a workload at once."""
     X, y, X_val, y_val = map(torch.from_numpy, workload.arrays("float32"))
     how, logistic = workload.config.training, workload.config.model == "logistic"
-    L, K = len(workload.l2_lambdas), workload.setup.weights_shape[0]
+    L, K = len(workload.l2_lambdas), workload.n_outputs
     W = torch.zeros(X.shape[1], L * K)
     decay = 2 * torch.tensor(workload.l2_lambdas).repeat_interleave(K)
     Y = y[:, None].float() if logistic else torch.nn.functional.one_hot(y, K).float()

@@ -25,7 +25,7 @@ def train(workload: Workload) -> Result:
 def _train_one(
     workload: Workload, train_set: TensorDataset, val_set: TensorDataset, l2_lambda: float
 ) -> tuple[float, float]:
-    how, n_outputs = workload.config.training, workload.setup.weights_shape[0]
+    how, n_outputs = workload.config.training, workload.n_outputs
     logistic = workload.config.model == "logistic"
     model = nn.Linear(train_set.tensors[0].shape[1], n_outputs, bias=False)
     nn.init.zeros_(model.weight)
