@@ -273,4 +273,4 @@ def test_offline_the_error_says_where_to_put_the_files():
         locate(MNIST.name)
     for word in ("MNIST", "MNISTLIN_OFFLINE", str(cache_folder("mnist")), "MNISTLIN_DATA_DIR"):
         assert word in str(caught.value)
-    assert "dataset: mnist-5k" in str(caught.value)
+    assert "`--config quickstart` needs no download: its dataset is mnist-5k" in str(caught.value)
