@@ -60,6 +60,9 @@ FEW_LAMBDAS = 6
 MAX_ENDS = 12
 """Up to this many λ are named at the ends of their curves."""
 
+MAX_SHOWN = 24
+"""Of more λ than this, MAX_ENDS are shown as curves and as images."""
+
 _LINE: Any = {"linewidth": 1.5, "marker": "o", "markevery": [-1], "markersize": 4}
 _POINT: Any = {"linestyle": "", "marker": "o", "markersize": 5.5, "elinewidth": 2.0}
 _THROUGH: Any = {"linewidth": 1.2, "alpha": 0.6}
@@ -83,14 +86,24 @@ def groups_of(sweep: Sweep) -> Groups:
     return groups
 
 
+def _shown(groups: Groups) -> tuple[Groups, str]:
+    """Return the λ that curves and images have space for, and a note if these are not all."""
+    if len(groups) <= MAX_SHOWN:
+        return groups, ""
+    l2_lambdas, places = list(groups), np.linspace(0, len(groups) - 1, MAX_ENDS)
+    shown = [l2_lambdas[place] for place in places.round().astype(int)]
+    note = f"{len(shown)} of {len(groups)} λ are shown. "
+    return {l2_lambda: groups[l2_lambda] for l2_lambda in shown}, note
+
+
 def val_accuracy_figure(sweep: Sweep) -> Figure:
     """Draw the validation accuracy over steps, one curve per λ, with its spread over the seeds."""
-    groups, words = groups_of(sweep), _words("Validation accuracy", sweep)
+    (groups, note), words = _shown(groups_of(sweep)), _words("Validation accuracy", sweep)
     runs = [run for members in groups.values() for run in members]
     curves: list[Curve] = []
     edges: list[Curve] = []
     colors = sequential_colors(len(groups))
-    with page(words) as figure:
+    with page(words, note.strip()) as figure:
         axes = figure.subplots()
         step_axes(axes, "validation accuracy (fraction)", runs)
         are_many = len(groups) > FEW_LAMBDAS
@@ -262,14 +275,15 @@ def lambda_weights_figure(sweep: Sweep) -> Figure:
     RunError
         If there are none, or a file of weights is missing or damaged.
     """
-    runs = [members[0] for members in groups_of(sweep).values()]
+    groups, note = _shown(groups_of(sweep))
+    runs = [members[0] for members in groups.values()]
     first = runs[0]
     pixels = np.stack(
         [run.weights["last"][:-1].T for run in runs]
     )  # (n_lambdas, n_outputs, pixels)
     pixels = pixels.reshape(*pixels.shape[:2], *first.image_shape)
     n_lambdas, n_outputs = pixels.shape[:2]
-    note = (
+    note += (
         "Weights after the last step: change of the logit per unit of pixel, pixels being "
         f"{captions.scaling_text(first)}. Colours follow the square root, so that small ones show."
     )

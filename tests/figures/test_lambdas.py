@@ -288,6 +288,23 @@ class TestWeights:
             assert 0 < box.y0 < box.y1 < figure.bbox.y1
 
 
+def test_of_very_many_lambdas_some_are_shown_from_the_first_to_the_last(make_sweep, words_of):
+    """As curves and as images, which the pages say; the other figures show all."""
+    l2_lambdas = [0.0, *np.geomspace(1e-3, 1, 29).tolist()]
+    sweep = make_sweep(l2_lambdas, seeds=(0,), model="logistic")
+    curves, images = val_accuracy_figure(sweep), lambda_weights_figure(sweep)
+    for figure in (curves, images):
+        assert any("12 of 30 λ are shown." in line for line in words_of(figure))
+    (axes,) = curves.axes
+    labels = [line.get_label() for line in axes.lines if "λ" in str(line.get_label())]
+    assert len(labels) == len(images_of(images)) == 12
+    assert (labels[0], labels[-1]) == ("λ = 0", "λ = 1")
+    words = [text.get_text() for text in images_of(images)[0].axes.texts]
+    assert words[0].startswith("λ = 0\n")
+    assert words[-1].startswith("λ = 1\n")
+    assert len(final_accuracy_figure(sweep).axes[0].containers[0].lines[0].get_xdata()) == 30
+
+
 class TestFiles:
     """All figures of a sweep."""
 
