@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from mnistlin.analysis.evaluate import evaluate
+from mnistlin.figures.panel import draw_images
+from mnistlin.figures.style import page
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,17 @@ def test_the_most_confident_mistakes_are_shown_with_their_captions(evaluation):
         true, named = split.targets[sample], predictions.class_index[sample]
         assert next(captions) == f"{split.classes[true]} → {split.classes[named]}"
         assert next(captions) == f"{predictions.probability[sample, named]:.2f}"
+
+
+def test_an_image_is_that_of_the_row_of_its_sample(evaluation):
+    """A split may use some rows of its file only, in any order."""
+    backwards = replace(evaluation.split, rows=evaluation.split.rows[::-1])
+    with page(("", "", "")) as figure:
+        axes = figure.subplots()
+        draw_images(axes, backwards, np.array([0, 1]), [("a", ""), ("b", "")], n_columns=2)
+    for image, row in zip(axes.images, evaluation.split.rows[[-1, -2]], strict=True):
+        pixels = backwards.images[row].reshape(backwards.image_shape)
+        np.testing.assert_array_equal(image.get_array(), pixels)
 
 
 def test_the_page_tells_accuracy_and_interval(evaluation, words_of):
