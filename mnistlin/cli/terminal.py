@@ -32,7 +32,7 @@ def table_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-_UNBROKEN = re.compile(r"`[^`]*`|(?<=: )mnistlin .*| %")
+_NOT_WRAPPED = re.compile(r"`[^`]*`|(?<=: )mnistlin .*| %")
 """Parts of a line that are not wrapped: commands, which are copied, and the sign after a number."""
 
 
@@ -43,7 +43,7 @@ def wrapped(text: str, width: int, hanging: str = "") -> str:
         words = line.lstrip(" ")
         margin = " " * (len(line) - len(words))
         lines += textwrap.wrap(
-            _UNBROKEN.sub(lambda match: match[0].replace(" ", "\0"), words),
+            _NOT_WRAPPED.sub(lambda match: match[0].replace(" ", "\0"), words),
             width,
             initial_indent=margin,
             subsequent_indent=margin + hanging,

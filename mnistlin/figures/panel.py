@@ -381,13 +381,13 @@ def draw_images(
     """Draw images of a split in rows, dark on white, each with its caption (left, right) above."""
     if is_for_paper():  # where images are narrower than two captions
         captions = [
-            (f"{left} {right}" if len(left) < 8 else f"{left}\n{right}", "")
+            ((" " if len(left) < 8 else "\n").join(filter(None, (left, right))), "")
             for left, right in captions
         ]
-    words_height = 0.19 * max(1 + left.rstrip().count("\n") for left, _ in captions)
+    words_height = 0.19 * max(1 + left.count("\n") for left, _ in captions)
     images = split.images[split.rows[samples]].reshape(-1, *split.image_shape)
     grid = Tiles(axes, images, words_height, n_columns, fills_width=True)
     grid.draw(cmap="gray_r", vmin=0, vmax=255)
     weight = "normal" if is_for_paper() else "bold"
     for i, (left, right) in enumerate(captions):
-        grid.write_above(i, left.rstrip(), right, fontweight=weight)
+        grid.write_above(i, left, right, fontweight=weight)

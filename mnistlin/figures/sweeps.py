@@ -278,25 +278,24 @@ def lambda_weights_figure(sweep: Sweep) -> Figure:
     groups, note = _shown(groups_of(sweep))
     runs = [members[0] for members in groups.values()]
     first = runs[0]
-    pixels = np.stack(
-        [run.weights["last"][:-1].T for run in runs]
-    )  # (n_lambdas, n_outputs, pixels)
-    pixels = pixels.reshape(*pixels.shape[:2], *first.image_shape)
-    n_lambdas, n_outputs = pixels.shape[:2]
+    tiles = np.concatenate(
+        [run.weights["last"][:-1].T.reshape(-1, *first.image_shape) for run in runs]
+    )
+    n_lambdas, n_outputs = len(runs), first.weights_shape[1]
     note += (
         "Weights after the last step: change of the logit per unit of pixel, pixels being "
         f"{captions.scaling_text(first)}. Colours follow the square root, so that small ones show."
     )
     height = HEIGHT + 0.62 * max(0, n_lambdas - 5) * (n_outputs > 1)
     with page(captions.of_sweep("Weights", sweep, runs), note, height) as figure:
-        axes, tiles = figure.subplots(), pixels.reshape(-1, *first.image_shape)
+        axes = figure.subplots()
         lambdas = [f"λ = {run.config.training.l2_lambda:.3g}" for run in runs]
         norms = [f"‖W‖ = {run.metrics['weight_norm'][-1]:#.3g}" for run in runs]
         columns = n_outputs if n_outputs > 1 else None
         is_beside = n_outputs > 1 and not is_for_paper()
         words_height = 0.0 if is_beside else 0.2 if columns else 0.4
         grid = Tiles(axes, tiles, words_height, columns, fills_width=is_for_paper())
-        image = grid.draw(cmap=COLORMAP, norm=root_scale(pixels))
+        image = grid.draw(cmap=COLORMAP, norm=root_scale(tiles))
         if is_beside:
             grid.name_rows(list(map("\n".join, zip(lambdas, norms, strict=True))))
         else:  # above the first tile of each λ
