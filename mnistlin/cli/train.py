@@ -91,6 +91,8 @@ def train(  # noqa: PLR0913 (one for each option)
     _warn_of_changes(run, options)
     _print_result(run, as_json=options.as_json)
     if options.with_plots and run.status != "diverged":  # after the result: it takes seconds
+        del data
+        loader.forget_images()  # figures need their memory
         options.draw_with_warning("run", lambda: _draw(run, options))
     if run.status == "interrupted":
         options.log(f"resume with: {run.resume_command}")

@@ -165,6 +165,11 @@ class SplitLoader:
             self._splits[key] = self._divide(data, self.locate(data.dataset, recorded), sampler)
         return self._splits[key]
 
+    def forget_images(self) -> None:
+        """Free the images that nothing else uses; they are read again if they are needed."""
+        self._files.clear()
+        self._splits.clear()
+
     def _divide(self, data: "DataConfig", location: Location, sampler: "_Sampler") -> Splits:
         from_train = data.val_from == "train"
         train_file = self._read(location, "train", _n_rows_needed(data))

@@ -5,9 +5,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -78,7 +78,10 @@ def counts_figure(
         part = PAPER_WIDTH / WIDTH if is_for_paper() else 1.0
         cell = part * CELLS_WIDTH / len(labels), (height - CELLS_HEIGHT) / len(labels)
         norm = PowerNorm(GAMMA, 0, 1)
-        image = matrix.imshow(row_shares(counts), cmap="Blues", norm=norm, aspect="auto")
+        cells, shares = np.arange(len(labels)), row_shares(counts)
+        look: Any = {"cmap": "Blues", "norm": norm, "rasterized": len(labels) > MAX_TICKS}
+        image = matrix.pcolormesh(cells, cells, shares, **look)  # imshow would take 14 MB more
+        matrix.invert_yaxis()
         _write_labels(matrix, labels, *cell)
         size = _type_size(*cell, len(str(counts.max())))
         _write_counts(matrix, image, counts, size)
@@ -133,7 +136,7 @@ def _write_labels(axes: Axes, labels: Sequence[str], width: float, height: float
             label.set(rotation=40, ha="right", rotation_mode="anchor")
 
 
-def _write_counts(axes: Axes, image: AxesImage, counts: Counts, size: float | None) -> None:
+def _write_counts(axes: Axes, image: QuadMesh, counts: Counts, size: float | None) -> None:
     """Write the counts that are not 0 into their cells."""
     if size is None:
         return

@@ -1,6 +1,7 @@
 """Rows first, classes after: the splits hold what the config asks for, or an error says why not."""
 
 import hashlib
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -551,3 +552,15 @@ def test_pixels_that_are_all_alike_cannot_be_standardised(tmp_path, write_datase
     folder = write_dataset(tmp_path / "flat", part, part)
     with pytest.raises(ConfigError, match=r"data.scaling: found standard.* value, 7.*unit"):
         load(folder, scaling="standard")
+
+
+def test_a_loader_frees_its_images_and_reads_them_again(folder):
+    """What they were is loaded again as it was."""
+    loader, data = SplitLoader(), DataConfig(dataset=str(folder))
+    splits = loader.load(data)
+    images, expected = weakref.ref(splits.train.images), splits.train.images.tolist()
+    del splits
+    assert images() is not None
+    loader.forget_images()
+    assert images() is None
+    assert loader.load(data).train.images.tolist() == expected

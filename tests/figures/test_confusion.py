@@ -31,16 +31,16 @@ def test_every_count_that_is_not_zero_is_written_in_its_cell(softmax_run):
 
 def test_colours_are_shares_of_the_row(softmax_run):
     """So that rare classes are not pale."""
-    image = confusion_figure(softmax_run).axes[0].images[0]
+    cells = confusion_figure(softmax_run).axes[0].collections[0]
     counts = softmax_run.confusion
     expected = counts / counts.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(image.get_array(), expected)
+    np.testing.assert_allclose(cells.get_array(), expected)
 
 
 def test_text_has_contrast_to_its_cell(softmax_run):
     """White on dark cells, ink on light ones."""
     matrix = confusion_figure(softmax_run).axes[0]
-    cells = matrix.images[0].to_rgba(row_shares(softmax_run.confusion))
+    cells = matrix.collections[0].to_rgba(row_shares(softmax_run.confusion))
     for text in matrix.texts:
         column, row = map(round, text.get_position())
         assert text.get_color() == ("white" if is_dark(cells[row, column]) else INK)
