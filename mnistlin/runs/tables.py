@@ -8,7 +8,6 @@ import csv
 import io
 import math
 import os
-import warnings
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
 from mnistlin.errors import RunError
 from mnistlin.runs.files import open_plain
@@ -41,6 +41,9 @@ _MEASUREMENTS = frozenset(
         "weight_norm",
     }
 )
+_IN_LINES = b"0123456789+-.eE,\r\n"
+"""What lines of numbers consist of."""
+
 _MAX_LINE_BYTES = 10_000
 _BLOCK_BYTES = 2**17
 _MAX_COUNT = 2**63 - 1
@@ -147,18 +150,23 @@ def read_columns(
         If the file is missing, has another header, a line is damaged, or no line ends after
         `n_bytes`.
     """
-    table = {name: array("d" if name in _MEASUREMENTS else "q") for name in columns}
     with open_plain(path) as file:
         _check_header(path, file.readline(_MAX_LINE_BYTES), columns)
-        first = 2
-        for block in _blocks_of_lines(file, n_bytes):
-            rows = _parsed(path, block, first, columns)
-            for name, values in table.items():
-                values.frombytes(rows[name].tobytes())
-            first += len(rows)
-        if n_bytes not in (None, file.tell()):
+        start = file.tell()
+        # Columns that grow would leave holes in memory, nearly as large as themselves.
+        n_rows = sum(block.count(b"\n") for block in _blocks_of_lines(file, n_bytes))
+        end = file.tell()
+        if n_bytes not in (None, end):
             raise RunError(f"{path}: no line ends after {n_bytes:,} bytes")
-    return {name: np.asarray(values) for name, values in table.items()}
+        table = {name: np.empty(n_rows, _type(name)) for name in columns}
+        file.seek(start)
+        n_read = 0
+        for block in _blocks_of_lines(file, end):
+            parsed = _parsed(path, block, n_read + 2, columns)
+            for values, more in zip(table.values(), parsed, strict=True):
+                values[n_read : n_read + len(more)] = more
+            n_read += len(parsed[0])
+    return table
 
 
 def read_checks(path: Path, n_bytes: int) -> list[Check]:
@@ -179,7 +187,8 @@ def _blocks_of_lines(file: BinaryIO, n_bytes: int | None) -> Iterator[bytes]:
             return
         lines, end, rest = (rest + block).rpartition(b"\n")
         if len(rest) >= _MAX_LINE_BYTES:  # not a line of ours; `_cells` rejects it
-            lines, end, rest = lines + end, rest, b""
+            yield lines + end + rest
+            return
         if end:
             yield lines + end
 
@@ -190,21 +199,27 @@ def _check_header(path: Path, line: bytes, columns: Sequence[str]) -> None:
         raise RunError(f"{path}: the first line is {line[:200]!r}; expected {expected!r}")
 
 
-def _parsed(path: Path, block: bytes, first: int, columns: Sequence[str]) -> NDArray[Any]:
-    """Return the cells of some lines as a structured array, or name the first that is damaged.
+def _type(column: str) -> Literal["d", "q"]:
+    """Return the code of a column's type: float64 for measurements, int64 for counts."""
+    return "d" if column in _MEASUREMENTS else "q"
 
-    NumPy parses quickly, but does not say which line or cell was wrong.
+
+def _parsed(path: Path, block: bytes, first: int, columns: Sequence[str]) -> "list[array[Any]]":
+    """Return the columns of some lines, or name the first line that is damaged.
+
+    A JSON parser is three times as fast as NumPy, but does not say which line or cell was wrong.
     """
-    formats = ["f8" if name in _MEASUREMENTS else "i8" for name in columns]
-    dtype = np.dtype(list(zip(columns, formats, strict=True)))
-    with warnings.catch_warnings(action="error"), suppress(ValueError, Warning):
-        table = np.loadtxt(io.BytesIO(block), dtype, comments=None, delimiter=",", ndmin=1)
-        is_finite = all(np.isfinite(table[name]).all() for name in columns)
-        if is_finite and len(table) == block.count(b"\n"):
-            return table
-    lines = block.removesuffix(b"\n").split(b"\n")
+    lines, n = block.removesuffix(b"\n").split(b"\n"), len(columns)
+    is_plain = block.endswith(b"\n") and not block.translate(None, _IN_LINES)
+    if is_plain and {line.count(b",") for line in lines} == {n - 1}:
+        with suppress(ValueError, TypeError, OverflowError):
+            cells = from_json(b"[%s]" % b",".join(lines))
+            table = [array(_type(name), cells[i::n]) for i, name in enumerate(columns)]
+            if all(np.isfinite(column).all() for column in table):
+                return table
     rows = [_cells(line, f"{path}: line {first + i}", columns) for i, line in enumerate(lines)]
-    return np.array(rows, dtype)
+    cells_of = zip(columns, zip(*rows, strict=True), strict=True)
+    return [array(_type(name), cells) for name, cells in cells_of]
 
 
 def _cells(line: bytes, where: str, columns: Sequence[str]) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """The CSV files of a run, written and read back."""
 
 import csv
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -78,6 +79,7 @@ def test_a_line_without_its_end_does_not_count(tmp_path, rest):
     "line",
     [
         *("", "1,0", "1,0,0.5,7", "1;0;0.5", "a,0,0.5", "1,0,x", "1.5,0,0.5", "1,0,"),
+        *("1,0,true", "1,0,[0.5]", "1,0,0.5],[1", '1,0,"0.5"', "1,,0,0.5"),
         *("1,0,nan", "1,0,inf", "1,0,1e999", f"{2**63},0,0.5", f"{'9' * 5000},0,0.5", "\0,0,0.5"),
     ],
 )
@@ -148,4 +150,35 @@ def test_a_long_table_is_read_whole_and_a_wrong_line_is_found_in_it(tmp_path):
     lines[17_000] = "17000,0\n"
     path.write_text("step,epoch,batch_loss\n" + "".join(lines), newline="")
     with pytest.raises(RunError, match=r"line 17002 does not have 3 cells"):
+        read_columns(path, STEPS_COLUMNS)
+
+
+def test_all_digits_of_a_float_count(tmp_path):
+    """A parser may be fast, but not round twice."""
+    bits = np.random.default_rng(0).integers(0, 2**64, 20_000, dtype=np.uint64)
+    losses = bits.view(float)[np.isfinite(bits.view(float))].tolist()
+    path = tmp_path / "steps.csv"
+    path.write_text(csv_text([STEPS_COLUMNS, *((0, 0, loss) for loss in losses)]))
+    assert read_columns(path, STEPS_COLUMNS)["batch_loss"].tolist() == losses
+
+
+def test_reading_takes_little_more_memory_than_the_columns(tmp_path):
+    path, n_rows = tmp_path / "steps.csv", 100_000
+    path.write_text("step,epoch,batch_loss\n" + "0,0,0.123456789\n" * n_rows)
+    tracemalloc.start()
+    try:
+        columns = read_columns(path, STEPS_COLUMNS)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    size = sum(column.nbytes for column in columns.values())
+    assert size == 3 * 8 * n_rows
+    assert peak < 2 * size
+
+
+def test_a_number_without_an_end_is_not_read(tmp_path):
+    """Nor is the rest of its file."""
+    path = tmp_path / "steps.csv"
+    path.write_text(f"step,epoch,batch_loss\n0,0,0.5\n1,0,0.{'3' * 200_000}")
+    with pytest.raises(RunError, match="line 3"):
         read_columns(path, STEPS_COLUMNS)
