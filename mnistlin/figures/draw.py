@@ -1,6 +1,8 @@
 """The figures of runs and sweeps by name, and the files that they are drawn into."""
 
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -116,12 +118,24 @@ def draw_all(makers: Mapping[str, Callable[[], Figure]], out_dir: Path, fmt: str
         At the end, if any failed.
     """
     paths, reasons = [], []
-    for name, make in makers.items():
-        try:
-            paths.append(save(make(), out_dir, name, fmt))
-        except RunError as error:
-            reasons.append(str(error))
+    with _frozen_heap():
+        for name, make in makers.items():
+            try:
+                paths.append(save(make(), out_dir, name, fmt))
+            except RunError as error:
+                reasons.append(str(error))
+            gc.collect()  # a figure has reference cycles; that of a long run takes 50 MB
     if reasons:
         causes = "; ".join(dict.fromkeys(reasons))  # often one cause for all of them
         raise RunError(f"{len(reasons)} of {len(makers)} figures could not be drawn: {causes}")
     return paths
+
+
+@contextmanager
+def _frozen_heap() -> Iterator[None]:
+    """In the block, search for cycles only among new objects, which takes a tenth of the time."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

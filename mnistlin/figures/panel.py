@@ -5,10 +5,10 @@ squash what matters into a line. `robust_limits` chooses what deserves the scale
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from textwrap import wrap
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy
@@ -55,11 +55,16 @@ class Limits:
     is_log: bool = False
 
     @property
+    def width(self) -> float:
+        """How far apart the ends are."""
+        return self.high - self.low
+
+    @property
     def padded(self) -> tuple[float, float]:
         """The range with a margin at both ends."""
         if self.is_log:
             return self.low / 1.3, self.high * 1.3
-        pad = 0.05 * (self.high - self.low) or 0.05 * abs(self.high) or 0.05
+        pad = 0.05 * self.width or 0.05 * abs(self.high) or 0.05
         return self.low - pad, self.high + pad
 
 
@@ -72,17 +77,12 @@ def robust_limits(
     these. Values that no axis can show, such as nan, do not count, nor do `edges`, those of bands
     around curves, on a logarithmic scale: mean - sd may be below 0.
     """
-    values = _points(curves).values
-    if not len(values):
-        return None
-    if allows_log and _span_ratio(_points(curves, settled=True).values) > HUGE_RATIO:
-        positive = values[values > 0]
-        return Limits(float(positive.min()), float(positive.max()), is_log=True)
-    values = _points([*curves, *edges]).values
-    settled = _points([*curves, *edges], settled=True).values
-    fits = not len(settled) or np.ptp(values) <= WIDE * np.ptp(settled)
-    shown = values if fits else settled
-    return Limits(float(shown.min()), float(shown.max()))
+    positive, settled = (_range(curves, positive=True, settled=late) for late in (False, True))
+    if allows_log and positive and settled and settled.high > HUGE_RATIO * settled.low:
+        return replace(positive, is_log=True)
+    shown, settled = (_range([*curves, *edges], settled=late) for late in (False, True))
+    is_too_wide = shown and settled and shown.width > WIDE * settled.width
+    return settled if is_too_wide else shown
 
 
 def steady(curves: Sequence[Curve]) -> list[Curve]:
@@ -99,7 +99,7 @@ def steady(curves: Sequence[Curve]) -> list[Curve]:
 
 def _fluctuation(curve: Curve) -> float:
     """Return the standard deviation of the changes between values after the beginning."""
-    values = _points([curve], settled=True).values
+    values = curve[1][_counting(*curve, settled=True)]
     return float(np.diff(values).std()) if len(values) > 1 else 0.0
 
 
@@ -107,44 +107,52 @@ def off_scale(curves: Sequence[Curve], limits: Limits, fmt: str) -> str:
     """Describe which values the limits hide, formatted by `fmt`; empty if they hide none."""
     if limits.is_log:
         return ""
-    points, (low, high) = _points(curves), limits.padded
-    is_above, is_below = points.values > high, points.values < low
+    (low, high), values = limits.padded, _range(curves)
     extremes = []
-    if is_above.any():
-        extremes.append(f"up to {points.values.max():{fmt}}")
-    if is_below.any():
-        extremes.append(f"down to {points.values.min():{fmt}}")
+    if values is not None and values.high > high:
+        extremes.append(f"up to {values.high:{fmt}}")
+    if values is not None and values.low < low:
+        extremes.append(f"down to {values.low:{fmt}}")
     if not extremes:
         return ""
-    last = points.steps[is_above | is_below].max()
+    last = max(_last_step_outside(curve, low, high) for curve in curves)
     return f"not shown: {' and '.join(extremes)} in steps 0 to {last:,.0f}"
 
 
-class _Points(NamedTuple):
-    """Steps and values of several curves, one after the other."""
+def _last_step_outside(curve: Curve, low: float, high: float) -> float:
+    steps, values = curve
+    is_outside = _counting(*curve) & ((values < low) | (values > high))
+    return float(steps.max(where=is_outside, initial=0))
 
-    steps: NDArray[np.float64]
-    values: NDArray[np.float64]
 
+def _range(
+    curves: Sequence[Curve], *, positive: bool = False, settled: bool = False
+) -> Limits | None:
+    """Return the lowest and the highest value of curves; None if there is none.
 
-def _points(curves: Sequence[Curve], *, settled: bool = False) -> _Points:
-    """Return all points of curves that an axis can show, or only those after their beginnings."""
-    kept = [np.empty((2, 0))]
+    Nothing is copied, since the curves of a long run are large.
+    """
+    low, high = np.inf, -np.inf
     for steps, values in curves:
-        is_kept = np.abs(values) <= MAX_VALUE  # false for nan
-        if settled and len(steps) >= FEW_POINTS:
-            is_kept &= steps >= SETTLED_AFTER * steps.max()
-        kept.append(np.stack([steps[is_kept], values[is_kept]]))
-    return _Points(*np.concatenate(kept, axis=1))
+        counts = _counting(steps, values, settled=settled)
+        if positive:
+            counts &= values > 0
+        low = min(low, float(values.min(where=counts, initial=np.inf)))
+        high = max(high, float(values.max(where=counts, initial=-np.inf)))
+    return Limits(low, high) if low <= high else None
 
 
-def _span_ratio(values: NDArray[np.float64]) -> float:
-    """Return how many times as large as the smallest positive value the largest one is."""
-    positive = values[values > 0]
-    return float(positive.max() / positive.min()) if len(positive) else 1.0
+def _counting(
+    steps: NDArray[Any], values: NDArray[Any], *, settled: bool = False
+) -> NDArray[np.bool_]:
+    """Return which values an axis can show: of all, or of those after the beginning."""
+    can_be_shown = (values >= -MAX_VALUE) & (values <= MAX_VALUE)  # false for nan
+    if settled and len(steps) >= FEW_POINTS:
+        can_be_shown &= steps >= SETTLED_AFTER * steps.max()
+    return can_be_shown
 
 
-N_BINS = 2500
+N_BINS = 1000
 """More than the pixels across a panel: within a bin, a line only shows its ends and extremes."""
 
 MARKED_CHECKS = 12

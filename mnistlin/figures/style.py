@@ -455,8 +455,8 @@ def _fix_layout(figure: "Figure") -> None:
 
 
 def _hide_overlapping_tick_labels(axes: "Axes") -> None:
-    """Hide tick labels of an x axis that would touch the previous one; their ticks stay."""
-    shown: list[Bbox] = []
+    """Hide tick labels of x that would touch the previous one or the title; their ticks stay."""
+    shown = [axes.xaxis.label.get_window_extent()] if axes.get_xlabel() else []
     for label in axes.get_xticklabels():
         if label.get_text() and not label.get_rotation():
             extent = label.get_window_extent()

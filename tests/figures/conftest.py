@@ -1,5 +1,6 @@
 """Real, tiny runs to draw, each trained once for all tests."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,8 @@ from matplotlib.text import Text
 from mnistlin.config import ExperimentConfig
 from mnistlin.experiment import run_experiment
 from mnistlin.figures.style import drawn_for_paper, figure_style, save
+from mnistlin.runs.folder import load_run
+from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, csv_text
 
 IMAGE_SHAPE = (4, 6)
 
@@ -110,6 +113,22 @@ def legend_of():
 def constant_run(make_run):
     """Return a run whose weights hardly move, with a long name."""
     return make_run(name=("a_very_long_name_without_any_space_" * 4)[:100], learning_rate=1e-12)
+
+
+@pytest.fixture(scope="session")
+def long_run(tmp_path_factory, softmax_run):
+    """Return a run of 20,001 steps and checks, which are far apart: it ends at step 1,000,000."""
+    folder = shutil.copytree(softmax_run.path, tmp_path_factory.mktemp("long") / "long")
+    rng = np.random.default_rng(0)
+    for name, columns in [("metrics.csv", METRICS_COLUMNS), ("steps.csv", STEPS_COLUMNS)]:
+        steps = 50 * np.arange(20_001)
+        table = {column: rng.random(len(steps)) for column in columns}
+        counts = {"step": steps, "epoch": steps // 100}
+        if name == "metrics.csv":
+            counts["checks_without_improvement"] = np.zeros_like(steps)
+        rows = zip(*(column.tolist() for column in (table | counts).values()), strict=True)
+        (folder / name).write_text(csv_text([columns, *rows]))
+    return load_run(folder)
 
 
 @pytest.fixture

@@ -40,6 +40,18 @@ def test_accuracy_lines_are_the_columns_of_metrics(softmax_run):
     assert_column(lines["validation set"], softmax_run, "val_accuracy")
 
 
+@pytest.mark.parametrize("draw", [loss_figure, accuracy_figure])
+def test_a_long_run_is_drawn_with_no_more_points_than_a_panel_can_show(long_run, draw):
+    """Each line begins and ends with the first and the last check, and keeps their extremes."""
+    what = draw.__name__.removesuffix("_figure")
+    lines = [line for line in draw(long_run).axes[0].lines if " set\n" in line.get_label()]
+    for line, part in zip(lines, ("train", "val"), strict=True):
+        values, shown = long_run.metrics[f"{part}_{what}"], line.get_ydata()
+        assert len(shown) < len(values) / 4
+        assert [shown[0], shown[-1]] == [values[0], values[-1]]
+        assert [shown.min(), shown.max()] == [values.min(), values.max()]
+
+
 def test_the_batch_loss_is_a_mean_over_ten_steps(softmax_run):
     """Each point is in the middle of its ten steps."""
     (axes,) = loss_figure(softmax_run).axes

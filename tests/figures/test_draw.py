@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import weakref
 
 import pytest
 
 from mnistlin.errors import RunError
-from mnistlin.figures.draw import RUN_FIGURES, draw_overlay, draw_run
+from mnistlin.figures.draw import RUN_FIGURES, draw_all, draw_overlay, draw_run
 from mnistlin.figures.style import FORMATS, save
 from mnistlin.runs.folder import load_run
 
@@ -57,6 +58,19 @@ def test_an_overlay_has_two_figures(softmax_run, stopped_run, tmp_path):
     paths = draw_overlay([softmax_run, stopped_run], tmp_path)
     assert paths == [tmp_path / "loss.png", tmp_path / "accuracy.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_a_figure_is_freed_before_the_next_one_is_drawn(softmax_run, tmp_path):
+    """Those of a long run take 50 MB each."""
+    drawn = []
+
+    def draw():
+        assert not any(figure() for figure in drawn)
+        figure = RUN_FIGURES["accuracy"](softmax_run)
+        drawn.append(weakref.ref(figure))
+        return figure
+
+    assert len(draw_all({"a": draw, "b": draw}, tmp_path, "png")) == len(drawn) == 2
 
 
 def test_no_runs_cannot_be_overlaid(tmp_path):

@@ -16,7 +16,10 @@ LONG = "a_very_long_name_without_any_space_" * 4
 @pytest.mark.parametrize("name", RUN_FIGURES)
 @pytest.mark.parametrize(
     ("run", "smallest"),
-    [("stopped_run", "page"), ("stopped_run", "paper"), ("constant_run", "page")],
+    [
+        *[("stopped_run", "page"), ("stopped_run", "paper"), ("constant_run", "page")],
+        *[("long_run", "page"), ("long_run", "paper")],
+    ],
     indirect=["smallest"],
 )
 def test_the_figures_of_a_run_are_readable(name, run, smallest, assert_readable, request):
