@@ -34,6 +34,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close}?" if close else ""
 
 
+def shortened(text: str, limit: int) -> str:
+    """Return text of at most `limit` characters: its beginning and its end, if it is longer."""
+    n_last = (limit - 1) // 2
+    return text if len(text) <= limit else f"{text[: limit - 1 - n_last]}…{text[-n_last:]}"
+
+
 def printable(text: str, kept: str = "\n") -> str:
     """Escape control characters, except `kept`, since quoted text may be untrusted."""
     if text.isprintable():

@@ -17,6 +17,7 @@ from mnistlin.runs.scan import (
     newest_first,
     recorded,
     runs_folder,
+    short_name,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +44,11 @@ class RunDir(click.ParamType[str]):
             return str(self._recent(text, folder, param, ctx))
         if text and _exists(folder / text):
             return str(folder / text)
-        named = [path for path in newest_first(folder) if path.name.partition("_")[2] == text]
+        named = [
+            path
+            for path in newest_first(folder)
+            if text in {path.name.partition("_")[2], short_name(path.name)}
+        ]
         if len(named) > 1:
             names = ", ".join(path.name for path in named[:5])
             reason = f"{len(named)} runs in {folder} are called {text}"

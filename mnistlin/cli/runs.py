@@ -160,8 +160,9 @@ def runs(  # noqa: PLR0913 (one for each option)
     """List runs and sweeps, newest first, and say how to repair those with problems.
 
     A column is shown for each config key in which the listed runs differ; a sweep is one line. Any
-    command takes @last, @-2 (the last but one) or the name of a listed folder instead of its path.
-    Result files are checked by their size; --verify compares their SHA-256 too.
+    command takes @last, @-2 (the last but one) or the name of a listed folder, even if it is
+    shortened in a narrow list, instead of its path. Result files are checked by their size;
+    --verify compares their SHA-256 too.
 
     \b
     Examples:

@@ -9,6 +9,7 @@ from mnistlin.config import WITHOUT_EFFECT, ExperimentConfig, flat
 from mnistlin.runs.folder import Run
 from mnistlin.runs.scan import is_sweep
 from mnistlin.runs.sweep_folder import Sweep, column_of, value_text
+from mnistlin.text import shortened
 
 __all__ = [
     "SHORT_NAME",
@@ -118,9 +119,7 @@ def plain(text: str, limit: int = MAX_NAME) -> str:
     matplotlib would read $...$ as mathematics, and leave out of a legend what begins with _.
     """
     line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
-    if len(line) > limit:
-        line = f"{line[: limit // 2]}…{line[-(limit - limit // 2 - 1) :]}"
-    line = line.replace("$", r"\$")
+    line = shortened(line, limit).replace("$", r"\$")
     return f" {line}" if line.startswith("_") else line
 
 

@@ -63,8 +63,7 @@ class Entry:
             "started_utc": self.started_utc,
             "run": self.path.name,
         }
-        found = {**self.settings, **self.summary, **own}
-        return [found[key]] if key in found else []
+        return [of[key] for of in (own, self.summary, self.settings) if key in of][:1]
 
     def as_object(self) -> dict[str, Any]:
         """Return the entry as an object for JSON."""

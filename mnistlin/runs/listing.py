@@ -10,9 +10,10 @@ from mnistlin.config import WITHOUT_EFFECT, config_keys, parse_setting
 from mnistlin.errors import ConfigError
 from mnistlin.runs.index import Entry
 from mnistlin.runs.records import Summary
+from mnistlin.runs.scan import short_name
 from mnistlin.runs.sweep_folder import column_of, value_text
-from mnistlin.runs.tables import aligned
-from mnistlin.text import did_you_mean
+from mnistlin.runs.tables import GAP, aligned
+from mnistlin.text import did_you_mean, printable
 
 _RESULTS = ("last_val_accuracy", "best_val_accuracy", "stop_epoch")
 _FIRST_KEYS = (
@@ -121,8 +122,8 @@ def table(entries: Sequence[Entry], width: int | None = None) -> tuple[list[str]
     """Return the lines of a table of runs, header first, and the columns that did not fit.
 
     In addition to status and results there is a column for each config key in which the entries
-    differ. Where the table is wider than `width`, the header is wrapped, then columns are left out;
-    the first column, the folder, is never cut.
+    differ. Where the table is wider than `width`, the header is wrapped, then names of folders are
+    shortened, and then columns are left out, except the first one, the folder.
     """
     if not entries:
         return [], []
@@ -130,18 +131,22 @@ def table(entries: Sequence[Entry], width: int | None = None) -> tuple[list[str]
     columns = {"run": [entry.path.name for entry in entries]}
     columns["status"] = [entry.status for entry in entries]
     columns |= {key: [_cell(entry, key) for entry in entries] for key in (*keys, *_RESULTS)}
-    lines = _lines(columns, is_wrapped=False)
+    columns = {
+        key: [printable(cell, kept="") for cell in column] for key, column in columns.items()
+    }
+    heads = {key: [column_of(key)] for key in columns}
     left_out: list[str] = []
-    rest = [key for key in keys if key not in _FIRST_KEYS]
-    main = [key for key in _FIRST_KEYS if key in keys]
-    removable = ["status", "last_val_accuracy", *main, "stop_epoch", "best_val_accuracy", *rest]
-    while width is not None and max(map(len, lines)) > width:
-        lines = _lines(columns, is_wrapped=True)
-        if max(map(len, lines)) <= width or not removable:
-            break
-        left_out.append(removable.pop())
-        del columns[left_out[-1]]
-    return lines, left_out
+    if width is not None and _width(heads, columns) > width:
+        heads = {key: head.replace("_", "_\n").split("\n") for key, [head] in heads.items()}
+    if width is not None and _width(heads, columns) > width:
+        columns["run"] = list(map(short_name, columns["run"]))
+        rest = [key for key in keys if key not in _FIRST_KEYS]
+        main = [key for key in _FIRST_KEYS if key in keys]
+        removable = ["status", "last_val_accuracy", *main, "stop_epoch", "best_val_accuracy", *rest]
+        while removable and _width(heads, columns) > width:
+            left_out.append(removable.pop())
+            del columns[left_out[-1]]
+    return _lines(heads, columns), left_out
 
 
 def differing_keys(entries: Sequence[Entry]) -> list[str]:
@@ -173,13 +178,14 @@ def _cell(entry: Entry, key: str) -> str:
     return "null" if values[0] is None else value_text(values[0])
 
 
-def _lines(columns: Mapping[str, Sequence[str]], *, is_wrapped: bool) -> list[str]:
-    """Return aligned lines; a wrapped header is broken after underscores."""
-    heads = [
-        column_of(key).replace("_", "_\n").split("\n") if is_wrapped else [column_of(key)]
-        for key in columns
-    ]
-    n_lines = max(map(len, heads))
-    header = zip(*([""] * (n_lines - len(head)) + head for head in heads), strict=True)
-    cells = zip(*columns.values(), strict=True)
-    return aligned([*map(list, header), *map(list, cells)])
+def _width(heads: Mapping[str, Sequence[str]], columns: Mapping[str, Sequence[str]]) -> int:
+    """Return the width of a table of these columns."""
+    widths = [max(map(len, (*heads[key], *cells))) for key, cells in columns.items()]
+    return sum(widths) + len(GAP) * (len(widths) - 1)
+
+
+def _lines(heads: Mapping[str, Sequence[str]], columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return aligned lines; those of the header end just above the cells."""
+    n_lines = max(len(heads[key]) for key in columns)
+    tops = ([""] * (n_lines - len(heads[key])) + [*heads[key]] for key in columns)
+    return aligned([*zip(*tops, strict=True), *zip(*columns.values(), strict=True)])

@@ -48,6 +48,9 @@ _MAX_LINE_BYTES = 10_000
 _BLOCK_BYTES = 2**17
 _MAX_COUNT = 2**63 - 1
 
+GAP = "  "
+"""Between the columns of a table in a terminal."""
+
 Value = str | int | float | None
 
 
@@ -57,7 +60,7 @@ def aligned(
     """Return rows of cells, all of one length, as lines with columns of equal width."""
     shown = [[printable(cell, kept="") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    return ["  ".join(map(justify, row, widths)).rstrip() for row in shown]
+    return [GAP.join(map(justify, row, widths)).rstrip() for row in shown]
 
 
 def fitted(

@@ -50,6 +50,19 @@ def test_a_narrow_list_keeps_the_whole_names_and_says_what_it_leaves_out(width, 
         assert "last_val_accuracy" in result.stderr
 
 
+def test_long_names_are_shortened_for_more_columns(mnistlin, two_runs):
+    """Only where they do not fit, and any command takes a shortened name."""
+    long = "20250103T000000Z_validation-from-the-training-file"
+    shutil.copytree(two_runs / SECOND, two_runs / long)
+    result = mnistlin("runs", env={"COLUMNS": "80"})
+    shown = result.stdout.splitlines()[-3].split()
+    assert shown[0] == "20250103T000000Z_validati…ng-file"
+    assert len(shown) >= 5
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert mnistlin("replay", shown[0]).stdout.endswith(f"run: runs/{long}\n")
+    assert long in mnistlin("runs", env={"COLUMNS": "200"}).stdout
+
+
 def test_a_sweep_is_one_line_with_the_number_of_its_values(mnistlin, two_runs):
     """A filter on a swept key finds the sweep by any of its values."""
     options = ("--set", "training.epochs=1", "--no-plots", "-q", "--seeds", "0")
