@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mnistlin.analysis.result import Result, Tables, Values
 from mnistlin.config import DataConfig, TrainingConfig
-from mnistlin.data.splits import Split, load_splits
+from mnistlin.data.splits import Split, SplitLoader
 from mnistlin.model.heads import HEADS, Head
 from mnistlin.model.linear import objective, stack
 from mnistlin.model.products import Floats
@@ -97,7 +97,7 @@ def check_gradients(data: DataConfig) -> GradientChecks:
     DataError, ConfigError
         If the data is missing, wrong, or does not fit.
     """
-    split = load_splits(data).train
+    split = SplitLoader().load(data).train  # its own, so that all images are freed afterwards
     checks = (
         check_gradient(_first_images(split, head.max_classes), head, l2_lambda)
         for head in HEADS.values()

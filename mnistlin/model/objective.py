@@ -4,7 +4,7 @@ All weights and gradients here are those of one model, (n_features + 1, n_output
 called a stack. Samples are read in blocks of one class, on all cores.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -92,10 +92,10 @@ class Objective:
 
         return times
 
-    def curvatures(self, weights: Floats) -> Iterator[Floats]:
-        """Yield an estimate of the Hessian of J for each output, (n_features + 1) square.
+    def curvatures(self, weights: Floats) -> NDArray[np.float32]:
+        """Return an estimate of the Hessian of J for each output, (n_outputs, n, n) of n weights.
 
-        It is Xᵀ diag(m) X / n + 2 λ with the m of `Head.curvature_of_outputs`, in float32.
+        It is Xᵀ diag(m) X / n_samples + 2 λ with the m of `Head.curvature_of_outputs`.
         """
         W, n_weights = stack(weights.astype(np.float64)), self.samples.n_features + 1
         of_outputs = self.map(
@@ -117,9 +117,11 @@ class Objective:
         with ThreadPoolExecutor(n_threads) as pool:
             parts = (range(first, len(PP), n_threads) for first in range(n_threads))
             list(pool.map(add_blocks, parts))
-        for of_output in PP:
-            XP = input_products(of_output.reshape(n_weights, n_weights), self.samples.scaling).T
-            yield self._mean_product(XP, np.eye(n_weights, dtype=np.float32))
+        H = PP.reshape(-1, n_weights, n_weights)  # replaced in place: it is large
+        for of_output in H:
+            XP = input_products(of_output, self.samples.scaling).T
+            of_output[:] = self._mean_product(XP, np.eye(n_weights, dtype=np.float32))
+        return H
 
     def map(
         self, work: Callable[..., _Result], W: Floats, dtype: str, *others: Sequence[Any]

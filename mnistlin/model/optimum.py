@@ -223,13 +223,10 @@ class _Search:
         return v
 
 
-def _inverse_factors(curvatures: Iterable[Floats]) -> NDArray[np.float32]:
-    """Return L⁻¹ of each L Lᵀ, which may be rounded: it only scales the search."""
-
-    def inverse_factor(H: Floats) -> NDArray[np.float32]:
-        H = H + _RIDGE * max(1.0, H.diagonal().max()) * np.eye(len(H), dtype=H.dtype)
-        L = scipy.linalg.cholesky(H, lower=True, overwrite_a=True)
-        inverse: NDArray[np.float32] = scipy.linalg.lapack.strtri(L, lower=True)[0]
-        return inverse
-
-    return np.stack([inverse_factor(H) for H in curvatures])
+def _inverse_factors(curvatures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Replace each L Lᵀ by L⁻¹; they may be rounded, since they only scale the search."""
+    for H in curvatures:
+        H.flat[:: len(H) + 1] += _RIDGE * max(1.0, H.diagonal().max())
+        L = scipy.linalg.cholesky(H, lower=True)
+        H[:] = scipy.linalg.lapack.strtri(L, lower=True)[0]
+    return curvatures

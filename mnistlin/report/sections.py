@@ -4,6 +4,7 @@ A section depends on its part of the report file, on the files of its runs, on i
 the program. It is kept in a file with a hash of all of them, and made again if one has changed.
 """
 
+import gc
 import hashlib
 import json
 import platform
@@ -232,8 +233,10 @@ def _draw(name: str, make: MakeFigure, alt: str, label: str) -> Picture:
     figure = make()
     with drawn_for_paper():
         narrow = compact(as_svg(make()))
-    caption = f"{figure.get_label()}{label}"
-    return Picture(name, caption, f"{caption}. {alt}", compact(as_svg(figure)), narrow)
+    wide, caption = compact(as_svg(figure)), f"{figure.get_label()}{label}"
+    del figure
+    gc.collect()  # figures are cyclic garbage, which would pile up
+    return Picture(name, caption, f"{caption}. {alt}", wide, narrow)
 
 
 def compact(svg: str) -> str:
