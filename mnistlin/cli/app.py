@@ -53,8 +53,13 @@ class _Group(Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit):
+        except click.exceptions.Exit:
             raise
+        except click.ClickException as error:
+            shown = io.StringIO()
+            error.show(shown)
+            log(shown.getvalue().rstrip("\n"))  # which wraps it between words
+            ctx.exit(error.exit_code)
         except (KeyboardInterrupt, click.Abort):
             log("interrupted")
             ctx.exit(EXIT_INTERRUPTED)

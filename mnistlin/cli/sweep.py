@@ -276,6 +276,10 @@ def _overrides(
 ) -> dict[str, Any]:
     """Return the overrides of a sweep's config, in which --seed is the only one of its seeds."""
     found = {**overrides, **changes}
+    if seeds is not None and "training.seed" in found:
+        raise click.UsageError(
+            "--seed (or --set training.seed) is one seed, --seeds a list of them; choose one."
+        )
     if "training.seed" in found:
         found["sweep.seeds"] = [found.pop("training.seed")]
     if seeds is not None:

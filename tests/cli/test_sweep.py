@@ -88,6 +88,16 @@ def test_an_unfinished_sweep_is_resumed(mnistlin):
     assert len(again.members) == 2
 
 
+@pytest.mark.parametrize("one", [("--seed", "7"), ("--set", "training.seed=7")])
+@pytest.mark.parametrize("command", ["train", "sweep-lambda"])
+def test_one_seed_and_a_list_of_seeds_exclude_each_other(command, one, mnistlin, workplace):
+    """Neither is ignored, and nothing is trained."""
+    result = mnistlin(command, "--config", "tiny.yaml", "--seeds", "0-2", *one)
+    assert result.exit_code == 2
+    assert "--seeds a list of them; choose one" in result.stderr
+    assert not (workplace / "runs").exists()
+
+
 def test_train_with_several_seeds_prints_means_and_intervals(mnistlin):
     result = mnistlin("train", "--config", "tiny.yaml", "--seeds", "0-2", "--no-plots")
     sweep = sweep_of(result)

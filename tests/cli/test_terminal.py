@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from mnistlin import load_run
+from mnistlin.cli.app import cli
 from mnistlin.cli.terminal import bar, echo_value, echo_wrapped, log, show_epoch, wrapped
 from mnistlin.runs.sweep_folder import load_sweep
 from mnistlin.text import printable
@@ -162,6 +163,20 @@ def test_long_lines_fit_the_terminal_and_commands_can_be_copied(say, command, mo
     assert max(map(len, terminal.getvalue().splitlines())) <= 80
     assert COMMAND in terminal.getvalue()
     assert "5 %" in terminal.getvalue()
+
+
+def test_usage_errors_are_wrapped_between_words(monkeypatch):
+    terminal = screen(monkeypatch)
+    with pytest.raises(SystemExit) as ended:
+        cli(["train", "an-unknown-word"], prog_name="mnistlin")
+    assert ended.value.code == 2
+    usage, *_, first, second = terminal.getvalue().splitlines()
+    assert usage == "Usage: mnistlin train [OPTIONS]"
+    assert max(len(first), len(second)) <= 80
+    assert f"{first} {second.lstrip()}" == (
+        "Error: unexpected argument 'an-unknown-word'; "
+        "a config is given as --config an-unknown-word."
+    )
 
 
 def test_the_margin_of_a_line_is_kept():
