@@ -178,8 +178,7 @@ def _made(
             explained[row.key] = finding.explanation
         if finding.figure is not None and finding.figure not in drawn:
             drawn.append(finding.figure)
-            words = finding.explanation or finding.measured
-            evidence[row.key] = _draw(row.key, finding.figure, words, "")
+            evidence[row.key] = _draw(row.key, finding.figure)
         on_row(row)
     return Section(
         _gradients(part, report.dataset, answers),
@@ -228,15 +227,26 @@ def _figures(
         yield f"{name}-overlay", partial(OVERLAY_FIGURES[name], runs), alt, ""
 
 
-def _draw(name: str, make: MakeFigure, alt: str, label: str) -> Picture:
-    """Draw a figure; its caption is its own title."""
+def _draw(name: str, make: MakeFigure, alt: str = "", label: str = "") -> Picture:
+    """Draw a figure, whose title is its caption; without `alt`, its panels are described."""
     figure = make()
     with drawn_for_paper():
         narrow = compact(as_svg(make()))
     wide, caption = compact(as_svg(figure)), f"{figure.get_label()}{label}"
+    words = f"{caption}. {alt or _panels(figure)}"
     del figure
     gc.collect()  # figures are cyclic garbage, which would pile up
-    return Picture(name, caption, f"{caption}. {alt}", wide, narrow)
+    return Picture(name, caption, words, wide, narrow)
+
+
+def _panels(figure: Any) -> str:
+    """Describe the panels of a figure by the titles of their axes and their legends."""
+    panels = []
+    for axes in figure.axes:
+        titles = " over ".join(filter(None, [axes.get_title("left"), axes.get_xlabel()]))
+        labels = "; ".join(axes.get_legend_handles_labels()[1])
+        panels.append(": ".join(filter(None, [titles, labels])))
+    return " ".join(f"{panel}." for panel in panels if panel).replace("\n", " ")
 
 
 def compact(svg: str) -> str:

@@ -84,10 +84,19 @@ def test_every_link_leads_to_a_part(reader):
 
 
 def test_every_figure_says_in_words_what_it_shows(page, reader):
-    """With numbers, for who does not see it."""
+    """For who does not see it: curves with numbers, and the panels that explain a claim."""
     alts = [attrs["alt"] for attrs in reader.attributes("img")]
-    assert len(alts) == len(list(pictures_of(page))) == 5
-    assert all(re.search(r"\d\.\d", alt) for alt in alts)
+    assert sorted(alts) == sorted(picture.alt for picture in pictures_of(page))
+    sections = page.sections.values()
+    curves = [picture for section in sections for picture in section.pictures]
+    assert len(curves) == 4
+    assert all(re.search(r"\d\.\d", picture.alt) for picture in curves)
+    explained = [picture for section in sections for picture in section.evidence.values()]
+    paragraphs = [words for section in sections for words in section.explanations.values()]
+    assert explained
+    for picture in explained:
+        assert re.search(r" over .*[.:]", picture.alt)
+        assert not any(paragraph in picture.alt for paragraph in paragraphs)
 
 
 def test_every_figure_is_well_formed_and_stands_alone(reader):
