@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from mnistlin.data.splits import Split
 from mnistlin.model.heads import Head
@@ -140,9 +141,10 @@ def _all_logits(split: Split, weights: Floats) -> NDArray[np.float64]:
     W = stack(weights.astype(np.float64))
     samples = np.arange(split.n_samples)
     Z = np.empty((W.shape[1], split.n_samples))
-    for first in range(0, split.n_samples, BLOCK_ROWS):
-        block = slice(first, first + BLOCK_ROWS)
-        Z[:, block] = logits(W, reader.read(samples[block]))[0]
+    with threadpool_limits(1, "blas"):
+        for first in range(0, split.n_samples, BLOCK_ROWS):
+            block = slice(first, first + BLOCK_ROWS)
+            Z[:, block] = logits(W, reader.read(samples[block]))[0]
     return Z
 
 

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from mnistlin import DataError
+from mnistlin.cli import main
 from mnistlin.cli.app import cli
 
 
@@ -44,6 +45,20 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [(None, "1"), ("3", "3")])
+def test_blas_gets_one_thread_unless_the_user_chooses(chosen, expected, monkeypatch):
+    """Its threads and those of the trainer would wait for each other."""
+    monkeypatch.setattr(sys, "argv", ["mnistlin", "--version"])
+    for variable in ("OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        monkeypatch.setenv(variable, chosen or "")
+        if chosen is None:
+            monkeypatch.delenv(variable)
+    with pytest.raises(SystemExit):
+        main()
+    assert os.environ["OMP_NUM_THREADS"] == expected
+    assert os.environ["VECLIB_MAXIMUM_THREADS"] == expected
 
 
 def test_python_dash_m_is_the_same_command():

@@ -10,6 +10,7 @@ from heads import HINGE, all_heads, cross_entropy_heads
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
+from threadpoolctl import threadpool_info
 
 from mnistlin.errors import RunError
 from mnistlin.model.heads import HEADS, Softmax
@@ -227,3 +228,18 @@ def test_what_is_raised_reaches_the_caller(make_split, n_helpers):
             wait()
     else:
         assert np.isfinite(wait().loss).all()
+
+
+def test_predictions_leave_blas_one_thread(make_split, monkeypatch):
+    """So that their bits do not depend on the number of cores."""
+    logits, found = evaluation.logits, []
+
+    def watched(*arguments):
+        libraries = [each for each in threadpool_info() if each["user_api"] == "blas"]
+        found.extend(each["num_threads"] for each in libraries)
+        return logits(*arguments)
+
+    monkeypatch.setattr(evaluation, "logits", watched)
+    split = make_split(20)
+    predict(split, np.zeros((split.n_features + 1, len(split.classes))), Softmax())
+    assert set(found) == {1}
