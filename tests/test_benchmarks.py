@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks import floor
 from benchmarks.trainers import mnistlin_stack, plain_numpy
 from benchmarks.workloads import all_workloads
 
@@ -26,3 +27,8 @@ def test_plain_numpy_comes_to_our_accuracies(workload):
 def test_a_model_has_as_many_outputs_as_its_head_needs(workload):
     """More would change no accuracy, only the time of the other trainers."""
     assert workload.n_outputs == (10 if workload.config.model == "softmax" else 1)
+
+
+def test_a_step_and_its_floors_are_timed(workload):
+    """Also where the one pixel of all images is black."""
+    assert all(each > 0 for each in floor.microseconds(workload, n_steps=5))

@@ -77,9 +77,8 @@ class Pixels:
 
 def times(A: Floats, X: Pixels) -> Floats:
     """Return A X, (n_models, n_outputs, n), for A (n_models, n_outputs, m) and X (m, n)."""
-    AX = product(A, X.P)
-    AX *= 1 / X.scaling.divisor
-    AX -= X.scaling.offset * A.sum(axis=-1, keepdims=True)
+    AP, row_sums = product(A, X.P), A.sum(axis=-1, keepdims=True)
+    AX: Floats = AP * (1 / X.scaling.divisor) - X.scaling.offset * row_sums
     return AX
 
 

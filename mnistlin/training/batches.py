@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mnistlin.config import TrainingConfig
 from mnistlin.data.splits import Split
 from mnistlin.model.products import Pixels
-from mnistlin.model.samples import Block, PixelBuffer
+from mnistlin.model.samples import Block
 
 BLOCK_ROWS = 512
 """Samples per block: half as many take 7 % longer, twice as many gain nothing."""
@@ -49,14 +49,17 @@ class PixelReader:
     def __init__(self, split: Split, max_rows: int, dtype: str) -> None:
         self._split = split
         self._images = np.empty((max_rows, split.n_features), dtype=np.uint8)
-        self._buffer, self._dtype = PixelBuffer(max_rows, split.n_features, split.scaling), dtype
+        self._pixels = np.empty((max_rows, split.n_features + 1), dtype)
+        self._pixels[:, -1] = split.scaling.bias_pixel
 
     def read(self, samples: NDArray[np.intp]) -> Pixels:
         """Return the inputs X (n, n_features + 1) of samples (n,), valid until the next call."""
-        images = self._images[: len(samples)]
+        split, n = self._split, len(samples)
+        images, P = self._images[:n], self._pixels[:n]
         # Rows are known to be in range; mode="raise" would make NumPy buffer the output.
-        np.take(self._split.images, self._split.rows[samples], axis=0, out=images, mode="clip")
-        return Pixels(self._buffer.fill(images, self._dtype), self._split.scaling)
+        split.images.take(split.rows[samples], axis=0, out=images, mode="clip")
+        P[:, :-1] = images
+        return Pixels(P, split.scaling)
 
 
 def one_class_blocks(split: Split, *, keep: bool) -> Iterator[Block]:
