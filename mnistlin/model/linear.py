@@ -74,7 +74,7 @@ def gradient(R: Floats, W: Floats, X: Pixels, l2_lambdas: Floats) -> Floats:
 
 
 def objective(head: Head, W: Floats, X: Pixels, Y: Floats, l2_lambdas: Floats) -> Floats:
-    """Return J = C + λ Σ W² of each model of a stack, of shape (n_models,).
+    """Return J = C + λ Σ W² of each model of a stack, in the shape that broadcasting gives.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ def objective(head: Head, W: Floats, X: Pixels, Y: Floats, l2_lambdas: Floats) -
         Inputs.
     Y : ndarray of shape (n_outputs, n_samples)
         One-hot targets.
-    l2_lambdas : ndarray of shape (n_models,)
-        λ of each model.
+    l2_lambdas : ndarray of shape (n_models,) or (n_lambdas, 1)
+        λ of each model, or several λ for all of them.
     """
     J: Floats = head.losses(logits(W, X), Y).mean(axis=-1) + l2_lambdas * squared_norm(W)
     return J

@@ -19,13 +19,14 @@ ENDED = frozenset({"finished", "early_stopped", "diverged"})
 STARTED = re.compile(r"[0-9]{8}T[0-9]{6}Z_.+")
 """The name of the folder of a run or sweep, unless it was renamed."""
 
-_SHORT_NAME = len("20260114T093012Z_") + 16
+_TIME = len("20260114T093012Z_")
+_SHORT_NAME = _TIME + 16
 
 
 def short_name(name: str) -> str:
     """Return the name of a folder without the middle of what follows its time, if it is long."""
-    start = name[: len("20260114T093012Z_")] if STARTED.fullmatch(name) else ""
-    return start + shortened(name.removeprefix(start), _SHORT_NAME - len(start))
+    n_kept = _TIME if STARTED.fullmatch(name) else 0
+    return name[:n_kept] + shortened(name[n_kept:], _SHORT_NAME - n_kept)
 
 
 def runs_folder(runs_dir: str | Path | None = None) -> Path:
