@@ -13,13 +13,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mnistlin.analysis.claims import Evidence, Finding, Verdict, claim
 from mnistlin.analysis.result import Result, Tables, Values
-from mnistlin.analysis.statistics import CONFIDENCE, NO_SPREAD, PairedCounts, holm, t_interval
+from mnistlin.analysis.statistics import (
+    CONFIDENCE,
+    NO_SPREAD,
+    PairedCounts,
+    holm,
+    t_interval,
+    t_p_value,
+)
 from mnistlin.data.splits import Split
 from mnistlin.model.optimum import minima as minima_of
 from mnistlin.model.samples import max_helpers
@@ -104,7 +110,7 @@ class Minima:
         freedom = sum(squares) ** 2 / sum(
             square**2 / (len(each) - 1) for square, each in zip(squares, means, strict=True)
         )
-        return float(2 * scipy.stats.t.sf(abs(gain.mean()) / np.sqrt(sum(squares)), freedom))
+        return t_p_value(gain.mean() / np.sqrt(sum(squares)), freedom)
 
 
 @dataclass(frozen=True, eq=False)

@@ -111,8 +111,9 @@ class MeasuredPeriod:
         deepest = np.argsort(self.deviation, kind="stable")[:N_DIPS]
         limit = float(self.deviation.min()) / SHALLOW
         if self.lag is None:
-            spread = scipy.stats.median_abs_deviation(self.deviation, scale="normal")
-            limit = -DEEP * max(float(spread), NO_SPREAD)
+            median_deviation = np.median(np.abs(self.deviation - np.median(self.deviation)))
+            sd = float(median_deviation / scipy.special.ndtri(0.75))  # if it is normal
+            limit = -DEEP * max(sd, NO_SPREAD)
         return np.sort(self.steps[deepest[self.deviation[deepest] <= limit]])
 
 
@@ -252,4 +253,4 @@ def _p_value_of_positions(residual: NDArray[np.float64]) -> float:
     if within <= NO_SPREAD:
         return 0.0
     freedom = n_positions - 1
-    return float(scipy.stats.f.sf(between / within, freedom, freedom * (n_epochs - 1)))
+    return float(scipy.special.fdtrc(freedom, freedom * (n_epochs - 1), between / within))

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
 
 from mnistlin.analysis.claims import Answers, Evidence, Finding, Verdict, judge
-from mnistlin.analysis.statistics import CONFIDENCE, Mean, with_spread
+from mnistlin.analysis.statistics import CONFIDENCE, Mean, t_quantile, with_spread
 from mnistlin.report.plan import NumberClaim, Part, StatementClaim
 from mnistlin.report.runner import Experiments
 from mnistlin.text import signed
@@ -127,7 +126,7 @@ def prediction_margin(values: Sequence[float]) -> float | None:
     found, n = Mean.of(values), len(values)
     if found.sd is None:
         return None
-    return float(scipy.stats.t(n - 1).isf((1 - CONFIDENCE) / 2) * found.sd * np.sqrt(1 + 1 / n))
+    return t_quantile((1 + CONFIDENCE) / 2, n - 1) * found.sd * float(np.sqrt(1 + 1 / n))
 
 
 def _number_finding(claim: NumberClaim, experiments: Experiments) -> Finding:

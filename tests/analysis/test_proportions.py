@@ -127,3 +127,13 @@ def test_counting():
     assert found == PairedCounts(both=1, only_a=2, only_b=1, neither=1)
     assert (found.n, found.difference) == (5, pytest.approx(0.2))
     assert found.discordance == pytest.approx(0.6)
+
+
+@given(st.integers(1, 20_000), st.data())
+def test_intervals_and_p_values_are_those_of_scipys_exact_tests(n, data):
+    """They are computed from its special functions, which take less time to import."""
+    n_correct = data.draw(st.integers(0, n))
+    expected = stats.binomtest(n_correct, n).proportion_ci(0.95, method="exact")
+    assert proportion_interval(n_correct, n) == pytest.approx(tuple(expected), rel=1e-9)
+    counts = PairedCounts(both=0, only_a=n_correct, only_b=n - n_correct, neither=0)
+    assert counts.p_value == pytest.approx(stats.binomtest(n_correct, n).pvalue, rel=1e-9)
