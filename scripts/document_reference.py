@@ -117,6 +117,7 @@ ENVIRONMENT = {
     "name; searched before the cache",
     "MNISTLIN_RUNS_DIR": "parent of the run folders, made and searched there; default `runs`",
     "MNISTLIN_OFFLINE": "if set, nothing is downloaded",
+    "OMP_NUM_THREADS": "threads of BLAS; commands set it to 1, unless it is set",
 }
 EXIT_CODES = {
     "0": "done",

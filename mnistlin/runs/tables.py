@@ -150,8 +150,8 @@ def read_columns(
     Raises
     ------
     RunError
-        If the file is missing, has another header, a line is damaged, or no line ends after
-        `n_bytes`.
+        If the file is missing or changes, has another header, a line is damaged, or no line ends
+        after `n_bytes`.
     """
     with open_plain(path) as file:
         _check_header(path, file.readline(_MAX_LINE_BYTES), columns)
@@ -166,9 +166,13 @@ def read_columns(
         n_read = 0
         for block in _blocks_of_lines(file, end):
             parsed = _parsed(path, block, n_read + 2, columns)
+            first, n_read = n_read, n_read + len(parsed[0])
+            if n_read > n_rows:
+                break
             for values, more in zip(table.values(), parsed, strict=True):
-                values[n_read : n_read + len(more)] = more
-            n_read += len(parsed[0])
+                values[first:n_read] = more
+        if n_read != n_rows:
+            raise RunError(f"{path} was changed while it was read; run the command again")
     return table
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnistlin.errors import RunError
+from mnistlin.runs import tables
 from mnistlin.runs.tables import METRICS_COLUMNS, STEPS_COLUMNS, csv_text, fitted, read_columns
 
 counts = st.integers(0, 2**62)
@@ -181,4 +182,20 @@ def test_a_number_without_an_end_is_not_read(tmp_path):
     path = tmp_path / "steps.csv"
     path.write_text(f"step,epoch,batch_loss\n0,0,0.5\n1,0,0.{'3' * 200_000}")
     with pytest.raises(RunError, match="line 3"):
+        read_columns(path, STEPS_COLUMNS)
+
+
+@pytest.mark.parametrize("line", [b"1,0,0.12345678901\n", b"1,0,0.5\n"], ids=["shorter", "longer"])
+def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path, monkeypatch, line):
+    """Whether it has fewer rows then, or more: no row is made up, and none is lost in silence."""
+    path = tmp_path / "steps.csv"
+    path.write_bytes(b"step,epoch,batch_loss\n" + 20_000 * b"0,0,0.25\n")
+    parsed = tables._parsed
+
+    def and_rewrites(*arguments):
+        path.write_bytes((b"step,epoch,batch_loss\n" + 90_000 * line)[: path.stat().st_size])
+        return parsed(*arguments)
+
+    monkeypatch.setattr(tables, "_parsed", and_rewrites)
+    with pytest.raises(RunError, match=str(path)):
         read_columns(path, STEPS_COLUMNS)
