@@ -58,14 +58,14 @@ def t_interval(values: Sequence[float] | NDArray[Any]) -> Interval | None:
     if found.sd is None or found.sd <= NO_SPREAD:
         return None
     error, freedom = found.sd / np.sqrt(len(values)), len(values) - 1
-    half = t_quantile((1 + CONFIDENCE) / 2, freedom) * float(error)
+    half = t_limit(freedom) * float(error)
     p_value = t_p_value(found.mean / error, freedom)
     return Interval(found.mean - half, found.mean + half, p_value)
 
 
-def t_quantile(probability: float, freedom: float) -> float:
-    """Return the quantile of Student's t distribution with some degrees of freedom."""
-    return float(scipy.special.stdtrit(freedom, probability))
+def t_limit(freedom: float) -> float:
+    """Return what |t| of Student's distribution exceeds with probability 1 - CONFIDENCE."""
+    return float(scipy.special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
 def t_p_value(t: float, freedom: float) -> float:

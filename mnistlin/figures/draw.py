@@ -118,13 +118,12 @@ def draw_all(makers: Mapping[str, Callable[[], Figure]], out_dir: Path, fmt: str
         At the end, if any failed.
     """
     paths, reasons = [], []
-    with _frozen_heap():
-        for name, make in makers.items():
-            try:
+    for name, make in makers.items():
+        try:
+            with figures_freed():
                 paths.append(save(make(), out_dir, name, fmt))
-            except RunError as error:
-                reasons.append(str(error))
-            gc.collect()  # a figure has reference cycles; that of a long run takes 50 MB
+        except RunError as error:
+            reasons.append(str(error))
     if reasons:
         causes = "; ".join(dict.fromkeys(reasons))  # often one cause for all of them
         raise RunError(f"{len(reasons)} of {len(makers)} figures could not be drawn: {causes}")
@@ -132,10 +131,15 @@ def draw_all(makers: Mapping[str, Callable[[], Figure]], out_dir: Path, fmt: str
 
 
 @contextmanager
-def _frozen_heap() -> Iterator[None]:
-    """In the block, search for cycles only among new objects, which takes a tenth of the time."""
-    gc.freeze()
+def figures_freed() -> Iterator[None]:
+    """Free the figures of the block at its end; also a decorator.
+
+    They have reference cycles, and would wait until Python searches for these; that of a long run
+    takes 50 MB.
+    """
+    gc.freeze()  # so that only new objects are searched, which takes a tenth of the time
     try:
         yield
     finally:
+        gc.collect()
         gc.unfreeze()

@@ -77,9 +77,10 @@ def robust_limits(
     these. Values that no axis can show, such as nan, do not count, nor do `edges`, those of bands
     around curves, on a logarithmic scale: mean - sd may be below 0.
     """
-    positive, settled = (_range(curves, positive=True, settled=late) for late in (False, True))
-    if allows_log and positive and settled and settled.high > HUGE_RATIO * settled.low:
-        return replace(positive, is_log=True)
+    if allows_log:
+        positive, settled = (_range(curves, positive=True, settled=late) for late in (False, True))
+        if positive and settled and settled.high > HUGE_RATIO * settled.low:
+            return replace(positive, is_log=True)
     shown, settled = (_range([*curves, *edges], settled=late) for late in (False, True))
     is_too_wide = shown and settled and shown.width > WIDE * settled.width
     return settled if is_too_wide else shown

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnistlin.analysis.claims import Answers, Evidence, Finding, Verdict, judge
-from mnistlin.analysis.statistics import CONFIDENCE, Mean, t_quantile, with_spread
+from mnistlin.analysis.statistics import Mean, t_limit, with_spread
 from mnistlin.report.plan import NumberClaim, Part, StatementClaim
 from mnistlin.report.runner import Experiments
 from mnistlin.text import signed
@@ -126,7 +126,7 @@ def prediction_margin(values: Sequence[float]) -> float | None:
     found, n = Mean.of(values), len(values)
     if found.sd is None:
         return None
-    return t_quantile((1 + CONFIDENCE) / 2, n - 1) * found.sd * float(np.sqrt(1 + 1 / n))
+    return t_limit(n - 1) * found.sd * float(np.sqrt(1 + 1 / n))
 
 
 def _number_finding(claim: NumberClaim, experiments: Experiments) -> Finding:

@@ -4,7 +4,6 @@ A section depends on its part of the report file, on the files of its runs, on i
 the program. It is kept in a file with a hash of all of them, and made again if one has changed.
 """
 
-import gc
 import hashlib
 import json
 import platform
@@ -24,7 +23,12 @@ from mnistlin.analysis.statistics import with_spread
 from mnistlin.config import DataConfig
 from mnistlin.data.locate import content_hash
 from mnistlin.errors import RunError
-from mnistlin.figures.draw import OVERLAY_FIGURES, REPORT_RUN_FIGURES, SWEEP_FIGURES
+from mnistlin.figures.draw import (
+    OVERLAY_FIGURES,
+    REPORT_RUN_FIGURES,
+    SWEEP_FIGURES,
+    figures_freed,
+)
 from mnistlin.figures.style import as_svg, drawn_for_paper
 from mnistlin.report.claims import Row, rows_of
 from mnistlin.report.plan import Part, Report
@@ -227,16 +231,14 @@ def _figures(
         yield f"{name}-overlay", partial(OVERLAY_FIGURES[name], runs), alt, ""
 
 
+@figures_freed()
 def _draw(name: str, make: MakeFigure, alt: str = "", label: str = "") -> Picture:
     """Draw a figure, whose title is its caption; without `alt`, its panels are described."""
     figure = make()
     with drawn_for_paper():
         narrow = compact(as_svg(make()))
     wide, caption = compact(as_svg(figure)), f"{figure.get_label()}{label}"
-    words = f"{caption}. {alt or _panels(figure)}"
-    del figure
-    gc.collect()  # figures are cyclic garbage, which would pile up
-    return Picture(name, caption, words, wide, narrow)
+    return Picture(name, caption, f"{caption}. {alt or _panels(figure)}", wide, narrow)
 
 
 def _panels(figure: Any) -> str:
