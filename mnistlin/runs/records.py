@@ -275,5 +275,5 @@ def read_record(path: Path, kind: type[_Kind]) -> _Kind:
 
 
 def utc_now() -> str:
-    """Return the time in UTC, in ISO 8601 to the second: 2026-01-14T09:30:12Z."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Return the time in UTC, in ISO 8601 to the millisecond: 2026-01-14T09:30:12.345Z."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,6 +7,7 @@ Tab completion has to be fast, so nothing here imports NumPy or pydantic, and fi
 import json
 import os
 import re
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,7 @@ ENDED = frozenset({"finished", "early_stopped", "diverged"})
 STARTED = re.compile(r"[0-9]{8}T[0-9]{6}Z_.+")
 """The name of the folder of a run or sweep, unless it was renamed."""
 
+_SECOND = len("20260114T093012")
 _TIME = len("20260114T093012Z_")
 _SHORT_NAME = _TIME + 16
 
@@ -61,7 +63,15 @@ def newest_first(folder: Path) -> list[Path]:
             paths = [folder / each.name for each in found if _is_folder(each)]
     except OSError:
         return []
-    return sorted(paths, key=_order, reverse=True)
+    seconds = {path: _second(path) for path in paths}
+    n_of_second = Counter(seconds.values())
+
+    def order(path: Path) -> tuple[str, str, list[tuple[int, int | str]]]:
+        second = seconds[path]
+        is_shared = n_of_second[second] > 1  # only then is a record needed to tell
+        return second, recorded(path, "started_utc") if is_shared else "", _parts(path.name)
+
+    return sorted(paths, key=order, reverse=True)
 
 
 def recorded(path: Path, key: str) -> str:
@@ -84,15 +94,14 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return False
 
 
-def _order(path: Path) -> tuple[str, list[tuple[int, int | str]]]:
-    """Sort by start, then by name, numbers by their value: -2 before -10."""
-    parts = re.split(r"([0-9]+)", path.name)
-    named = [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
-    return _start(path), named
+def _parts(name: str) -> list[tuple[int, int | str]]:
+    """Split a name so that numbers sort by their value: -2 before -10."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
 
 
-def _start(path: Path) -> str:
+def _second(path: Path) -> str:
     """Return when a run was started: by its folder's name or, if renamed, by its record."""
     if STARTED.fullmatch(path.name):
-        return path.name.partition("_")[0]
-    return recorded(path, "started_utc").replace("-", "").replace(":", "")
+        return path.name[:_SECOND]
+    return recorded(path, "started_utc").replace("-", "").replace(":", "")[:_SECOND]

@@ -142,6 +142,18 @@ def test_a_renamed_run_keeps_its_place(mnistlin, two_runs):
     assert mnistlin("replay", "@last").stdout.endswith(f"run: runs/{SECOND}\n")
 
 
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")])
+def test_runs_of_the_same_second_are_ordered_by_their_records(first, second, mnistlin, workplace):
+    """A run takes less than a second, so that names of folders do not tell which is older."""
+    for name in (first, second):
+        mnistlin("train", "--config", "tiny.yaml", "--name", name, "--no-plots")
+    found = {path.name.partition("_")[2]: path for path in (workplace / "runs").iterdir()}
+    for name, path in found.items():
+        path.rename(path.with_name(f"20260101T000000Z_{name}"))
+    for text, name in (("@last", second), ("@-2", first)):
+        assert mnistlin("replay", text).stdout.endswith(f"run: runs/20260101T000000Z_{name}\n")
+
+
 def test_last_is_among_what_the_command_accepts(mnistlin, two_runs):
     """A folder without weights is not evaluated, and no run that has ended is resumed."""
     (two_runs / SECOND / "weights.npz").unlink()
