@@ -1,7 +1,7 @@
 """The objective J on a full set of samples: its value, gradient and curvature at some weights.
 
 All weights and gradients here are those of one model, (n_features + 1, n_outputs), unless they are
-called a stack. Samples are read in blocks of one class, on all cores.
+called a stack. Samples are read in blocks, on all cores.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ class Objective:
         W = stack(weights.astype(np.float64))
 
         def of_block(block: Block, P: Floats, Z: Floats) -> tuple[float, float, Floats]:
-            Y = self.head.one_hot(np.array([block.k]), self.samples.n_classes, dtype)
+            Y = self.head.one_hot(block.targets, self.samples.n_classes, dtype)
             losses = self.head.losses(Z, Y)
             RP = self._all_columns(block, product(self.head.residual(Z, Y), P))
             return float(losses.sum(dtype=np.float64)), float(losses.max()), RP
@@ -66,7 +66,7 @@ class Objective:
         W = stack(*weights.astype(np.float64))
 
         def of_block(block: Block, _: Floats, Z: Floats) -> NDArray[np.float64]:
-            Y = self.head.one_hot(np.array([block.k]), self.samples.n_classes, "float64")
+            Y = self.head.one_hot(block.targets, self.samples.n_classes, "float64")
             C: NDArray[np.float64] = self.head.losses(Z, Y).sum(axis=-1)
             return C
 

@@ -89,8 +89,9 @@ def minimise(
     steps then find the last digits: their gradients are computed in float64, and the many products
     with the Hessian that conjugate gradients need, which only affect the direction, in float32.
 
-    Both work in coordinates in which the curvature is about the same in all directions, at least
-    near the start, which saves many steps: the search is preconditioned.
+    With more samples than weights, both work in coordinates in which the curvature is about the
+    same in all directions, at least near the start, which saves many steps: the search is
+    preconditioned.
     """
     with threadpool_limits(1, "blas"):
         return _Search(objective, start, tolerance, max_iterations, on_pass).run()
@@ -135,7 +136,7 @@ class _Search:
 
     def run(self) -> Minimisation:
         """Search until it is done or out of steps."""
-        if not self._is_done() and self._tolerance < _COARSE_TOLERANCE:
+        if not self._is_done() and self._pays_to_precondition():
             curvatures = self._objective.curvatures(self._point.weights)
             self._inverse_factors = _inverse_factors(curvatures)
         if not self._is_done(_LBFGS_TOLERANCE):
@@ -144,6 +145,11 @@ class _Search:
             pass
         has_converged = self._point.gradient_norm < self._tolerance
         return Minimisation(self._point, has_converged, self._max_iterations - self._n_left)
+
+    def _pays_to_precondition(self) -> bool:
+        """Return whether the curvature saves more time than it costs: not with few samples."""
+        has_many_samples = self._objective.samples.n_samples > len(self._point.weights)
+        return has_many_samples and self._tolerance < _COARSE_TOLERANCE
 
     def _is_done(self, tolerance: float = 0.0) -> bool:
         has_no_minimum = self._point.separates and not self._objective.l2_lambda

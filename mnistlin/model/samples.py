@@ -1,4 +1,4 @@
-"""Samples in blocks of one class, and the threads that work on them.
+"""Samples in blocks, mostly of one class, and the threads that work on them.
 
 Images stay uint8 until they are used: converting a block is as fast as reading floats, in a quarter
 of the memory, and works with memory-mapped files. A block may leave out the pixels that are black
@@ -46,12 +46,13 @@ class PixelBuffer:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Samples of class k: some rows, and some or all columns, of an array of images.
+    """Some samples: some rows, and some or all columns, of an array of images.
 
-    `columns` (n_kept + 1,) are those of P that are kept, None for all; the others are black.
+    `targets` (n_samples,) are class indices, (1,) if all samples have the same. `columns`
+    (n_kept + 1,) are those of P that are kept, None for all; the others are black.
     """
 
-    k: int
+    targets: NDArray[np.intp]
     images: NDArray[np.uint8]
     rows: NDArray[np.intp] | slice
     columns: NDArray[np.intp] | None

@@ -73,8 +73,21 @@ def one_class_blocks(split: Split, *, keep: bool) -> Iterator[Block]:
         samples = np.flatnonzero(split.targets == k)
         # In equal parts, because a small last block would need as many calls as a full one.
         for part in np.array_split(samples, math.ceil(len(samples) / BLOCK_ROWS)):
-            block = Block(int(k), split.images, split.rows[part], columns=None)
+            block = Block(np.array([k]), split.images, split.rows[part], columns=None)
             yield _kept(block) if keep else block
+
+
+def large_blocks(split: Split) -> Iterator[Block]:
+    """Yield the samples of a split in kept blocks: of one class, unless those would be small.
+
+    Calls on small blocks take longer than their arithmetic, so few samples stay in their order, in
+    blocks of all classes.
+    """
+    if split.n_samples >= len(split.classes) * BLOCK_ROWS // 2:
+        yield from one_class_blocks(split, keep=True)
+        return
+    for part in np.array_split(np.arange(split.n_samples), math.ceil(split.n_samples / BLOCK_ROWS)):
+        yield _kept(Block(split.targets[part], split.images, split.rows[part], columns=None))
 
 
 def _kept(block: Block) -> Block:
@@ -85,4 +98,4 @@ def _kept(block: Block) -> Block:
     images = block.gather()
     lit = np.flatnonzero(images.any(axis=0))
     columns = np.append(lit, images.shape[1])
-    return Block(block.k, np.asfortranarray(images[:, lit]), slice(None), columns)
+    return Block(block.targets, np.asfortranarray(images[:, lit]), slice(None), columns)

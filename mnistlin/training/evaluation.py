@@ -22,7 +22,7 @@ from mnistlin.model.linear import logits, stack
 from mnistlin.model.objective import Objective
 from mnistlin.model.products import Floats, pixel_weights, product
 from mnistlin.model.samples import Block, Samples, max_helpers
-from mnistlin.training.batches import BLOCK_ROWS, PixelReader, one_class_blocks
+from mnistlin.training.batches import BLOCK_ROWS, PixelReader, large_blocks, one_class_blocks
 
 _MANY_SAMPLES = 5000
 """Samples from which threads share a pass; with fewer they mostly wait for each other."""
@@ -113,11 +113,12 @@ class Evaluator:
         self, V: Floats, block: Block, P: Floats
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Return the sum of the losses and the number of correctly classified samples."""
-        Y = self._head.one_hot(np.array([block.k]), self._samples.n_classes, self._dtype)
+        (k,) = block.targets
+        Y = self._head.one_hot(block.targets, self._samples.n_classes, self._dtype)
         with _overflow_allowed():
             Z = product(block.weights(V), P.T)  # V Pᵀ = W Xᵀ
             loss = self._head.losses(Z, Y).sum(axis=-1, dtype=np.float64)
-        return loss, self._head.is_correct(Z, block.k).sum(axis=-1)
+        return loss, self._head.is_correct(Z, k).sum(axis=-1)
 
 
 def _overflow_allowed() -> np.errstate:
@@ -158,7 +159,7 @@ def confusion_counts(
 
 def objective_on(split: Split, head: Head, l2_lambda: float) -> Objective:
     """Return J of a model on a split."""
-    blocks = list(one_class_blocks(split, keep=True))
+    blocks = list(large_blocks(split))
     n_helpers = max_helpers() if split.n_samples >= _MANY_SAMPLES else 0
     return Objective(head, _samples(split, blocks, n_helpers), l2_lambda)
 

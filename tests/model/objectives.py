@@ -29,7 +29,7 @@ def samples_of(P, targets, n_classes, block_rows=7, n_helpers=1):
             for first in range(0, len(of_class), block_rows):
                 part = images[of_class[first : first + block_rows]]
                 lit = np.flatnonzero(part.any(axis=0))
-                yield Block(k, part[:, lit], slice(None), np.append(lit, n_features))
+                yield Block(np.array([k]), part[:, lit], slice(None), np.append(lit, n_features))
 
     return Samples(list(blocks()), n_features, n_classes, SYMMETRIC, n_helpers)
 

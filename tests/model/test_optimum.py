@@ -14,7 +14,7 @@ from mnistlin.model import linear
 from mnistlin.model.heads import HEADS
 from mnistlin.model.objective import Objective
 from mnistlin.model.optimum import minimise
-from mnistlin.model.samples import Samples
+from mnistlin.model.samples import Block, Samples
 from model.objectives import (
     dense_hessian,
     inputs,
@@ -51,6 +51,25 @@ class TestBlocks:
         weights = random_weights(objective, n_models=(4,))
         expected = [objective.at(W).value for W in weights]
         np.testing.assert_allclose(objective.values(weights), expected, rtol=1e-13)
+
+    def test_blocks_may_have_several_classes(self, head):
+        """The value, the gradient and products with the Hessian are the same."""
+        objective, P, targets = objective_of(head)
+        samples, W = objective.samples, random_weights(objective)
+        images = P[:, :-1].astype(np.uint8)
+        parts = np.array_split(np.arange(len(P)), 3)
+        blocks = [Block(targets[part], images, part, columns=None) for part in parts]
+        mixed = replace(
+            objective,
+            samples=Samples(blocks, samples.n_features, samples.n_classes, samples.scaling, 1),
+        )
+        for of in (
+            lambda each: each.at(W).value,
+            lambda each: each.at(W).gradient,
+            lambda each: each.hessian(W)(W + 1),
+            lambda each: each.values(W[None]),
+        ):
+            np.testing.assert_allclose(of(mixed), of(objective), rtol=1e-10, atol=1e-14)
 
     def test_float32_agrees_to_its_rounding(self, head):
         """It reads blocks of float32, and sums in float64."""

@@ -1,5 +1,6 @@
 """The order of the images, their inputs, and the blocks in which a split is evaluated."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from mnistlin.config import TrainingConfig
 from mnistlin.model.products import SYMMETRIC, Scaling
 from mnistlin.model.samples import PixelBuffer
 from mnistlin.training import batches
-from mnistlin.training.batches import PixelReader, epoch_orders, one_class_blocks
+from mnistlin.training.batches import PixelReader, epoch_orders, large_blocks, one_class_blocks
 
 
 def order_of(n_samples, seed, epoch, shuffle=True):
@@ -160,7 +161,9 @@ def test_each_sample_is_in_one_block_of_its_class(dark_split, monkeypatch, keep,
     found = list(one_class_blocks(dark_split, keep=keep))
     assert max(len(block.gather()) for block in found) <= block_rows
     for k in range(3):
-        of_class = [whole_pixels(block, dark_split.n_features) for block in found if block.k == k]
+        of_class = [
+            whole_pixels(each, dark_split.n_features) for each in found if each.targets == k
+        ]
         expected = dark_split.images[dark_split.rows[dark_split.targets == k]]
         np.testing.assert_array_equal(np.concatenate(of_class), expected)
 
@@ -168,8 +171,24 @@ def test_each_sample_is_in_one_block_of_its_class(dark_split, monkeypatch, keep,
 def test_kept_blocks_lose_what_is_black_in_a_whole_block(dark_split):
     """In the images of one class that is more than in all of them."""
     found = one_class_blocks(dark_split, keep=True)
-    left_out = {block.k: set(range(13)) - set(columns_of(block, 12)) for block in found}
+    left_out = {
+        block.targets.item(): set(range(13)) - set(columns_of(block, 12)) for block in found
+    }
     assert left_out == {0: {5}, 1: {5, 7}, 2: {5}}
+
+
+def test_few_samples_are_in_blocks_of_all_classes(dark_split, monkeypatch):
+    """Each with its target and all of its pixels, in order; many are in blocks of one class."""
+    n, n_classes = dark_split.n_samples, len(dark_split.classes)
+    monkeypatch.setattr(batches, "BLOCK_ROWS", 2 * (n // n_classes + 1))
+    found = list(large_blocks(dark_split))
+    assert len(found) == math.ceil(n / batches.BLOCK_ROWS) > 1
+    targets = np.concatenate([block.targets for block in found])
+    np.testing.assert_array_equal(targets, dark_split.targets)
+    images = np.concatenate([whole_pixels(block, dark_split.n_features) for block in found])
+    np.testing.assert_array_equal(images, dark_split.images[dark_split.rows])
+    monkeypatch.setattr(batches, "BLOCK_ROWS", 2 * (n // n_classes))
+    assert {block.targets.shape for block in large_blocks(dark_split)} == {(1,)}
 
 
 def test_the_white_pixel_comes_last(dark_split):
@@ -211,5 +230,6 @@ def test_blocks_are_about_equally_large(make_split, monkeypatch):
     """A last block of a few samples would cost as many calls as a whole one."""
     monkeypatch.setattr(batches, "BLOCK_ROWS", 10)
     split = make_split(50, 2)
-    sizes = [len(block.gather()) for block in one_class_blocks(split, keep=True) if block.k == 0]
+    found = one_class_blocks(split, keep=True)
+    sizes = [len(block.gather()) for block in found if block.targets == 0]
     assert max(sizes) - min(sizes) <= 1
