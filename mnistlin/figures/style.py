@@ -394,14 +394,16 @@ def as_svg(figure: "Figure") -> str:
 
 @figure_style()
 def _rendered(figure: "Figure", fmt: str) -> bytes:
+    from matplotlib.backend_bases import get_registered_canvas_class
+
     _find_fonts(figure)
     _fix_layout(figure)
-    buffer = io.BytesIO()
-    if fmt == "png":  # savefig would draw everything twice
-        canvas: Any = figure.canvas
-        canvas.print_png(buffer, metadata=_METADATA[fmt])
-    else:
-        figure.savefig(buffer, format=fmt, dpi=figure.dpi, metadata=_METADATA[fmt])
+    own_canvas, own_dpi = figure.canvas, figure.dpi
+    canvas, buffer = get_registered_canvas_class(fmt)(figure), io.BytesIO()
+    # savefig would draw everything twice.
+    getattr(canvas, f"print_{fmt}")(buffer, metadata=_METADATA[fmt])
+    figure.set_canvas(own_canvas)
+    figure.dpi = own_dpi
     return buffer.getvalue()
 
 
