@@ -56,8 +56,8 @@ def _steps(setup: Setup, batches: np.ndarray) -> float:
     stack = Stack(setup, MemberState.at_zero(setup.weights_shape, dtype))
     Y = setup.head.one_hot(setup.train.targets[batches], setup.n_classes, dtype)
     started = time.perf_counter()
-    for samples, of_batch in zip(batches, Y, strict=True):
-        stack.step(samples, of_batch)
+    for rows, of_batch in zip(setup.train.rows[batches].astype(np.intp), Y, strict=True):
+        stack.step(rows, of_batch)
     return time.perf_counter() - started
 
 
@@ -68,8 +68,8 @@ def _products(setup: Setup, batches: np.ndarray) -> float:
     W = np.ones((len(setup.l2_lambdas), n_outputs, n_weights), dtype)
     R = np.ones((*W.shape[:2], batches.shape[1]), dtype)
     started = time.perf_counter()
-    for samples in batches:
-        P = reader.read(samples).P
+    for rows in setup.train.rows[batches].astype(np.intp):
+        P = reader.read(rows).P
         product(W, P.T)
         product(R, P)
     return time.perf_counter() - started

@@ -66,8 +66,8 @@ class Workload:
     def _scaled(self, split: Split, dtype: str) -> tuple[np.ndarray, np.ndarray]:
         X = np.ones((split.n_samples, split.n_features + 1), dtype)
         X[:, :-1] = split.images[split.rows] / 127.5 - 1
-        y = 1 - split.targets if self.config.model == "logistic" else split.targets
-        return X, y
+        y = split.targets.astype(np.intp)
+        return X, 1 - y if self.config.model == "logistic" else y
 
     @cached_property
     def flops(self) -> float:

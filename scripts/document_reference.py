@@ -79,7 +79,7 @@ SUMMARY = {
 }
 ORIGIN = {
     "status": "how it ended, or `running`",
-    "started_utc": "start, ISO 8601",
+    "started_utc": "start, ISO 8601 in milliseconds",
     "ended_utc": "end",
     "warnings": "what limits the results, such as `model selection used the test set`",
     "command": "the command line",

@@ -308,7 +308,7 @@ def _split_of_other(run: Run, dataset: str, split_name: str) -> Split:
             f"the labels {', '.join(unknown)} of {splits.folder} are not among the classes of "
             f"{run.path}, which are {', '.join(map(str, run.classes))}"
         )
-    index_of = np.array([run.classes.index(label) for label in split.classes])
+    index_of = np.array([run.classes.index(label) for label in split.classes], np.uint8)
     targets = index_of[split.targets]
     return replace(split, targets=targets, classes=run.classes, scaling=run.scaling)
 

@@ -143,7 +143,7 @@ def _central_differences(setup: Setup, W: Floats) -> tuple[NDArray[np.float64], 
     The moved copies of W are evaluated as stacks of models, and each of them for all λ.
     """
     split, head, l2_lambdas = setup.train, setup.head, np.array(_L2_LAMBDAS)[:, None]
-    X = PixelReader(split, split.n_samples, "float64").read(np.arange(split.n_samples))
+    X = PixelReader(split, split.n_samples, "float64").read(split.rows)
     Y = head.one_hot(split.targets, setup.n_classes, "float64")
     numeric = np.empty((len(l2_lambdas), W.size))
     for first in range(0, W.size, _MODELS_AT_ONCE):

@@ -37,7 +37,7 @@ class Batch:
     """Mean over the epochs of its loss before the update, in nats."""
     accuracy_change: float
     """Validation accuracy after the step minus that before it, in the experiment."""
-    samples: NDArray[np.intp]
+    samples: NDArray[np.uint32]
     """Its samples in the training split, those with the highest loss at the last weights first."""
     counts: NDArray[np.intp]
     """How many samples it has of each class."""

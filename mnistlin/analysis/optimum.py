@@ -59,7 +59,7 @@ class Performance:
 
     point: Point
     train: Predictions
-    train_targets: NDArray[np.intp]
+    train_targets: NDArray[np.uint8]
     val_is_correct: NDArray[np.bool_]
 
     @property

@@ -46,9 +46,9 @@ class Split:
     ----------
     images : ndarray of shape (n_file_rows, n_features), uint8
         Rows from the start of the file; memory-mapped if the file is raw.
-    rows : ndarray of shape (n_samples,), intp
+    rows : ndarray of shape (n_samples,), uint32
         Which of them belong to the split, in the order of the file, or as drawn if sampled.
-    targets : ndarray of shape (n_samples,), intp
+    targets : ndarray of shape (n_samples,), uint8
         For each of `rows`, the index of its label in `classes`.
     classes : tuple of int
         The labels: in the order of the config if it names them, else sorted.
@@ -59,8 +59,8 @@ class Split:
     """
 
     images: NDArray[np.uint8]
-    rows: NDArray[np.intp]
-    targets: NDArray[np.intp]
+    rows: NDArray[np.uint32]
+    targets: NDArray[np.uint8]
     classes: tuple[int, ...]
     image_shape: tuple[int, int]
     scaling: Scaling = SYMMETRIC
@@ -179,7 +179,9 @@ class SplitLoader:
         if location.known is None:
             _check_same_dataset(train_file, test_file)
         classes = data.classes or _labels_in(train_file.labels, test_file.labels)
-        all_train, all_test = np.arange(train_file.n_rows), np.arange(test_file.n_rows)
+        all_train, all_test = (
+            np.arange(each.n_rows, dtype=np.uint32) for each in (train_file, test_file)
+        )
         sizes: list[_Size] = [("train_size", train_file, all_train)]
         if not from_train:
             sizes.append(("val_size", test_file, all_test))
@@ -310,8 +312,8 @@ class _Sampler:
 
 
 def _chosen(
-    candidates: NDArray[np.intp], size: int | None, which: str, sampler: _Sampler
-) -> NDArray[np.intp]:
+    candidates: NDArray[np.uint32], size: int | None, which: str, sampler: _Sampler
+) -> NDArray[np.uint32]:
     """Return `size` of some rows, all if it is None, as the config's `train_rows` says."""
     size = len(candidates) if size is None else size
     if which == "sample":
@@ -421,7 +423,7 @@ def _check_sizes(data: "DataConfig", sizes: "Iterable[_Size]") -> None:
         raise ConfigError("\n".join(filter(None, problems)))
 
 
-def _size_problem(key: str, size: int | None, file: _Labelled, rows: NDArray[np.intp]) -> str:
+def _size_problem(key: str, size: int | None, file: _Labelled, rows: NDArray[np.uint32]) -> str:
     """Return why so many rows of a file cannot be taken, or nothing."""
     if not len(rows):
         return (
@@ -438,12 +440,14 @@ def _size_problem(key: str, size: int | None, file: _Labelled, rows: NDArray[np.
     )
 
 
-_Size: TypeAlias = tuple[str, _Labelled, NDArray[np.intp]]
+_Size: TypeAlias = tuple[str, _Labelled, NDArray[np.uint32]]
 """A key of the config that says how many of some rows are taken."""
 
 
 def _check_classes(
-    data: "DataConfig", classes: tuple[int, ...], cuts: Sequence[tuple[_Labelled, NDArray[np.intp]]]
+    data: "DataConfig",
+    classes: tuple[int, ...],
+    cuts: Sequence[tuple[_Labelled, NDArray[np.uint32]]],
 ) -> Iterator[str]:
     """Reject training rows that lack a class, and yield a warning for other rows that do."""
     counts = [_count_labels(file.labels[rows]) for file, rows in cuts]
@@ -482,11 +486,11 @@ def _listed(labels: Iterable[int]) -> str:
     return ", ".join(map(str, labels))
 
 
-def _select(file: _Labelled, rows: NDArray[np.intp], classes: tuple[int, ...]) -> Split:
+def _select(file: _Labelled, rows: NDArray[np.uint32], classes: tuple[int, ...]) -> Split:
     """Keep the rows whose label is one of the classes."""
-    labels = file.labels[rows]
-    target_of = np.full(_N_LABELS, -1, np.intp)
+    target_of = np.zeros(_N_LABELS, np.uint8)
     target_of[list(classes)] = np.arange(len(classes))
-    targets = target_of[labels]
-    kept = np.flatnonzero(targets >= 0)
-    return Split(file.images, rows[kept], targets[kept], classes, file.image_shape)
+    labels = file.labels[rows]
+    is_kept = np.isin(np.arange(_N_LABELS), classes)[labels]
+    targets = target_of[labels[is_kept]]
+    return Split(file.images, rows[is_kept], targets, classes, file.image_shape)

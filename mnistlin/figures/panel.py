@@ -383,7 +383,7 @@ def images_per_row(run: Run) -> int:
 def draw_images(
     axes: Axes,
     split: Split,
-    samples: NDArray[np.intp],
+    samples: NDArray[np.integer[Any]],
     captions: Sequence[tuple[str, str]],
     n_columns: int,
 ) -> None:

@@ -52,9 +52,9 @@ class Block:
     (n_kept + 1,) are those of P that are kept, None for all; the others are black.
     """
 
-    targets: NDArray[np.intp]
+    targets: NDArray[np.integer[Any]]
     images: NDArray[np.uint8]
-    rows: NDArray[np.intp] | slice
+    rows: NDArray[np.uint32] | slice
     columns: NDArray[np.intp] | None
 
     @property

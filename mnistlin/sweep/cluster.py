@@ -265,7 +265,8 @@ def packed(splits: Splits) -> Splits:
 
 
 def _packed(split: Split) -> Split:
-    return replace(split, images=split.images[split.rows], rows=np.arange(split.n_samples))
+    rows = np.arange(split.n_samples, dtype=np.uint32)
+    return replace(split, images=split.images[split.rows], rows=rows)
 
 
 def _itself(value: Splits) -> Splits:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from itertools import count, repeat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ def epoch_orders(
     n_samples: int,
     first_epoch: int = 0,
     drawn_from: Sequence[int] = (),
-) -> Iterator[NDArray[np.intp]]:
+) -> Iterator[NDArray[np.uint32]]:
     """Yield the order of the samples in each epoch from `first_epoch` on, as indices (n_samples,).
 
     An independent order depends on the seed and the epoch alone. Legacy orders come from one
@@ -32,19 +33,26 @@ def epoch_orders(
     `first_epoch`, so that a resumed run needs no random state in either case.
     """
     if not training.shuffle:
-        yield from repeat(np.arange(n_samples))
+        yield from repeat(np.arange(n_samples, dtype=np.uint32))
     elif training.order == "independent":
         for epoch in count(first_epoch):
-            yield np.random.default_rng([training.seed, epoch]).permutation(n_samples)
+            yield _permutation(np.random.default_rng([training.seed, epoch]), n_samples)
     stream = np.random.RandomState(training.seed)
     for n in (*drawn_from, *repeat(n_samples, training.skip_orders + first_epoch)):
-        stream.permutation(n)
+        _permutation(stream, n)
     while True:
-        yield stream.permutation(n_samples)
+        yield _permutation(stream, n_samples)
+
+
+def _permutation(rng: np.random.Generator | np.random.RandomState, n: int) -> NDArray[np.uint32]:
+    """Return `rng.permutation(n)`, in half the memory."""
+    order = np.arange(n, dtype=np.uint32)
+    rng.shuffle(order)
+    return order
 
 
 class PixelReader:
-    """Reads samples of a split as inputs, at most `max_rows` at a time, into its own buffers."""
+    """Reads images of a split as inputs, at most `max_rows` at a time, into its own buffers."""
 
     def __init__(self, split: Split, max_rows: int, dtype: str) -> None:
         self._split = split
@@ -52,12 +60,12 @@ class PixelReader:
         self._pixels = np.empty((max_rows, split.n_features + 1), dtype)
         self._pixels[:, -1] = split.scaling.bias_pixel
 
-    def read(self, samples: NDArray[np.intp]) -> Pixels:
-        """Return the inputs X (n, n_features + 1) of samples (n,), valid until the next call."""
-        split, n = self._split, len(samples)
+    def read(self, rows: NDArray[np.integer[Any]]) -> Pixels:
+        """Return the inputs X (n, n_features + 1) of `Split.rows`, valid until the next call."""
+        split, n = self._split, len(rows)
         images, P = self._images[:n], self._pixels[:n]
         # Rows are known to be in range; mode="raise" would make NumPy buffer the output.
-        split.images.take(split.rows[samples], axis=0, out=images, mode="clip")
+        split.images.take(rows, axis=0, out=images, mode="clip")
         P[:, :-1] = images
         return Pixels(P, split.scaling)
 

@@ -140,20 +140,19 @@ def _all_logits(split: Split, weights: Floats) -> NDArray[np.float64]:
     """Return the logits of a split under one model, (n_outputs, n_samples)."""
     reader = PixelReader(split, BLOCK_ROWS, "float64")
     W = stack(weights.astype(np.float64))
-    samples = np.arange(split.n_samples)
     Z = np.empty((W.shape[1], split.n_samples))
     with threadpool_limits(1, "blas"):
         for first in range(0, split.n_samples, BLOCK_ROWS):
             block = slice(first, first + BLOCK_ROWS)
-            Z[:, block] = logits(W, reader.read(samples[block]))[0]
+            Z[:, block] = logits(W, reader.read(split.rows[block]))[0]
     return Z
 
 
 def confusion_counts(
-    targets: NDArray[np.intp], predicted: NDArray[np.intp], n_classes: int
+    targets: NDArray[np.integer[Any]], predicted: NDArray[np.intp], n_classes: int
 ) -> NDArray[np.intp]:
     """Return how often class i (row) was predicted as class j (column), (n_classes, n_classes)."""
-    pairs = np.bincount(targets * n_classes + predicted, minlength=n_classes**2)
+    pairs = np.bincount(targets.astype(np.intp) * n_classes + predicted, minlength=n_classes**2)
     return pairs.reshape(n_classes, n_classes)
 
 

@@ -8,7 +8,7 @@ before the next one trains.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,12 +112,13 @@ class Stack:
     def train(self, epochs: range) -> Recording:
         """Take all steps of the next epochs."""
         steps = self._schedule.steps(epochs)
-        batches = np.concatenate([self._next_batches() for _ in epochs])
+        batches = [self._next_batches() for _ in epochs]
+        all_batches = np.concatenate(batches) if len(batches) > 1 else batches[0]
         batch_losses: list[NDArray[np.float64]] = []
         snapshots: list[Floats] = []
         for first in range(0, len(steps), _STEPS_PER_CHUNK):
             chunk = slice(first, first + _STEPS_PER_CHUNK)
-            batch_losses.append(self._take_steps(steps[chunk], batches[chunk], snapshots))
+            batch_losses.append(self._take_steps(steps[chunk], all_batches[chunk], snapshots))
         return Recording(
             epochs,
             self._members,
@@ -126,40 +127,41 @@ class Stack:
             self.weights.copy(),
         )
 
-    def _next_batches(self) -> NDArray[np.intp]:
+    def _next_batches(self) -> NDArray[np.uint32]:
         """Return the samples of each batch of the next epoch, (steps_per_epoch, batch_size)."""
         shape = self._schedule.steps_per_epoch, self._setup.training.batch_size
         return next(self._orders)[: math.prod(shape)].reshape(shape)
 
     def _take_steps(
-        self, steps: range, batches: NDArray[np.intp], snapshots: list[Floats]
+        self, steps: range, batches: NDArray[np.uint32], snapshots: list[Floats]
     ) -> NDArray[np.float64]:
         """Train on some batches; return their losses (n_models, n_steps), append the snapshots."""
         setup, dtype = self._setup, self._setup.training.dtype
+        rows = setup.train.rows[batches].astype(np.intp)  # as a step would have to, each time
         Y = setup.head.one_hot(setup.train.targets[batches], setup.n_classes, dtype)
         Z = np.empty((len(steps), *self.weights.shape[:2], batches.shape[1]), dtype)
         checks = set(self._schedule.checks(steps))
-        for i, (step, samples) in enumerate(zip(steps, batches, strict=True)):
-            Z[i] = self.step(samples, Y[i])
+        for i, step in enumerate(steps):
+            Z[i] = self.step(rows[i], Y[i])
             if step in checks:
                 snapshots.append(self.weights.copy())
         losses = setup.head.losses(Z, Y[:, None])
         means: NDArray[np.float64] = losses.mean(axis=-1, dtype=np.float64).T
         return means
 
-    def step(self, samples: NDArray[np.intp], Y: Floats) -> Floats:
-        """Take a step on a batch, whose targets are Y; return its logits before the step."""
-        X = self._reader.read(samples)
+    def step(self, rows: NDArray[np.integer[Any]], Y: Floats) -> Floats:
+        """Take a step on some `Split.rows` with targets Y; return their logits before the step."""
+        X = self._reader.read(rows)
         Z = logits(self.weights, X)
         R = self._setup.head.residual(Z, Y)
         self.move(gradient(R, self.weights, X, self._l2_lambdas))
         return Z
 
-    def step_on(self, samples: NDArray[np.intp]) -> None:
+    def step_on(self, samples: NDArray[np.integer[Any]]) -> None:
         """Take a step on a batch of the training split, as an experiment after a run does."""
-        setup = self._setup
-        targets = setup.train.targets[samples]
-        self.step(samples, setup.head.one_hot(targets, setup.n_classes, setup.training.dtype))
+        setup, train = self._setup, self._setup.train
+        Y = setup.head.one_hot(train.targets[samples], setup.n_classes, setup.training.dtype)
+        self.step(train.rows[samples], Y)
 
     def move(self, G: Floats) -> None:
         """Update the weights with gradients of J, of their shape: all that a step does to them.
