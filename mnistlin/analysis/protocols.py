@@ -8,9 +8,8 @@ and seed, so a new shipped config extends it.
 import hashlib
 import math
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import cache
 from itertools import product
@@ -154,18 +153,11 @@ def _train_all(
 ) -> list[list[Ending]]:
     """Train in one process per core; neighbours share their data."""
     found: dict[int, list[Ending]] = {}
-    waiting = deque(range(len(configs)))
     with processes(min(os.cpu_count() or 1, len(configs)), _endings) as workers:
-        in_flight: dict[Future[list[Ending]], int] = {}
-        while waiting or in_flight:
-            while waiting and len(in_flight) < workers.n_at_once:
-                i = waiting.popleft()
-                in_flight[workers.submit((configs[i],))] = i
-            done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
-            for result in done:
-                found[in_flight.pop(result)] = result.result()
-                if on_trained is not None:
-                    on_trained(1)
+        for ended in workers.results([(config,) for config in configs]):
+            found |= {i: result.result() for i, result in ended.items()}
+            if on_trained is not None:
+                on_trained(len(ended))
     return [found[i] for i in range(len(configs))]
 
 

@@ -1,5 +1,6 @@
 """The command `report`: many experiments, and the page about them."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ from mnistlin.cli.options import ConfigCommand, debug_option, runs_dir_option
 from mnistlin.cli.terminal import bar, echo_value, fetch_data, log, stop_request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mnistlin.cli.terminal import StopRequest
-    from mnistlin.data.splits import SplitLoader
     from mnistlin.report.plan import Report
     from mnistlin.report.runner import Experiments, ReportProgress
 
@@ -43,6 +45,12 @@ if TYPE_CHECKING:
     help="Folder for the page.",
 )
 @runs_dir_option
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Number of processes that train runs.  [default: one for each core, if runs are long]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show only the result: no progress bar.")
 @debug_option
 @click.pass_context
@@ -54,13 +62,15 @@ def report(  # noqa: PLR0913 (one for each option)
     checked: str | None,
     out: Path,
     runs_dir: Path,
+    jobs: int | None,
     quiet: bool,
 ) -> None:
     """Run every experiment of a report, and compare the results with those published.
 
     Writes report.html, which needs no other file, and report.md with the folder figures/. Runs
     with the same config and images are reused, and so are the parts of the page, in sections/,
-    whose runs and program are unchanged. After Ctrl-C, the same command resumes.
+    whose runs and program are unchanged. Long runs train at once, each in a process of some 100 MB.
+    After Ctrl-C, the same command resumes.
 
     \b
     Examples:
@@ -75,9 +85,12 @@ def report(  # noqa: PLR0913 (one for each option)
         for key, count in found.counts.items():
             echo_value(key, count)
         return
+    from mnistlin.report.runner import train_all
+
     loader = fetch_data(found.dataset, quiet=quiet)
+    train = partial(train_all, found.configs, runs_dir, loader=loader, n_jobs=jobs)
     with stop_request() as request:
-        experiments = _train_with_bar(found, runs_dir, request, loader, quiet=quiet)
+        experiments = _train_with_bar(train, request, quiet=quiet)
     if experiments is None:
         log("interrupted; the same command resumes the report")
         ctx.exit(request.exit_code)
@@ -98,10 +111,9 @@ def _write(found: "Report", experiments: "Experiments", out: Path, *, quiet: boo
 
 
 def _train_with_bar(
-    found: "Report", runs_dir: Path, request: "StopRequest", loader: "SplitLoader", *, quiet: bool
+    train: "Callable[..., Experiments | None]", request: "StopRequest", *, quiet: bool
 ) -> "Experiments | None":
-    from mnistlin.report.runner import train_all
-
+    """Call `train_all`, of which only `on_progress` is missing."""
     with bar(0, "epoch", quiet=quiet) as shown:
 
         def on_progress(progress: "ReportProgress") -> bool:
@@ -110,7 +122,7 @@ def _train_with_bar(
             shown.update(progress.epochs_done - shown.n)
             return request.signal is not None
 
-        return train_all(found.configs, runs_dir, on_progress, loader)
+        return train(on_progress=on_progress)
 
 
 COMMANDS = (report,)

@@ -216,4 +216,4 @@ def _announce(reader: int) -> None:
     """Report once that a signal has come; end when the pipe is closed."""
     with os.fdopen(reader, "rb", buffering=0) as pipe:
         if pipe.read(1):
-            log("\nstopping after this epoch; interrupt again to end at once")
+            log("\nstopping; interrupt again to end at once")

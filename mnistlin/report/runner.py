@@ -17,6 +17,8 @@ from mnistlin.config import ExperimentConfig
 from mnistlin.data.splits import SplitLoader
 from mnistlin.errors import ConfigError, RunError
 from mnistlin.experiment import Progress, resume_experiment, run_experiment
+from mnistlin.model.samples import max_helpers
+from mnistlin.report.side_by_side import train_side_by_side
 from mnistlin.runs.folder import Run, load_run
 from mnistlin.runs.index import find_runs
 from mnistlin.runs.provenance import describe_data
@@ -25,6 +27,10 @@ from mnistlin.runs.scan import is_sweep
 from mnistlin.runs.sweep_folder import Sweep, load_sweep
 from mnistlin.sweep import SweepProgress, resume_sweep, run_sweep
 from mnistlin.sweep.plan import tasks_of
+
+_MANY_IMAGES = 14_000_000
+"""Images, counted in each epoch, from which processes save time: of 15 million they save a seventh
+of a report on two cores, of 12 million nothing."""
 
 Folder: TypeAlias = Run | Sweep
 Experiments: TypeAlias = Mapping[str, TrainedExperiment]
@@ -53,6 +59,7 @@ def train_all(
     runs_dir: Path,
     on_progress: OnProgress | None = None,
     loader: SplitLoader | None = None,
+    n_jobs: int | None = 1,
 ) -> Experiments | None:
     """Train all experiments, reusing and resuming what the runs folder has of them.
 
@@ -67,11 +74,16 @@ def train_all(
         call resumes there.
     loader : SplitLoader, optional
         Loads the images, once for all experiments that use them.
+    n_jobs : int, optional
+        Number of processes that train runs of which there is nothing yet; if None, one for each
+        core, at most 9, unless the runs are short. Sweeps, and what is to be resumed, train one
+        after another in this process.
 
     Raises
     ------
     RunError
-        If an experiment diverged or failed, so that there is nothing to show of it.
+        If an experiment diverged or failed, so that there is nothing to show of it, or processes
+        cannot be started.
     DataError, ConfigError
         If the data is missing, wrong, or does not fit; then nothing has been trained.
     """
@@ -79,6 +91,8 @@ def train_all(
     _check_data_fits(configs, loader)
     n_epochs = sum(map(_epochs, _all(configs)))
     trainer = _Trainer(runs_dir, on_progress, n_epochs, loader)
+    if not trainer.train_new_runs(configs, n_jobs):
+        return None
     experiments = {}
     for name, wanted in configs.items():
         folders = []
@@ -130,7 +144,7 @@ def _is_same(folder: Folder, config: ExperimentConfig, data: DataRecord) -> bool
 
 
 class _Trainer:
-    """Trains one experiment after the other, and counts the epochs of all."""
+    """Trains the experiments, and counts the epochs of all."""
 
     def __init__(
         self, runs_dir: Path, on_progress: OnProgress | None, epochs: int, loader: SplitLoader
@@ -138,23 +152,66 @@ class _Trainer:
         self._runs_dir, self._on_progress, self._epochs = runs_dir, on_progress, epochs
         self._loader = loader
         self._epochs_before = 0
+        self._counted: list[ExperimentConfig] = []
         self._known = list(folders_in(runs_dir))
+
+    def train_new_runs(
+        self, configs: Mapping[str, Sequence[ExperimentConfig]], n_jobs: int | None
+    ) -> bool:
+        """Train the runs of which there is nothing yet side by side; return whether to go on.
+
+        If one goes wrong, `get` finds it unfinished, or trains it again and says what is wrong.
+        """
+        new: list[tuple[str, ExperimentConfig]] = []
+        for name, wanted in configs.items():
+            for config in wanted:
+                is_listed = any(config.identity == listed.identity for _, listed in new)
+                if not config.sweep and not is_listed and self._find(config) is None:
+                    new.append((name, config))
+        if n_jobs is None:
+            n_jobs = max_helpers() + 1 if self._are_long(new) else 1
+        if min(n_jobs, len(new)) < 2:
+            return True
+        shown = new[0][0]
+        for ended in train_side_by_side([config for _, config in new], self._runs_dir, n_jobs):
+            for i in ended:
+                shown, config = new[i]
+                self._count(config)
+            if self._report(shown, 0):
+                return False
+        self._known = list(folders_in(self._runs_dir))
+        return True
+
+    def _are_long(self, runs: Sequence[tuple[str, ExperimentConfig]]) -> bool:
+        """Return whether processes save more time than it takes to start them."""
+        n_images = sum(
+            self._loader.load(config.data, training=config.training).train.n_samples
+            * config.training.epochs
+            for _, config in runs
+        )
+        return n_images >= _MANY_IMAGES
 
     def get(self, name: str, config: ExperimentConfig) -> Folder | None:
         """Return the finished folder of a config; None if the caller asked to stop."""
-        found = choose(
-            self._known,
-            config,
-            describe_data(self._loader.load(config.data, training=config.training)),
-        )
+        found = self._find(config)
         if found is None or found.status not in DONE:
             found = self._train(name, config, found)
             self._known.insert(0, found)  # the next experiment may be the same
-        self._epochs_before += _epochs(config)
+        self._count(config)
         if self._report(name, 0) or found.status == "interrupted":
             return None
         _check_is_done(name, found)
         return found
+
+    def _find(self, config: ExperimentConfig) -> Folder | None:
+        data = self._loader.load(config.data, training=config.training)
+        return choose(self._known, config, describe_data(data))
+
+    def _count(self, config: ExperimentConfig) -> None:
+        """Count the epochs of a config, once."""
+        if not any(config is counted for counted in self._counted):
+            self._counted.append(config)
+            self._epochs_before += _epochs(config)
 
     def _train(self, name: str, config: ExperimentConfig, unfinished: Folder | None) -> Folder:
         def on_epoch(progress: Progress) -> bool:

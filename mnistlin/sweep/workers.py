@@ -11,8 +11,15 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -221,6 +228,21 @@ class Processes(Generic[_T]):
                 result = pool.submit(_call, self._function, configs)
         self._pools[i] = (pool, result)
         return result
+
+    def results(
+        self, stacks: Sequence[Configs], seconds: float | None = None
+    ) -> Iterator[dict[int, Future[_T]]]:
+        """Call the function with each stack; yield the calls that have ended, by their index.
+
+        After so many seconds they are yielded even if there are none, so that the caller can stop.
+        """
+        waiting, in_flight = deque(enumerate(stacks)), dict[Future[_T], int]()
+        while waiting or in_flight:
+            while waiting and len(in_flight) < self.n_at_once:
+                i, configs = waiting.popleft()
+                in_flight[self.submit(configs)] = i
+            ended, _ = wait(in_flight, seconds, FIRST_COMPLETED)
+            yield {in_flight.pop(result): result for result in ended}
 
     def deaths(self, result: Future[_T]) -> int:
         """Return 1 if the process died."""

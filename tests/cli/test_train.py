@@ -231,7 +231,7 @@ def test_a_signal_ends_the_run_with_everything_written(
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == exit_code
-    assert "stopping after this epoch" in stderr
+    assert "stopping; interrupt again" in stderr
     run = load_run(values(stdout)["run"])
     assert run.status == "interrupted"
     assert run.summary["last_step"] == run.metrics["step"][-1] <= run.steps["step"][-1]
@@ -249,6 +249,6 @@ def test_a_second_signal_ends_the_run_at_once(started, wait_for, workplace, writ
     )
     wait_for(lambda: list(workplace.glob("runs/*/steps.csv")))
     process.send_signal(signal.SIGINT)
-    assert "stopping after this epoch" in process.stderr.readline() + process.stderr.readline()
+    assert "stopping; interrupt again" in process.stderr.readline() + process.stderr.readline()
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == -signal.SIGINT
