@@ -113,6 +113,7 @@ class Stack:
         """Take all steps of the next epochs."""
         steps = self._schedule.steps(epochs)
         batches = [self._next_batches() for _ in epochs]
+        # One epoch, which may be all that fits into memory, is not copied.
         all_batches = np.concatenate(batches) if len(batches) > 1 else batches[0]
         batch_losses: list[NDArray[np.float64]] = []
         snapshots: list[Floats] = []
@@ -137,7 +138,7 @@ class Stack:
     ) -> NDArray[np.float64]:
         """Train on some batches; return their losses (n_models, n_steps), append the snapshots."""
         setup, dtype = self._setup, self._setup.training.dtype
-        rows = setup.train.rows[batches].astype(np.intp)  # as a step would have to, each time
+        rows = setup.train.rows[batches].astype(np.intp)  # once, not in each step
         Y = setup.head.one_hot(setup.train.targets[batches], setup.n_classes, dtype)
         Z = np.empty((len(steps), *self.weights.shape[:2], batches.shape[1]), dtype)
         checks = set(self._schedule.checks(steps))
