@@ -14,7 +14,7 @@ from mnistlin._version import __version__
 from mnistlin.analysis.claims import TrainedExperiment
 from mnistlin.analysis.unstable import likely_cause_of_divergence, with_unstable_members
 from mnistlin.config import ExperimentConfig
-from mnistlin.data.splits import SplitLoader
+from mnistlin.data.splits import SplitLoader, Splits
 from mnistlin.errors import ConfigError, RunError
 from mnistlin.experiment import Progress, resume_experiment, run_experiment
 from mnistlin.model.samples import max_helpers
@@ -152,7 +152,7 @@ class _Trainer:
         self._runs_dir, self._on_progress, self._epochs = runs_dir, on_progress, epochs
         self._loader = loader
         self._epochs_before = 0
-        self._counted: list[ExperimentConfig] = []
+        self._ahead: list[ExperimentConfig] = []  # counted, but not asked for yet
         self._known = list(folders_in(runs_dir))
 
     def train_new_runs(
@@ -176,7 +176,8 @@ class _Trainer:
         for ended in train_side_by_side([config for _, config in new], self._runs_dir, n_jobs):
             for i in ended:
                 shown, config = new[i]
-                self._count(config)
+                self._ahead.append(config)
+                self._epochs_before += _epochs(config)
             if self._report(shown, 0):
                 return False
         self._known = list(folders_in(self._runs_dir))
@@ -185,9 +186,7 @@ class _Trainer:
     def _are_long(self, runs: Sequence[tuple[str, ExperimentConfig]]) -> bool:
         """Return whether processes save more time than it takes to start them."""
         n_images = sum(
-            self._loader.load(config.data, training=config.training).train.n_samples
-            * config.training.epochs
-            for _, config in runs
+            self._data(config).train.n_samples * config.training.epochs for _, config in runs
         )
         return n_images >= _MANY_IMAGES
 
@@ -197,21 +196,20 @@ class _Trainer:
         if found is None or found.status not in DONE:
             found = self._train(name, config, found)
             self._known.insert(0, found)  # the next experiment may be the same
-        self._count(config)
+        if config in self._ahead:
+            self._ahead.remove(config)
+        else:
+            self._epochs_before += _epochs(config)
         if self._report(name, 0) or found.status == "interrupted":
             return None
         _check_is_done(name, found)
         return found
 
     def _find(self, config: ExperimentConfig) -> Folder | None:
-        data = self._loader.load(config.data, training=config.training)
-        return choose(self._known, config, describe_data(data))
+        return choose(self._known, config, describe_data(self._data(config)))
 
-    def _count(self, config: ExperimentConfig) -> None:
-        """Count the epochs of a config, once."""
-        if not any(config is counted for counted in self._counted):
-            self._counted.append(config)
-            self._epochs_before += _epochs(config)
+    def _data(self, config: ExperimentConfig) -> Splits:
+        return self._loader.load(config.data, training=config.training)
 
     def _train(self, name: str, config: ExperimentConfig, unfinished: Folder | None) -> Folder:
         def on_epoch(progress: Progress) -> bool:
@@ -220,7 +218,7 @@ class _Trainer:
         def on_sweep(progress: SweepProgress) -> bool:
             return self._report(name, progress.epochs_done)
 
-        data = self._loader.load(config.data, training=config.training)
+        data = self._data(config)
         if config.sweep:
             if unfinished:
                 return resume_sweep(unfinished.path, on_sweep)

@@ -78,9 +78,7 @@ def one_class_blocks(split: Split, *, keep: bool) -> Iterator[Block]:
     """
     keep = keep and split.n_samples * split.n_features <= _KEPT_IMAGE_BYTES
     for k in np.flatnonzero(np.bincount(split.targets)):
-        samples = np.flatnonzero(split.targets == k)
-        # In equal parts, because a small last block would need as many calls as a full one.
-        for part in np.array_split(samples, math.ceil(len(samples) / BLOCK_ROWS)):
+        for part in _parts(np.flatnonzero(split.targets == k)):
             block = Block(np.array([k]), split.images, split.rows[part], columns=None)
             yield _kept(block) if keep else block
 
@@ -94,8 +92,13 @@ def large_blocks(split: Split) -> Iterator[Block]:
     if split.n_samples >= len(split.classes) * BLOCK_ROWS // 2:
         yield from one_class_blocks(split, keep=True)
         return
-    for part in np.array_split(np.arange(split.n_samples), math.ceil(split.n_samples / BLOCK_ROWS)):
+    for part in _parts(np.arange(split.n_samples)):
         yield _kept(Block(split.targets[part], split.images, split.rows[part], columns=None))
+
+
+def _parts(samples: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Divide samples equally, since a small last block would need as many calls as a full one."""
+    return np.array_split(samples, math.ceil(len(samples) / BLOCK_ROWS))
 
 
 def _kept(block: Block) -> Block:
