@@ -19,8 +19,8 @@ def train_side_by_side(
 ) -> Iterator[list[int]]:
     """Train a run of each config; yield the indices of those that have ended, or none, repeatedly.
 
-    How a run ended is in its folder. Those that have not ended when the caller stops are
-    unfinished, as after a kill.
+    How a run ended is in its folder. Those whose process fails or dies are left out; those that
+    have not ended when the caller stops are unfinished, as after a kill.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def train_side_by_side(
     """
     with processes(min(n_jobs, len(configs)), partial(_train, runs_dir)) as workers:
         for ended in workers.results([(config,) for config in configs], _POLL_SECONDS):
-            yield list(ended)
+            yield [i for i, result in ended.items() if result.exception() is None]
 
 
 def _train(runs_dir: Path, configs: Configs) -> None:

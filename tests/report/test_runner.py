@@ -95,8 +95,10 @@ class TestProcesses:
 
     def test_what_two_experiments_share_is_trained_once(self, make_config, tmp_path):
         configs = [make_config(epochs=1, seed=seed) for seed in (0, 1)]
-        found = train_all({"one": configs, "other": configs}, tmp_path, n_jobs=2)
+        told = []
+        found = train_all({"one": configs, "other": configs}, tmp_path, told.append, n_jobs=2)
         assert len(folders(tmp_path)) == 2
+        assert told[-1].epochs_done == told[-1].epochs == 4
         paths = [[run.path for run in found[name].runs] for name in ("one", "other")]
         assert paths[0] == paths[1]
 
@@ -104,9 +106,10 @@ class TestProcesses:
     def test_runs_go_on_where_they_were(self, how, make_config, tmp_path):
         """After the caller stopped, as after processes died."""
         configs = [make_config(epochs=2000, seed=seed) for seed in (0, 1)]
-        signals = []
+        signals, done = [], []
 
-        def stop(_):
+        def stop(progress):
+            done.append(progress.epochs_done)
             if signals or len(list(tmp_path.glob("*/steps.csv"))) < 2:
                 return False
             signals.append(how)
@@ -118,6 +121,7 @@ class TestProcesses:
 
         found = train_all({"long": configs}, tmp_path, stop, n_jobs=2)
         assert (found is None) == (how == "stopped")
+        assert done == sorted(done)
         runs = train_all({"long": configs}, tmp_path)["long"].runs
         assert signals
         assert any(run.info.resumed for run in runs)
